@@ -1,0 +1,278 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Role is the end of a shipment that a VolumeShipment describes.
+// +kubebuilder:validation:Enum=Send;Receive
+type Role string
+
+const (
+	// RoleSend reads the claim and dials the peer.
+	RoleSend Role = "Send"
+	// RoleReceive writes the claim and is dialled.
+	RoleReceive Role = "Receive"
+)
+
+// View is how the source's bytes are looked at for one generation.
+// +kubebuilder:validation:Enum=Live;Stopped;Snapshot
+type View string
+
+const (
+	// ViewLive reads the mounted volume while the application may write it.
+	// Entries that move under the read keep the generation from being promoted.
+	ViewLive View = "Live"
+	// ViewStopped reads the mounted volume after the application was stopped;
+	// the agent proves that nobody but a holder has the claim, before the read
+	// and after it.
+	ViewStopped View = "Stopped"
+	// ViewSnapshot reads a clone of a snapshot.
+	ViewSnapshot View = "Snapshot"
+)
+
+// Conditions of a VolumeShipment. All are written by the agent.
+const (
+	// ShipmentClaimed is True while an agent serves the shipment.
+	ShipmentClaimed = "Claimed"
+	// ShipmentExclusive is True when only holders reference the claim.
+	ShipmentExclusive = "Exclusive"
+	// ShipmentShipped is True when every byte of spec.generation has arrived,
+	// False with a reason of the closed set below when it cannot.
+	ShipmentShipped = "Shipped"
+	// ShipmentPromoted is True when both ends computed the same digest for
+	// spec.generation and the receiver committed it.
+	ShipmentPromoted = "Promoted"
+)
+
+// Reasons of the conditions above, a closed set. The first group is progress,
+// the second ends a generation (the plugin raises spec.generation to try
+// again), the third is retried by the agent itself.
+const (
+	ReasonWaitingForPeer   = "WaitingForPeer"
+	ReasonWaitingForHolder = "WaitingForHolder"
+	ReasonQueued           = "Queued"
+	ReasonShipping         = "Shipping"
+	ReasonShipped          = "Shipped"
+	ReasonPromoted         = "Promoted"
+	ReasonClaimed          = "Claimed"
+	ReasonExclusive        = "Exclusive"
+	ReasonSuperseded       = "Superseded"
+
+	ReasonClaimMismatch      = "ClaimMismatch"      // check a: PVC or PV is not what the shipment says
+	ReasonHolderInvalid      = "HolderInvalid"      // check b: no fit pod on this node
+	ReasonMountInvalid       = "MountInvalid"       // check c, d: path is no mount of that volume
+	ReasonPolicyDenied       = "PolicyDenied"       // no policy selects the namespace or names the peer
+	ReasonAddressNotAllowed  = "AddressNotAllowed"  // the policy does not allow dialling the address
+	ReasonNotExclusive       = "NotExclusive"       // a pod other than a holder has the claim
+	ReasonPeerKeyMismatch    = "PeerKeyMismatch"    // TLS: the peer's key is not the pinned one
+	ReasonPeerRejected       = "PeerRejected"       // the peer's hello is about another shipment
+	ReasonPeerVersion        = "PeerVersion"        // the ends speak different protocol versions
+	ReasonSpecialFileRefused = "SpecialFileRefused" // check g
+	ReasonUnreadable         = "Unreadable"         // an entry could not be read
+	ReasonTargetFull         = "TargetFull"         // no space or quota on the target volume
+	ReasonTargetTooSmall     = "TargetTooSmall"     // the target device is smaller than the source
+	ReasonTargetAbility      = "TargetAbility"      // the target cannot hold an entry (xattr, name, size ...)
+	ReasonSourceMoved        = "SourceMoved"        // entries moved under a live read: shipped, not promotable
+	ReasonDigestMismatch     = "DigestMismatch"     // the ends disagree about what is on the target
+	ReasonStateCorrupt       = "StateCorrupt"       // the agent's own state does not verify
+	ReasonInternal           = "Internal"
+
+	ReasonPeerUnreachable = "PeerUnreachable" // no connection to any address
+	ReasonConnectionLost  = "ConnectionLost"  // the connection ended in mid-shipment
+)
+
+// ShipmentPeer is the other end. The plugin fills it in as it learns it; what
+// is once set stays, except for a key that the peer's agent had to renew
+// because it moved to another node, and its addresses.
+// +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID && self.namespace == oldSelf.namespace",message="clusterID and namespace are immutable"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.shipmentUID) || (has(self.shipmentUID) && self.shipmentUID == oldSelf.shipmentUID)",message="shipmentUID is immutable once set"
+type ShipmentPeer struct {
+	// clusterID is the UID of the peer's kube-system namespace.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ClusterID string `json:"clusterID"`
+	// namespace of the peer's shipment.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// shipmentUID is the UID of the peer's VolumeShipment.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ShipmentUID string `json:"shipmentUID,omitempty"`
+	// keySHA256 is the lower-case hex SHA-256 of the peer's SubjectPublicKeyInfo.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	KeySHA256 string `json:"keySHA256,omitempty"`
+	// addresses are host:port pairs to dial, in order. Only for role Send.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=261
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// ShipmentLimits are wishes of the user within the policy's bounds.
+type ShipmentLimits struct {
+	// bandwidth bounds the bytes per second on the wire.
+	// +optional
+	Bandwidth *resource.Quantity `json:"bandwidth,omitempty"`
+}
+
+// VolumeShipmentSpec is what the user asks of the agents. It names no pod, no
+// node, no PersistentVolume and no path: those the agent finds out by itself.
+// +kubebuilder:validation:XValidation:rule="self.role == oldSelf.role && self.claimName == oldSelf.claimName && self.claimUID == oldSelf.claimUID",message="role, claimName and claimUID are immutable: a shipment belongs to one claim"
+// +kubebuilder:validation:XValidation:rule="self.generation >= oldSelf.generation",message="generation must not decrease"
+// +kubebuilder:validation:XValidation:rule="self.generation > oldSelf.generation || self.view == oldSelf.view",message="view may only change together with generation"
+type VolumeShipmentSpec struct {
+	Role Role `json:"role"`
+	// claimName is the PersistentVolumeClaim in the shipment's namespace.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ClaimName string `json:"claimName"`
+	// claimUID is its UID: a claim that was deleted and made again is another one.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	ClaimUID string       `json:"claimUID"`
+	Peer     ShipmentPeer `json:"peer"`
+	// view is how the source is looked at for this generation. Receivers copy
+	// it, so that both ends agree on what the generation is worth.
+	// +kubebuilder:default=Live
+	View View `json:"view"`
+	// generation asks for one pass; raising it asks for the next.
+	// 0: claim the shipment and report the endpoint, ship nothing.
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation"`
+	// +optional
+	Limits *ShipmentLimits `json:"limits,omitempty"`
+}
+
+// ShipmentEndpoint is where and with which key an end can be reached.
+type ShipmentEndpoint struct {
+	// keySHA256 is the lower-case hex SHA-256 of the end's SubjectPublicKeyInfo.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	KeySHA256 string `json:"keySHA256,omitempty"`
+	// podUID is the holder pod through which the agent has the volume.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	PodUID string `json:"podUID,omitempty"`
+	// addresses are host:port pairs at which the peer may dial. Only for role Receive.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=261
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// ShipmentFigures are about the generation in work, or the last one.
+type ShipmentFigures struct {
+	// entries is the number of files, directories and other entries seen.
+	// +optional
+	Entries int64 `json:"entries,omitempty"`
+	// totalBytes is the apparent data in the source as far as known.
+	// +optional
+	TotalBytes int64 `json:"totalBytes,omitempty"`
+	// scannedBytes is how much of it was read.
+	// +optional
+	ScannedBytes int64 `json:"scannedBytes,omitempty"`
+	// changedBytes is how much of it differs from what the target holds.
+	// +optional
+	ChangedBytes int64 `json:"changedBytes,omitempty"`
+	// sentBytes is how much of it has been sent, before compression.
+	// +optional
+	SentBytes int64 `json:"sentBytes,omitempty"`
+	// wireBytes is what went over the network for it.
+	// +optional
+	WireBytes int64 `json:"wireBytes,omitempty"`
+	// movedEntries counts entries that moved under a live read.
+	// +optional
+	MovedEntries int64 `json:"movedEntries,omitempty"`
+	// startTime is when the first connection of the generation stood.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// completionTime is when the generation ended, well or not.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+}
+
+// VolumeShipmentStatus is written by the agent of status.nodeName only.
+type VolumeShipmentStatus struct {
+	// observedGeneration is metadata.generation of the spec this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// nodeName is the node whose agent serves the shipment. Agents claim by
+	// writing it with a resourceVersion precondition.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName,omitempty"`
+	// +optional
+	Endpoint *ShipmentEndpoint `json:"endpoint,omitempty"`
+	// conditions: Claimed, Exclusive, Shipped, Promoted.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// activeGeneration is the spec.generation that figures and the conditions
+	// Shipped and Promoted are about.
+	// +optional
+	ActiveGeneration int64 `json:"activeGeneration,omitempty"`
+	// shippedGeneration is the last spec.generation of which every byte arrived.
+	// +optional
+	ShippedGeneration int64 `json:"shippedGeneration,omitempty"`
+	// promotedGeneration is the last spec.generation that both ends agree on.
+	// +optional
+	PromotedGeneration int64 `json:"promotedGeneration,omitempty"`
+	// applying is set while the target's volume is between two generations and
+	// therefore torn: nothing may start on it. Only for role Receive.
+	// +optional
+	Applying *int64 `json:"applying,omitempty"`
+	// consistency says what the promoted generation is worth: Stopped,
+	// ApplicationConsistent, CrashConsistent or Live.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Consistency string `json:"consistency,omitempty"`
+	// digest is the lower-case hex digest of the promoted generation's tree.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Digest string `json:"digest,omitempty"`
+	// +optional
+	Figures ShipmentFigures `json:"figures,omitempty"`
+}
+
+// VolumeShipment ships one claim in one direction, again and again: each pass
+// is a generation.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=motion
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
+// +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimName`
+// +kubebuilder:printcolumn:name="View",type=string,JSONPath=`.spec.view`
+// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.generation`
+// +kubebuilder:printcolumn:name="Promoted",type=integer,JSONPath=`.status.promotedGeneration`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Shipped")].reason`
+// +kubebuilder:printcolumn:name="Sent",type=integer,JSONPath=`.status.figures.sentBytes`
+// +kubebuilder:printcolumn:name="Node",type=string,priority=1,JSONPath=`.status.nodeName`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type VolumeShipment struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   VolumeShipmentSpec   `json:"spec"`
+	Status VolumeShipmentStatus `json:"status,omitempty"`
+}
+
+// VolumeShipmentList is a list of VolumeShipments.
+// +kubebuilder:object:root=true
+type VolumeShipmentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []VolumeShipment `json:"items"`
+}
