@@ -1,0 +1,228 @@
+# kubectl-motion. `make` alone explains itself.
+#
+# Two rules hold throughout: what a target installs or starts is named in its
+# help line, and a recipe that needs Linux or root says so before it begins.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# --- What is built -----------------------------------------------------------
+
+MODULE  := github.com/kubectl-motion/kubectl-motion
+BIN     := bin
+TOOLS   := $(CURDIR)/$(BIN)/tools
+DIST    := dist
+
+# Every Go module of the repository. The lab and the image builder have their
+# own, so that nothing of theirs enters the plugin's dependencies.
+MODULES := $(sort $(patsubst ./%,%,$(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path './$(BIN)/*' -not -path '*/testdata/*' 2>/dev/null))))
+
+# A build of an untagged tree calls itself v0.0.0-dev: it never invents a release.
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev)
+COMMIT  ?= $(shell git describe --always --match '' --dirty --abbrev=12 2>/dev/null)
+
+LDFLAGS := -s -w \
+	-X $(MODULE)/pkg/version.stampedVersion=$(VERSION) \
+	-X $(MODULE)/pkg/version.stampedCommit=$(COMMIT)
+
+# -buildvcs=false: the stamps above say it already, and the go command's own
+# look at the checkout fails where git distrusts the directory's owner.
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+# The agent and everything in its image run on Linux nodes, whatever builds them.
+AGENT_ARCH ?= $(shell go env GOARCH)
+
+# --- Tools, pinned; they stay out of every go.mod ------------------------------
+
+GOLANGCI_LINT_VERSION  := v2.15.0
+CONTROLLER_GEN_VERSION := v0.21.0
+GOVULNCHECK_VERSION    := v1.9.0
+
+GOLANGCI_LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+CONTROLLER_GEN := $(TOOLS)/controller-gen-$(CONTROLLER_GEN_VERSION)
+GOVULNCHECK    := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
+
+# --- Knobs -------------------------------------------------------------------
+
+# RACE=1 runs the unit tests under the race detector (needs gcc).
+RACE      ?=
+# RUN=regexp chooses tests, as `go test -run`.
+RUN       ?=
+# FUZZTIME is spent on each fuzz target.
+FUZZTIME  ?= 20s
+# KEEP_LAB=1 leaves the lab up after `make e2e` and `make test`.
+KEEP_LAB  ?=
+# PLATFORMS is what `make dist` builds.
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+export KEEP_LAB
+
+# tally runs `go test`, prints what it prints and writes down the results, so
+# that the last lines of a run are counted and not composed.
+RESULTS   := $(BIN)/test-results
+TALLY     := $(BIN)/tally -record $(CURDIR)/$(RESULTS)
+TESTFLAGS := -shuffle=on $(if $(RACE),-race) $(if $(RUN),-run '$(RUN)')
+
+##@ Build
+
+.PHONY: build
+build: $(BIN)/kubectl-motion $(BIN)/motion-agent ## Build the plugin and the agent into bin/ (any platform; installs nothing)
+
+.PHONY: $(BIN)/kubectl-motion
+$(BIN)/kubectl-motion:
+	$(GO_BUILD) -o $@ ./cmd/kubectl-motion
+
+.PHONY: $(BIN)/motion-agent
+$(BIN)/motion-agent:
+	GOOS=linux GOARCH=$(AGENT_ARCH) $(GO_BUILD) -o $@ ./cmd/motion-agent
+
+.PHONY: image
+image: ## Build the agent's and the lab's images into bin/images/, without a container engine
+	cd deploy/image && go run -buildvcs=false ./cmd/build-image -version '$(VERSION)' -out $(CURDIR)/$(BIN)/images
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Regenerate deep copies and CRDs from pkg/api (builds controller-gen into bin/tools)
+	$(CONTROLLER_GEN) object:headerFile=.ci/license-header.txt paths=./pkg/api/...
+	$(CONTROLLER_GEN) crd paths=./pkg/api/... output:crd:dir=deploy/crds
+
+.PHONY: clean
+clean: ## Remove bin/ and dist/ (not the lab: make lab-down)
+	rm -rf $(BIN) $(DIST)
+
+##@ Try it
+
+.PHONY: demo
+demo: ## Move a running PostgreSQL between two real clusters; the lab stays up (Linux, root; installs Debian packages, see make deps)
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory build image lab-up
+	test/demo/demo.sh
+
+.PHONY: lab-up
+lab-up: deps $(BIN)/motion-lab ## Start two real Kubernetes clusters on this machine (Linux, root; installs Debian packages; first build takes minutes)
+	$(BIN)/motion-lab up
+
+.PHONY: lab-down
+lab-down: ## Stop the lab and remove everything it made
+	@if [ -x $(BIN)/motion-lab ]; then $(BIN)/motion-lab down; else echo "lab-down: bin/motion-lab was never built here: no lab to stop"; fi
+
+.PHONY: $(BIN)/motion-lab
+$(BIN)/motion-lab: deps
+	test/lab/build.sh
+
+##@ Test
+
+.PHONY: test
+test: ## Everything: unit tests, then the end-to-end tests in the lab (Linux, root; installs Debian packages, see make deps)
+	@rm -f $(RESULTS)
+	@$(MAKE) --no-print-directory deps
+	@status=0; \
+	$(MAKE) --no-print-directory unit || status=$$?; \
+	$(MAKE) --no-print-directory e2e || status=$$?; \
+	$(TALLY) -report || status=$$?; \
+	exit $$status
+
+.PHONY: unit
+unit: $(BIN)/tally ## Unit tests of every module (no root, no network, any platform; RACE=1, RUN=regexp)
+	@status=0; for module in $(MODULES); do \
+		echo "unit tests of module $$module"; \
+		(cd $$module && $(CURDIR)/$(TALLY) -- go test $(TESTFLAGS) ./...) || status=1; \
+	done; exit $$status
+
+.PHONY: e2e
+e2e: deps build image $(BIN)/motion-lab $(BIN)/tally ## End-to-end tests against real clusters (Linux, root; installs Debian packages; KEEP_LAB=1 keeps the lab)
+	test/with-lab.sh $(CURDIR)/$(TALLY) -- go test -tags e2e -count=1 -timeout 45m $(if $(RUN),-run '$(RUN)') ./test/e2e/...
+
+.PHONY: bench
+bench: deps build ## Benchmarks against rsync and tar, side by side (Linux, root; installs Debian packages)
+	test/bench/run.sh
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for FUZZTIME each (default 20s)
+	test/fuzz.sh $(FUZZTIME)
+
+# tally is stdlib only and builds in a second.
+.PHONY: $(BIN)/tally
+$(BIN)/tally:
+	@go build -buildvcs=false -o $@ ./test/tally
+
+##@ Check
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run golangci-lint on every module (the first time builds it into bin/tools, about 90 s)
+	@status=0; for module in $(MODULES); do \
+		echo "lint of module $$module"; \
+		(cd $$module && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || status=1; \
+	done; exit $$status
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format every module as `make lint` wants it (gofumpt, gci)
+	@for module in $(MODULES); do \
+		(cd $$module && $(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; \
+	done
+
+.PHONY: verify
+verify: ## What a change must pass before review: generated files, format, lint and go.mod leave no difference
+	@.ci/verify
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Ask the Go vulnerability database about the product's dependencies (needs vuln.go.dev)
+	$(GOVULNCHECK) ./cmd/...
+
+##@ Package
+
+.PHONY: dist
+dist: ## Cross-build kubectl-motion into reproducible archives with sha256 in dist/ (PLATFORMS=os/arch ...)
+	@rm -rf $(DIST) && mkdir -p $(DIST)/build
+	@for platform in $(PLATFORMS); do \
+		os=$${platform%/*} arch=$${platform#*/}; \
+		exe=kubectl-motion; [ $$os = windows ] && exe=kubectl-motion.exe; \
+		echo "build $$platform"; \
+		GOOS=$$os GOARCH=$$arch $(GO_BUILD) -o $(DIST)/build/$${os}_$$arch/$$exe ./cmd/kubectl-motion || exit 1; \
+	done
+	go run -buildvcs=false ./deploy/krew/cmd/krew-dist pack -version '$(VERSION)' -license LICENSE -in $(DIST)/build -out $(DIST)
+	@rm -rf $(DIST)/build
+
+.PHONY: krew
+krew: dist ## Render krew-manifest.yaml for those archives into dist/krew/motion.yaml and check both
+	go run -buildvcs=false ./deploy/krew/cmd/krew-dist render -version '$(VERSION)' -template krew-manifest.yaml -dist $(DIST) -out $(DIST)/krew/motion.yaml
+	go run -buildvcs=false ./deploy/krew/cmd/krew-dist check -dist $(DIST) $(DIST)/krew/motion.yaml
+
+##@ Machine
+
+.PHONY: deps
+deps: ## Install the Debian packages that lab, tests and benchmarks use, if missing (root; .ci/deps holds the list)
+	@.ci/deps
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5); next } \
+		/^[a-zA-Z0-9_-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\n%s\n' 'Start with: make demo (the main job, on this machine) or make test (everything that is checked).'
+
+# For tests that check the contract between the stamps and pkg/version.
+.PHONY: print-ldflags
+print-ldflags:
+	@echo '$(LDFLAGS)'
+
+# --- Tool builds ---------------------------------------------------------------
+
+# $(call install-tool,binary,package@version): the file's name carries the
+# version, so that a new pin is a new file.
+define install-tool
+@mkdir -p $(TOOLS)/.install
+@echo "building $(2) into $(BIN)/tools"
+@GOFLAGS= GOBIN=$(TOOLS)/.install go install $(2)
+@mv $(TOOLS)/.install/$(1) $@
+endef
+
+$(GOLANGCI_LINT):
+	$(call install-tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION))
+
+$(CONTROLLER_GEN):
+	$(call install-tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION))
+
+$(GOVULNCHECK):
+	$(call install-tool,govulncheck,golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION))
