@@ -1,0 +1,252 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// result is what one package's tests came to. Tests and subtests count alike, as `go test -v` prints a line for each.
+type result struct {
+	Package string `json:"package"`
+	Passed  int    `json:"passed"`
+	Failed  int    `json:"failed"`
+	// Skipped and Broken name tests, because a number says nothing about them.
+	Skipped []string `json:"skipped,omitempty"`
+	Broken  []string `json:"broken,omitempty"`
+	// Line is go test's closing line of the package, empty for a package without tests.
+	Line string `json:"line,omitempty"`
+}
+
+// event is one line of `go test -json`; see `go doc test2json`.
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+}
+
+// testKey names one test of one package.
+type testKey struct{ pkg, test string }
+
+// follower turns events into output and results. It holds back what a test prints until the test fails, as go test
+// without -v does.
+type follower struct {
+	out     io.Writer
+	verbose bool
+	held    map[testKey][]string
+	results []result
+	index   map[string]int
+	open    map[string]bool
+}
+
+// follow reads go test's events to their end and returns one result per package, in order of appearance.
+func follow(events io.Reader, out io.Writer, verbose bool) ([]result, error) {
+	f := &follower{
+		out: out, verbose: verbose,
+		held: map[testKey][]string{}, index: map[string]int{}, open: map[string]bool{},
+	}
+	lines := bufio.NewReader(events)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			f.line(line)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return f.close(), fmt.Errorf("read go test's output: %w", err)
+		}
+	}
+	return f.close(), nil
+}
+
+// line takes one line; what is no event is go's own word and printed as it is.
+func (f *follower) line(line []byte) {
+	var e event
+	if err := json.Unmarshal(line, &e); err != nil || e.Action == "" {
+		f.out.Write(line)
+		return
+	}
+	switch e.Action {
+	case "build-output":
+		io.WriteString(f.out, e.Output)
+	case "start":
+		f.result(e.Package)
+		f.open[e.Package] = true
+	case "output":
+		f.output(e)
+	case "pass", "fail", "skip":
+		f.end(e)
+	}
+}
+
+// output prints a package's own lines and holds a test's.
+func (f *follower) output(e event) {
+	if e.Test != "" && !f.verbose {
+		if !strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME: the -v that -json implies
+			key := testKey{e.Package, e.Test}
+			f.held[key] = append(f.held[key], e.Output)
+		}
+		return
+	}
+	if e.Test == "" && isClosingLine(e.Output) {
+		f.result(e.Package).Line = strings.TrimSpace(e.Output)
+	}
+	if e.Test == "" && !f.verbose && (e.Output == "PASS\n" || strings.HasPrefix(e.Output, "-test.shuffle ")) {
+		return
+	}
+	io.WriteString(f.out, e.Output)
+}
+
+// isClosingLine tells go test's last line of a package with tests ("ok  \tpkg\t0.1s", "FAIL\tpkg\t0.1s") from the
+// bare FAIL before it and from what the tests print.
+func isClosingLine(s string) bool {
+	return strings.HasPrefix(s, "ok  \t") || strings.HasPrefix(s, "FAIL\t")
+}
+
+// end counts a test, or closes a package.
+func (f *follower) end(e event) {
+	r := f.result(e.Package)
+	if e.Test == "" {
+		delete(f.open, e.Package)
+		if e.Action == "fail" && r.Failed == 0 { // did not build, panicked outside a test, or TestMain said no
+			r.Failed = 1
+			r.Broken = append(r.Broken, "(the package itself)")
+		}
+		return
+	}
+	key := testKey{e.Package, e.Test}
+	switch e.Action {
+	case "pass":
+		r.Passed++
+	case "skip":
+		r.Skipped = append(r.Skipped, e.Test)
+	case "fail":
+		r.Failed++
+		r.Broken = append(r.Broken, e.Test)
+		for _, text := range f.held[key] {
+			io.WriteString(f.out, text)
+		}
+	}
+	delete(f.held, key)
+}
+
+// result returns the package's result, new when there was none. The pointer holds until the next call.
+func (f *follower) result(pkg string) *result {
+	i, known := f.index[pkg]
+	if !known {
+		i = len(f.results)
+		f.index[pkg] = i
+		f.results = append(f.results, result{Package: pkg})
+	}
+	return &f.results[i]
+}
+
+// close fails every package that began and did not end, and prints what its tests had said.
+func (f *follower) close() []result {
+	for i := range f.results {
+		r := &f.results[i]
+		if !f.open[r.Package] {
+			continue
+		}
+		r.Failed++
+		r.Broken = append(r.Broken, "(ended before its tests did)")
+		r.Line = "FAIL\t" + r.Package + "\t[ended before its tests did]"
+		for key, texts := range f.held {
+			if key.pkg == r.Package {
+				io.WriteString(f.out, strings.Join(texts, ""))
+			}
+		}
+	}
+	return f.results
+}
+
+func anyFailed(results []result) bool {
+	for _, r := range results {
+		if r.Failed > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// appendResults adds to the record, one JSON object per line.
+func appendResults(path string, results []result) error {
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("open the record: %w", err)
+	}
+	encoder := json.NewEncoder(file)
+	for _, r := range results {
+		if err := encoder.Encode(r); err != nil {
+			return errors.Join(fmt.Errorf("write the record %s: %w", path, err), file.Close())
+		}
+	}
+	return file.Close()
+}
+
+// readResults reads a whole record; a record that is not there holds nothing.
+func readResults(path string) ([]result, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the record: %w", err)
+	}
+	defer file.Close()
+	var results []result
+	decoder := json.NewDecoder(file)
+	for {
+		var r result
+		err := decoder.Decode(&r)
+		if errors.Is(err, io.EOF) {
+			return results, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the record %s: %w", path, err)
+		}
+		results = append(results, r)
+	}
+}
+
+// closingLines prints each package's last line, then the tests that were skipped or failed, then the count.
+func closingLines(path string, out io.Writer) (int, error) {
+	results, err := readResults(path)
+	if err != nil {
+		return 2, err
+	}
+	var passed, failed int
+	for _, r := range results {
+		passed += r.Passed
+		failed += r.Failed
+		if r.Line != "" {
+			fmt.Fprintln(out, r.Line)
+		}
+	}
+	for _, r := range results {
+		for _, name := range r.Skipped {
+			fmt.Fprintf(out, "skipped: %s %s\n", r.Package, name)
+		}
+	}
+	for _, r := range results {
+		for _, name := range r.Broken {
+			fmt.Fprintf(out, "failed: %s %s\n", r.Package, name)
+		}
+	}
+	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
+	if failed > 0 || passed == 0 {
+		return 1, nil
+	}
+	return 0, nil
+}
