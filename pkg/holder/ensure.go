@@ -1,0 +1,113 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package holder
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// poll is how often the API server is asked while a pod comes or goes.
+const poll = 250 * time.Millisecond
+
+// Ensure makes the pod exist. A holder that ended, or is going, is replaced.
+// It fails when admission changed the pod into something that must not hold
+// volumes: with an fsGroup the kubelet would change the owner of every file.
+func Ensure(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod) error {
+	pods := c.Kube.CoreV1().Pods(pod.Namespace)
+	old, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return fmt.Errorf("holder %s/%s on %s: %w", pod.Namespace, pod.Name, c, err)
+	case old.Labels[v1alpha1.LabelHolder] == "":
+		return fmt.Errorf("pod %s/%s on %s is in the way of a holder of that name and is not ours: rename or remove it", pod.Namespace, pod.Name, c)
+	case usable(old):
+		return nil
+	default:
+		if err := Delete(ctx, c, pod.Namespace, pod.Name); err != nil {
+			return err
+		}
+	}
+	made, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+	if err != nil {
+		return fmt.Errorf("holder %s/%s on %s: %w", pod.Namespace, pod.Name, c, err)
+	}
+	if sc := made.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
+		_ = Delete(ctx, c, pod.Namespace, pod.Name)
+		return fmt.Errorf("admission on %s gave holder %s/%s an fsGroup (%d): the kubelet would change the group of every file on the volume; "+
+			"exempt pods with the label %s from that rule", c, pod.Namespace, pod.Name, *sc.FSGroup, v1alpha1.LabelHolder)
+	}
+	return nil
+}
+
+func usable(p *corev1.Pod) bool {
+	return p.DeletionTimestamp == nil && p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded
+}
+
+// Trouble says why a holder does not run yet, as far as its status tells, and ""
+// when it runs or there is nothing to tell.
+func Trouble(p *corev1.Pod) string {
+	if p.Status.Phase == corev1.PodRunning {
+		return ""
+	}
+	for _, s := range p.Status.ContainerStatuses {
+		if w := s.State.Waiting; w != nil && w.Message != "" {
+			return w.Reason + ": " + w.Message
+		}
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Status == corev1.ConditionFalse && c.Type == corev1.PodScheduled {
+			return c.Reason + ": " + c.Message
+		}
+	}
+	return p.Status.Message
+}
+
+// Delete removes a holder and waits until it is gone, so that the volume is
+// free when Delete returns.
+func Delete(ctx context.Context, c *cluster.Cluster, namespace, name string) error {
+	pods := c.Kube.CoreV1().Pods(namespace)
+	err := pods.Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("holder %s/%s on %s: %w", namespace, name, c, err)
+	}
+	return wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
+		_, err := pods.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, nil
+	})
+}
+
+// DeleteAll removes every holder of a migration and waits until they are gone.
+func DeleteAll(ctx context.Context, c *cluster.Cluster, namespace, migration string) error {
+	list, err := c.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: v1alpha1.LabelHolder + "=true," + v1alpha1.LabelMigration + "=" + migration,
+	})
+	if err != nil {
+		return fmt.Errorf("holders of %s in %s on %s: %w", migration, namespace, c, err)
+	}
+	for i := range list.Items {
+		if err := c.Kube.CoreV1().Pods(namespace).Delete(ctx, list.Items[i].Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("holder %s/%s on %s: %w", namespace, list.Items[i].Name, c, err)
+		}
+	}
+	for i := range list.Items {
+		if err := Delete(ctx, c, namespace, list.Items[i].Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
