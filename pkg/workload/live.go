@@ -1,0 +1,303 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// kinds are the workloads in the order in which they start: what keeps data
+// first, what fires by the clock last. They stop in the reverse order.
+var kinds = [...]schema.GroupVersionKind{
+	{Group: "apps", Version: "v1", Kind: "StatefulSet"},
+	{Group: "apps", Version: "v1", Kind: "Deployment"},
+	{Group: "apps", Version: "v1", Kind: "ReplicaSet"},
+	{Version: "v1", Kind: "ReplicationController"},
+	{Group: "apps", Version: "v1", Kind: "DaemonSet"},
+	{Version: "v1", Kind: "Pod"},
+	{Group: "batch", Version: "v1", Kind: "Job"},
+	{Group: "batch", Version: "v1", Kind: "CronJob"},
+}
+
+// Found is a workload on a cluster.
+type Found struct {
+	Resource schema.GroupVersionResource
+	Object   *unstructured.Unstructured
+}
+
+// List finds the workloads of a namespace that stand for themselves: what a
+// controller made of another workload is left out, except the Jobs of CronJobs,
+// which go on after their CronJob was suspended. Holders and ended pods and Jobs
+// are left out too. It fails when the user may not list one of the kinds: what
+// cannot be seen cannot be stopped.
+func List(ctx context.Context, c *cluster.Cluster, namespace string) ([]Found, error) {
+	var out []Found
+	for _, gvk := range kinds {
+		gvr, _, err := c.ResourceFor(gvk)
+		if err != nil {
+			return nil, err
+		}
+		list, err := c.Resource(gvr, namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("listing %s in %s on %s: %w", gvr.Resource, namespace, c, err)
+		}
+		for i := range list.Items {
+			if o := &list.Items[i]; standsAlone(o) && !ended(o) {
+				o.SetGroupVersionKind(gvk)
+				out = append(out, Found{Resource: gvr, Object: o})
+			}
+		}
+	}
+	return out, nil
+}
+
+func standsAlone(o *unstructured.Unstructured) bool {
+	if o.GetLabels()[v1alpha1.LabelHolder] != "" {
+		return false
+	}
+	owner := metav1.GetControllerOf(o)
+	return owner == nil || (o.GetKind() == "Job" && owner.Kind == "CronJob")
+}
+
+func ended(o *unstructured.Unstructured) bool {
+	switch o.GetKind() {
+	case "Pod":
+		phase, _, _ := unstructured.NestedString(o.Object, "status", "phase")
+		return phase == "Succeeded" || phase == "Failed"
+	case "Job":
+		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+		return slices.ContainsFunc(conditions, func(c any) bool {
+			m, ok := c.(map[string]any)
+			return ok && (m["type"] == "Complete" || m["type"] == "Failed") && m["status"] == "True"
+		})
+	}
+	return false
+}
+
+// Remember records how the workloads are that do not rest yet, to be kept where
+// it survives this process before any of them is touched.
+func Remember(found []Found) ([]v1alpha1.StoppedWorkload, error) {
+	var out []v1alpha1.StoppedWorkload
+	for _, f := range slices.Backward(found) {
+		if Resting(f.Object) {
+			continue
+		}
+		was, err := remembered(f.Object)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v1alpha1.StoppedWorkload{
+			Group: f.Resource.Group, Version: f.Resource.Version, Resource: f.Resource.Resource,
+			Kind: f.Object.GetKind(), Name: f.Object.GetName(), UID: string(f.Object.GetUID()), AtRest: string(was),
+		})
+	}
+	return out, nil
+}
+
+// maxRemembered is the bound that the API sets on one workload's memory.
+const maxRemembered = 16384
+
+// remembered is what Start needs: the original values; for a bare pod, which can
+// only be stopped by deleting it, the whole pod.
+func remembered(o *unstructured.Unstructured) ([]byte, error) {
+	o = o.DeepCopy()
+	if o.GetKind() != "Pod" {
+		was, _, err := AtRest(o)
+		return was, err
+	}
+	unstructured.RemoveNestedField(o.Object, "status")
+	unstructured.RemoveNestedField(o.Object, "spec", "nodeName")
+	labels, annotations := o.GetLabels(), o.GetAnnotations()
+	o.Object["metadata"] = map[string]any{"name": o.GetName(), "namespace": o.GetNamespace()}
+	o.SetLabels(labels)
+	o.SetAnnotations(annotations)
+	raw, err := json.Marshal(o.Object)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxRemembered {
+		return nil, fmt.Errorf("pod %s has no controller and its manifest is too large to remember (%d bytes): "+
+			"give it a controller or stop it by hand", o.GetName(), len(raw))
+	}
+	return raw, nil
+}
+
+func gvrOf(s v1alpha1.StoppedWorkload) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: s.Group, Version: s.Version, Resource: s.Resource}
+}
+
+// Stop puts the remembered workloads to rest and marks them with the migration's
+// name. It may be repeated.
+func Stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, stopped []v1alpha1.StoppedWorkload) error {
+	for _, s := range stopped {
+		if err := stop(ctx, c, namespace, migration, s); err != nil {
+			return fmt.Errorf("stopping %s %s/%s on %s: %w", s.Kind, namespace, s.Name, c, err)
+		}
+	}
+	return nil
+}
+
+func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, s v1alpha1.StoppedWorkload) error {
+	r := c.Resource(gvrOf(s), namespace)
+	if s.Kind == "Pod" {
+		err := r.Delete(ctx, s.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(s.UID)})
+		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+			return nil
+		}
+		return err
+	}
+	return edit(ctx, c, gvrOf(s), namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
+		if string(o.GetUID()) != s.UID {
+			return false, errors.New("it was deleted and made again while the migration ran: run the command again")
+		}
+		if Resting(o) {
+			return false, nil
+		}
+		if _, _, err := AtRest(o); err != nil {
+			return false, err
+		}
+		annotate(o, v1alpha1.AnnotationStopped, migration)
+		return true, nil
+	})
+}
+
+// Start puts the remembered workloads back exactly as they were. It may be
+// repeated, and it goes on after a failure, so that one object in trouble does
+// not keep the rest of the application down.
+func Start(ctx context.Context, c *cluster.Cluster, namespace string, stopped []v1alpha1.StoppedWorkload) error {
+	var errs []error
+	for _, s := range slices.Backward(stopped) {
+		if err := start(ctx, c, namespace, s); err != nil {
+			errs = append(errs, fmt.Errorf("starting %s %s/%s on %s: %w", s.Kind, namespace, s.Name, c, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func start(ctx context.Context, c *cluster.Cluster, namespace string, s v1alpha1.StoppedWorkload) error {
+	if s.Kind == "Pod" {
+		pod := &unstructured.Unstructured{}
+		if err := json.Unmarshal([]byte(s.AtRest), &pod.Object); err != nil {
+			return err
+		}
+		_, err := c.Resource(gvrOf(s), namespace).Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+		if apierrors.IsAlreadyExists(err) {
+			return nil
+		}
+		return err
+	}
+	return edit(ctx, c, gvrOf(s), namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
+		if o.GetAnnotations()[v1alpha1.AnnotationStopped] == "" {
+			return false, nil
+		}
+		annotate(o, v1alpha1.AnnotationStopped, "")
+		return true, Activate(o, []byte(s.AtRest))
+	})
+}
+
+// Rested finds the workloads of a namespace that a migration brought and that
+// are at rest.
+func Rested(found []Found) []Found {
+	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
+		a := f.Object.GetAnnotations()
+		return a[v1alpha1.AnnotationAtRest] == "" || a[v1alpha1.AnnotationStopped] != ""
+	})
+}
+
+// Brought finds the workloads that a migration brought, at rest or not.
+func Brought(found []Found) []Found {
+	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
+		return f.Object.GetAnnotations()[v1alpha1.AnnotationSource] == ""
+	})
+}
+
+// Wake starts workloads that are at rest, with the values that their annotation
+// remembers. It may be repeated.
+func Wake(ctx context.Context, c *cluster.Cluster, namespace string, rested []Found) error {
+	for _, f := range rested {
+		err := edit(ctx, c, f.Resource, namespace, f.Object.GetName(), func(o *unstructured.Unstructured) (bool, error) {
+			was, found := o.GetAnnotations()[v1alpha1.AnnotationAtRest]
+			if !found {
+				return false, nil
+			}
+			return true, Activate(o, []byte(was))
+		})
+		if err != nil {
+			return fmt.Errorf("starting %s %s/%s on %s: %w", f.Object.GetKind(), namespace, f.Object.GetName(), c, err)
+		}
+	}
+	return nil
+}
+
+// Rest puts workloads to rest, with the annotation as their only memory. A bare
+// pod cannot rest again once it was scheduled: it is deleted, and the next
+// migration brings it anew.
+func Rest(ctx context.Context, c *cluster.Cluster, namespace string, found []Found) error {
+	for _, f := range slices.Backward(found) {
+		name := f.Object.GetName()
+		if f.Object.GetKind() == "Pod" {
+			err := c.Resource(f.Resource, namespace).Delete(ctx, name, metav1.DeleteOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("stopping Pod %s/%s on %s: %w", namespace, name, c, err)
+			}
+			continue
+		}
+		err := edit(ctx, c, f.Resource, namespace, name, func(o *unstructured.Unstructured) (bool, error) {
+			if Resting(o) {
+				return false, nil
+			}
+			_, changed, err := AtRest(o)
+			return changed, err
+		})
+		if err != nil {
+			return fmt.Errorf("stopping %s %s/%s on %s: %w", f.Object.GetKind(), namespace, name, c, err)
+		}
+	}
+	return nil
+}
+
+// edit reads an object, changes it and writes it with the resourceVersion that
+// was read, again until nobody else wrote in between.
+func edit(ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionResource, namespace, name string,
+	change func(*unstructured.Unstructured) (bool, error),
+) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		o, err := c.Resource(gvr, namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		write, err := change(o)
+		if err != nil || !write {
+			return err
+		}
+		_, err = c.Resource(gvr, namespace).Update(ctx, o, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
+		return err
+	})
+}
+
+func annotate(o *unstructured.Unstructured, key, value string) {
+	a := o.GetAnnotations()
+	if a == nil {
+		a = map[string]string{}
+	}
+	if value == "" {
+		delete(a, key)
+	} else {
+		a[key] = value
+	}
+	o.SetAnnotations(a)
+}
