@@ -1,0 +1,182 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fault names why a shipment stopped: a closed set of reasons that
+// crosses the wire, so that both ends report the same one and a caller can tell
+// what may be tried again from what needs a person.
+//
+// An *Error carries the reason, the offending path where there is one (the first
+// that was met, components separated by NUL as everywhere in pkg/ship), what was
+// being done, and the cause. Errors without a reason count as Internal.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Reason says why a shipment stopped. The set is closed: a value that is not
+// listed here never leaves this package (see Parse).
+type Reason string
+
+const (
+	// TargetFull: no space, no inodes, a quota or the given capacity was reached. The
+	// same call carries on once there is room.
+	TargetFull Reason = "TargetFull"
+	// TargetAbility: the target's filesystem cannot hold what the source has (an
+	// xattr namespace, a long name, a large file). The path names the first such entry.
+	TargetAbility Reason = "TargetAbility"
+	// TargetTooSmall: a device or image on the target is smaller than the source.
+	TargetTooSmall Reason = "TargetTooSmall"
+	// TargetUnwritable: the target refused an operation for a reason that is not
+	// space: an I/O error, a read-only filesystem, missing rights.
+	TargetUnwritable Reason = "TargetUnwritable"
+	// Unreadable: an entry of the source could not be read.
+	Unreadable Reason = "Unreadable"
+	// SpecialFileRefused: the policy Refuse met a setuid-root file, a device, a file
+	// capability or a trusted.* attribute.
+	SpecialFileRefused Reason = "SpecialFileRefused"
+	// SourceMoved: an entry changed while a view was read that promised to stand still.
+	SourceMoved Reason = "SourceMoved"
+	// DigestMismatch: what the target holds is not what the source described.
+	DigestMismatch Reason = "DigestMismatch"
+	// PeerVersion: the other end speaks another version of the protocol.
+	PeerVersion Reason = "PeerVersion"
+	// PeerProtocol: the other end broke the protocol or one of its limits.
+	PeerProtocol Reason = "PeerProtocol"
+	// StateCorrupt: the local state cannot be used and could not be set aside either.
+	StateCorrupt Reason = "StateCorrupt"
+	// StateBusy: another process holds the state of this volume.
+	StateBusy Reason = "StateBusy"
+	// Torn: the target is between two generations and must not be started.
+	Torn Reason = "Torn"
+	// ConnectionLost: a connection broke; the same call carries on.
+	ConnectionLost Reason = "ConnectionLost"
+	// Cancelled: the caller's context ended.
+	Cancelled Reason = "Cancelled"
+	// Internal: a defect in this program.
+	Internal Reason = "Internal"
+)
+
+// All lists every reason.
+func All() []Reason {
+	return []Reason{
+		TargetFull, TargetAbility, TargetTooSmall, TargetUnwritable, Unreadable, SpecialFileRefused, SourceMoved,
+		DigestMismatch, PeerVersion, PeerProtocol, StateCorrupt, StateBusy, Torn, ConnectionLost, Cancelled, Internal,
+	}
+}
+
+// Parse maps a name from the wire to its Reason; unknown names become Internal.
+func Parse(name string) Reason {
+	for _, r := range All() {
+		if string(r) == name {
+			return r
+		}
+	}
+	return Internal
+}
+
+// Retryable says whether calling again without anybody's help can succeed.
+func (r Reason) Retryable() bool {
+	switch r {
+	case ConnectionLost, SourceMoved, StateBusy, TargetFull, DigestMismatch, Torn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Error is a failure with its reason. Use errors.As, or Of.
+type Error struct {
+	Reason Reason
+	// Path of the first offending entry, components separated by NUL; empty when no
+	// single entry is at fault (HasPath tells it from the root).
+	Path    string
+	HasPath bool
+	// Remote is true when the other end reported it.
+	Remote bool
+	// What was being done, lower case, no period.
+	What string
+	// Err is the cause; nil when What says everything, and always nil when Remote.
+	Err error
+}
+
+// Error gives one line without control characters: the path is shown with '/' and
+// escaped.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Remote {
+		b.WriteString("the other end: ")
+	}
+	if e.HasPath {
+		b.WriteString(Show(e.Path))
+		b.WriteString(": ")
+	}
+	b.WriteString(e.What)
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New makes an Error without a path.
+func New(r Reason, format string, args ...any) *Error {
+	return &Error{Reason: r, What: fmt.Sprintf(format, args...)}
+}
+
+// At makes an Error about one entry.
+func At(r Reason, path string, err error, what string) *Error {
+	return &Error{Reason: r, Path: path, HasPath: true, What: what, Err: err}
+}
+
+// Wrap gives err the reason r unless it already has one. A nil err stays nil.
+func Wrap(r Reason, err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		r = Cancelled
+	}
+	return &Error{Reason: r, What: what, Err: err}
+}
+
+// Of gives the reason of err; errors without one are Cancelled when a context
+// ended, otherwise Internal. Of(nil) is "".
+func Of(err error) Reason {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return Cancelled
+	}
+	return Internal
+}
+
+// Show makes a path fit for people: components joined by '/', everything that a
+// terminal could act on escaped. The root is ".".
+func Show(path string) string {
+	if path == "" {
+		return "."
+	}
+	quoted := strconv.QuoteToASCII(strings.ReplaceAll(path, "\x00", "/"))
+	inner := quoted[1 : len(quoted)-1]
+	if inner == path || strings.ReplaceAll(path, "\x00", "/") == inner {
+		return inner
+	}
+	return quoted
+}

@@ -1,0 +1,21 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scan
+
+import (
+	"errors"
+	"os"
+)
+
+// OpenTree makes a view of the directory root, which stays the caller's to close after
+// the view. Entries below other mounts are an error, lost+found in the root is left out.
+func OpenTree(root *os.File, o Options) (View, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// OpenDevice makes a view of a block device or image file, which stays the caller's to
+// close after the view.
+func OpenDevice(f *os.File, o Options) (View, error) {
+	return nil, errors.ErrUnsupported
+}

@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scan
+
+// SpecialFiles says what happens to setuid-root files, devices, file capabilities and
+// trusted.* attributes.
+type SpecialFiles uint8
+
+const (
+	// Refuse stops at the first one with its path.
+	Refuse SpecialFiles = iota
+	// Preserve ships them.
+	Preserve
+)
+
+// Options of OpenTree and OpenDevice.
+type Options struct {
+	// Stamps says what the view's stamps are worth.
+	Stamps Stamps
+	// Live: the view's writer goes on while it is read.
+	Live bool
+	// CutUnixNano is the instant of a snapshot; 0 means that the view is read in place:
+	// the cut is then taken when it is opened, and its filesystem synced.
+	CutUnixNano int64
+}

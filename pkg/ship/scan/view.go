@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package scan reads what is to be shipped: a View of a directory tree or of a
+// device, its entries in the order of package tree, and their content.
+//
+// # Cut, settled, stamps
+//
+// A store through mmap to a page that is already dirty does not move ctime. So each
+// view has a cut: just before a syncfs at its start when it is read in place, its
+// instant when it is a snapshot. After that syncfs every store must fault and move
+// ctime to the cut or later; a stamp is settled when its ctime is older than the cut
+// by more than the granularity of the filesystem's clock, and only a settled stamp
+// proves that content is unchanged since it was read.
+//
+// The view says what its stamps are worth: Exact, or Lagging when it is a
+// crash-consistent image, in which two states with different content can carry equal
+// stamps. A pass over a Lagging view that is to be promoted reads all data.
+package scan
+
+import (
+	"io"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// Stamps says what equal stamps in two views prove.
+type Stamps uint8
+
+const (
+	// Exact: the view is the origin itself, stopped or frozen, or a driver known to freeze.
+	Exact Stamps = iota
+	// Lagging: a crash-consistent image; equal stamps prove nothing.
+	Lagging
+)
+
+func (s Stamps) String() string {
+	if s == Exact {
+		return "exact"
+	}
+	return "lagging"
+}
+
+// Info describes a view; it does not change while the view is open.
+type Info struct {
+	// Image is true for a device or image file: one entry, no directories.
+	Image bool
+	// Size of the image in bytes; 0 for trees.
+	Size int64
+	Cut  tree.Time
+	// Stamps is what the caller declared.
+	Stamps Stamps
+	// Live: entries may move while they are read; they are counted, and the pass is not
+	// promoted. In any other view a moving entry is an error.
+	Live bool
+	// Trusted: the filesystem is one whose ctime is known to be kept (ext4, xfs, btrfs,
+	// f2fs, zfs). Elsewhere a pass that is to be promoted reads all data.
+	Trusted bool
+	// Filesystem is its name for people, "0x..." when unknown.
+	Filesystem string
+}
+
+// Node is an entry as found, before its content is read: Entry has neither Content
+// nor Xattrs yet.
+type Node struct {
+	tree.Entry
+	Stamp tree.Stamp
+	// Links is the inode's link count.
+	Links uint32
+	// Blocks is what the content occupies, in bytes.
+	Blocks int64
+}
+
+// View is one consistent (or Live) state of what is to be shipped. Its methods may be
+// called by many goroutines at once.
+type View interface {
+	Info() Info
+	// Root gives the root's node, with the empty path.
+	Root() (Node, error)
+	// ReadDir opens the directory at path.
+	ReadDir(path string) (Dir, error)
+	// Xattrs reads the attributes of a node that is not a regular file.
+	Xattrs(n *Node) ([]tree.Xattr, error)
+	// Open opens the content of a File or Image.
+	Open(n *Node) (Content, error)
+	Close() error
+}
+
+// Dir gives the entries of one directory.
+type Dir interface {
+	// Next gives up to limit further nodes in name order, and io.EOF after the last.
+	Next(limit int) ([]Node, error)
+	Close() error
+}
+
+// Content is an open file or device.
+type Content interface {
+	io.ReaderAt
+	io.Closer
+	// Node looks again: what the inode is now.
+	Node() (Node, error)
+	// Xattrs reads the attributes of the open file.
+	Xattrs() ([]tree.Xattr, error)
+	// NextData gives the first range of data at or after off, as the filesystem tells;
+	// everything between off and start is a hole. start is the size when only a hole is
+	// left.
+	NextData(off int64) (start, end int64, err error)
+}
+
+// Range is a part of an image.
+type Range struct{ Offset, Length int64 }
+
+// ChangedRanger is what a Content has besides when its driver knows what changed since
+// the base (changed-block tracking): nothing outside the ranges differs from it.
+type ChangedRanger interface {
+	// ChangedRanges gives the ranges in ascending order, and false when it cannot tell.
+	ChangedRanges(base tree.Digest) ([]Range, bool, error)
+}

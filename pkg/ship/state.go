@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+)
+
+// State is what one end remembers of one volume between passes: the manifest of what
+// the target durably holds, with this side's stamps, and the journal of a pass under way.
+// It serves both roles, so that shipping back is only a change of roles.
+type State struct{ store *manifest.Store }
+
+// OpenState opens or makes the state of one volume in dir. volumeID is the caller's opaque
+// name for the volume (a PVC's UID). The state is locked until Close; a second OpenState
+// of it fails with StateBusy. State that cannot be read is set aside, and the next pass
+// rebuilds it from the target.
+func OpenState(dir, volumeID string) (*State, error) {
+	s, err := manifest.Open(dir, volumeID)
+	if err != nil {
+		return nil, err
+	}
+	return &State{store: s}, nil
+}
+
+// Close releases the state.
+func (s *State) Close() error { return s.store.Close() }
