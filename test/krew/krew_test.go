@@ -273,9 +273,9 @@ func TestEveryMistakeInAManifestIsNamed(t *testing.T) {
 
 func TestAnUnknownFieldIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "motion.yaml")
-	write(t, file, []byte("kind: Plugin\nspec:\n  verison: v1.0.0\n"))
+	write(t, file, []byte("kind: Plugin\nspec:\n  color: blue\n"))
 	_, err := krew.Read(file)
-	wantError(t, err, `unknown field "verison"`)
+	wantError(t, err, `unknown field "color"`)
 }
 
 func TestRenderingNamesTheArchiveThatIsNotThere(t *testing.T) {

@@ -74,12 +74,12 @@ func follow(events io.Reader, out io.Writer, verbose bool) ([]result, error) {
 func (f *follower) line(line []byte) {
 	var e event
 	if err := json.Unmarshal(line, &e); err != nil || e.Action == "" {
-		f.out.Write(line)
+		fmt.Fprint(f.out, string(line))
 		return
 	}
 	switch e.Action {
 	case "build-output":
-		io.WriteString(f.out, e.Output)
+		fmt.Fprint(f.out, e.Output)
 	case "start":
 		f.result(e.Package)
 		f.open[e.Package] = true
@@ -105,7 +105,7 @@ func (f *follower) output(e event) {
 	if e.Test == "" && !f.verbose && (e.Output == "PASS\n" || strings.HasPrefix(e.Output, "-test.shuffle ")) {
 		return
 	}
-	io.WriteString(f.out, e.Output)
+	fmt.Fprint(f.out, e.Output)
 }
 
 // isClosingLine tells go test's last line of a package with tests ("ok  \tpkg\t0.1s", "FAIL\tpkg\t0.1s") from the
@@ -135,7 +135,7 @@ func (f *follower) end(e event) {
 		r.Failed++
 		r.Broken = append(r.Broken, e.Test)
 		for _, text := range f.held[key] {
-			io.WriteString(f.out, text)
+			fmt.Fprint(f.out, text)
 		}
 	}
 	delete(f.held, key)
@@ -164,7 +164,7 @@ func (f *follower) close() []result {
 		r.Line = "FAIL\t" + r.Package + "\t[ended before its tests did]"
 		for key, texts := range f.held {
 			if key.pkg == r.Package {
-				io.WriteString(f.out, strings.Join(texts, ""))
+				fmt.Fprint(f.out, strings.Join(texts, ""))
 			}
 		}
 	}
