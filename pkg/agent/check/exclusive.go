@@ -102,8 +102,8 @@ func mountsOnly(c *corev1.Container, claims map[string]bool, readOnly bool) bool
 		}
 	}
 	for i := range c.VolumeDevices {
-		whole, ok := claims[c.VolumeDevices[i].Name]
-		if !ok || (readOnly && !whole) {
+		// A raw block device in a pod cannot be made read-only.
+		if _, ok := claims[c.VolumeDevices[i].Name]; !ok {
 			return false
 		}
 	}
