@@ -8,6 +8,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SUFFIXES:
+# The go command keeps all cores busy by itself.
+.NOTPARALLEL:
 
 # --- What is built -----------------------------------------------------------
 
@@ -20,6 +22,9 @@ DIST    := dist
 # own, so that nothing of theirs enters the plugin's dependencies.
 MODULES := $(sort $(patsubst ./%,%,$(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path './$(BIN)/*' -not -path '*/testdata/*' 2>/dev/null))))
 
+# The lab's tests are about Linux; the plugin's own run anywhere.
+UNIT_MODULES := $(if $(filter linux,$(shell go env GOOS)),$(MODULES),.)
+
 # A build of an untagged tree calls itself v0.0.0-dev: it never invents a release.
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev)
 COMMIT  ?= $(shell git describe --always --match '' --dirty --abbrev=12 2>/dev/null)
@@ -28,9 +33,11 @@ LDFLAGS := -s -w \
 	-X $(MODULE)/pkg/version.stampedVersion=$(VERSION) \
 	-X $(MODULE)/pkg/version.stampedCommit=$(COMMIT)
 
-# -buildvcs=false: the stamps above say it already, and the go command's own
-# look at the checkout fails where git distrusts the directory's owner.
-GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+
+# The stamps above say it already, and the go command's own look at the
+# checkout fails where git distrusts the directory's owner.
+export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
 
 # The agent and everything in its image run on Linux nodes, whatever builds them.
 AGENT_ARCH ?= $(shell go env GOARCH)
@@ -62,8 +69,10 @@ export KEEP_LAB
 # tally runs `go test`, prints what it prints and writes down the results, so
 # that the last lines of a run are counted and not composed.
 RESULTS   := $(BIN)/test-results
-TALLY     := $(BIN)/tally -record $(CURDIR)/$(RESULTS)
+TALLY     := $(CURDIR)/$(BIN)/tally -record $(CURDIR)/$(RESULTS)
 TESTFLAGS := -shuffle=on $(if $(RACE),-race) $(if $(RUN),-run '$(RUN)')
+# The tests share two clusters: one package after the other, all of it shown.
+E2EFLAGS  := -tags e2e -v -p 1 -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)')
 
 ##@ Build
 
@@ -80,7 +89,7 @@ $(BIN)/motion-agent:
 
 .PHONY: image
 image: ## Build the agent's and the lab's images into bin/images/, without a container engine
-	cd deploy/image && go run -buildvcs=false ./cmd/build-image -version '$(VERSION)' -out $(CURDIR)/$(BIN)/images
+	cd deploy/image && go run ./cmd/build-image -version '$(VERSION)' -out $(CURDIR)/$(BIN)/images
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Regenerate deep copies and CRDs from pkg/api (builds controller-gen into bin/tools)
@@ -120,19 +129,28 @@ test: ## Everything: unit tests, then the end-to-end tests in the lab (Linux, ro
 	@status=0; \
 	$(MAKE) --no-print-directory unit || status=$$?; \
 	$(MAKE) --no-print-directory e2e || status=$$?; \
-	$(TALLY) -report || status=$$?; \
+	$(TALLY) -report -status $$status || status=1; \
 	exit $$status
 
 .PHONY: unit
 unit: $(BIN)/tally ## Unit tests of every module (no root, no network, any platform; RACE=1, RUN=regexp)
-	@status=0; for module in $(MODULES); do \
+	@status=0; for module in $(UNIT_MODULES); do \
+		packages=$$(cd $$module && go list -find -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...) || status=1; \
+		[ -n "$$packages" ] || continue; \
 		echo "unit tests of module $$module"; \
-		(cd $$module && $(CURDIR)/$(TALLY) -- go test $(TESTFLAGS) ./...) || status=1; \
+		(cd $$module && $(TALLY) -- go test $(TESTFLAGS) $$packages) || status=1; \
 	done; exit $$status
 
 .PHONY: e2e
 e2e: deps build image $(BIN)/motion-lab $(BIN)/tally ## End-to-end tests against real clusters (Linux, root; installs Debian packages; KEEP_LAB=1 keeps the lab)
-	test/with-lab.sh $(CURDIR)/$(TALLY) -- go test -tags e2e -count=1 -timeout 45m $(if $(RUN),-run '$(RUN)') ./test/e2e/...
+	test/with-lab.sh $(MAKE) --no-print-directory e2e-tests
+
+.PHONY: e2e-tests
+e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is up (KUBECONFIG as the lab says)
+	@status=0; \
+	(cd test/lab && $(TALLY) -- go test $(E2EFLAGS) ./...) || status=1; \
+	$(TALLY) -- go test $(E2EFLAGS) ./test/e2e/... || status=1; \
+	exit $$status
 
 .PHONY: bench
 bench: deps build ## Benchmarks against rsync and tar, side by side (Linux, root; installs Debian packages)
@@ -145,20 +163,22 @@ fuzz: ## Fuzz every decoder for FUZZTIME each (default 20s)
 # tally is stdlib only and builds in a second.
 .PHONY: $(BIN)/tally
 $(BIN)/tally:
-	@go build -buildvcs=false -o $@ ./test/tally
+	@go build -o $@ ./test/tally
 
 ##@ Check
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint on every module (the first time builds it into bin/tools, about 90 s)
 	@status=0; for module in $(MODULES); do \
+		[ -n "$$(cd $$module && GOOS=linux go list -find ./...)" ] || continue; \
 		echo "lint of module $$module"; \
-		(cd $$module && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || status=1; \
+		(cd $$module && GOOS=linux $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || status=1; \
 	done; exit $$status
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format every module as `make lint` wants it (gofumpt, gci)
 	@for module in $(MODULES); do \
+		[ -n "$$(cd $$module && GOOS=linux go list -find ./...)" ] || continue; \
 		(cd $$module && $(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; \
 	done
 
@@ -181,13 +201,13 @@ dist: ## Cross-build kubectl-motion into reproducible archives with sha256 in di
 		echo "build $$platform"; \
 		GOOS=$$os GOARCH=$$arch $(GO_BUILD) -o $(DIST)/build/$${os}_$$arch/$$exe ./cmd/kubectl-motion || exit 1; \
 	done
-	go run -buildvcs=false ./deploy/krew/cmd/krew-dist pack -version '$(VERSION)' -license LICENSE -in $(DIST)/build -out $(DIST)
+	go run ./deploy/krew/cmd/krew-dist pack -version '$(VERSION)' -license LICENSE -in $(DIST)/build -out $(DIST)
 	@rm -rf $(DIST)/build
 
 .PHONY: krew
 krew: dist ## Render krew-manifest.yaml for those archives into dist/krew/motion.yaml and check both
-	go run -buildvcs=false ./deploy/krew/cmd/krew-dist render -version '$(VERSION)' -template krew-manifest.yaml -dist $(DIST) -out $(DIST)/krew/motion.yaml
-	go run -buildvcs=false ./deploy/krew/cmd/krew-dist check -dist $(DIST) $(DIST)/krew/motion.yaml
+	go run ./deploy/krew/cmd/krew-dist render -version '$(VERSION)' -template krew-manifest.yaml -dist $(DIST) -out $(DIST)/krew/motion.yaml
+	go run ./deploy/krew/cmd/krew-dist check -dist $(DIST) $(DIST)/krew/motion.yaml
 
 ##@ Machine
 
@@ -214,7 +234,7 @@ print-ldflags:
 define install-tool
 @mkdir -p $(TOOLS)/.install
 @echo "building $(2) into $(BIN)/tools"
-@GOFLAGS= GOBIN=$(TOOLS)/.install go install $(2)
+@GOBIN=$(TOOLS)/.install go install $(2)
 @mv $(TOOLS)/.install/$(1) $@
 endef
 

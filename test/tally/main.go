@@ -7,10 +7,12 @@
 //
 //	tally -record FILE -- go test [flags] packages   run and add to FILE
 //	tally -record FILE -fail TEXT                    add a failure that no test could report
-//	tally -record FILE -report                       print FILE's closing lines
+//	tally -record FILE -report [-status N]           print FILE's closing lines
 //
 // The exit status of a run is go test's own; that of a report is 1 when
-// something failed or when nothing ran at all.
+// something failed or when nothing ran at all. With -status, the exit status of
+// what ran the tests, a status that no recorded failure explains is itself
+// reported as one: a build that broke is not "0 failed".
 package main
 
 import (
@@ -44,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 	record := flags.String("record", "", "`file` that collects the results")
 	failure := flags.String("fail", "", "record this `text` as a failure")
 	report := flags.Bool("report", false, "print the closing lines of the record")
+	status := flags.Int("status", 0, "with -report: exit `status` of what ran the tests")
 	if err := flags.Parse(args); err != nil {
 		return 2, err
 	}
@@ -51,7 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 	case *record == "":
 		return 2, errors.New("no -record FILE given")
 	case *report:
-		return closingLines(*record, stdout)
+		return closingLines(*record, *status, stdout)
 	case *failure != "":
 		return 0, appendResults(*record, []result{{Package: *failure, Failed: 1, Line: "FAIL\t" + *failure}})
 	case flags.NArg() < 2 || flags.Arg(0) != "go" || flags.Arg(1) != "test":

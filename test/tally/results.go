@@ -220,11 +220,16 @@ func readResults(path string) ([]result, error) {
 	}
 }
 
-// closingLines prints each package's last line, then the tests that were skipped or failed, then the count.
-func closingLines(path string, out io.Writer) (int, error) {
+// closingLines prints each package's last line, then the tests that were skipped or failed, then the count. A status
+// that none of the results explains counts as one failure.
+func closingLines(path string, status int, out io.Writer) (int, error) {
 	results, err := readResults(path)
 	if err != nil {
 		return 2, err
+	}
+	if status != 0 && !anyFailed(results) {
+		what := fmt.Sprintf("the run ended with status %d outside any test", status)
+		results = append(results, result{Package: what, Failed: 1, Line: "FAIL\t" + what})
 	}
 	var passed, failed int
 	for _, r := range results {

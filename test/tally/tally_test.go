@@ -122,6 +122,20 @@ func TestTheRecordAddsUpOverRunsAndOutsideFailures(t *testing.T) {
 	}
 }
 
+func TestAStatusThatNoTestExplainsIsAFailure(t *testing.T) {
+	_, _, record := runSample(t, "./good")
+	for status, want := range map[string]string{"0": "2 passed, 0 failed", "2": "2 passed, 1 failed"} {
+		var out bytes.Buffer
+		got, err := run(t.Context(), []string{"-record", record, "-report", "-status", status}, &out, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lastLine(out.String()) != want || (got == 0) != (status == "0") {
+			t.Errorf("with status %s the report ends with %q and %d, want %q", status, lastLine(out.String()), got, want)
+		}
+	}
+}
+
 func TestARunInWhichNothingRanIsNoSuccess(t *testing.T) {
 	status, out := report(t, filepath.Join(t.TempDir(), "never-written"))
 	if status != 1 || lastLine(out) != "0 passed, 0 failed" {
