@@ -94,7 +94,7 @@ image: ## Build the agent's and the lab's images into bin/images/, without a con
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Regenerate deep copies and CRDs from pkg/api (builds controller-gen into bin/tools)
 	$(CONTROLLER_GEN) object:headerFile=.ci/license-header.txt paths=./pkg/api/...
-	$(CONTROLLER_GEN) crd paths=./pkg/api/... output:crd:dir=deploy/crds
+	$(CONTROLLER_GEN) crd:maxDescLen=200 paths=./pkg/api/... output:crd:dir=deploy/crds
 
 .PHONY: clean
 clean: ## Remove bin/ and dist/ (not the lab: make lab-down)
