@@ -1,0 +1,205 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+)
+
+func manifests(t *testing.T, o Options) []*unstructured.Unstructured {
+	t.Helper()
+	out, err := Manifests(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name string) *T {
+	t.Helper()
+	for _, o := range objects {
+		if o.GetKind() == kind && o.GetName() == name {
+			typed := new(T)
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, typed, true); err != nil {
+				t.Fatal(err)
+			}
+			return typed
+		}
+	}
+	t.Fatalf("no %s %s", kind, name)
+	return nil
+}
+
+func TestTheAPIComesFirstAndTheAgentsLast(t *testing.T) {
+	objects := manifests(t, Options{})
+	rank := map[string]int{"CustomResourceDefinition": 0, "Namespace": 1, "DaemonSet": 3}
+	last := 0
+	for _, o := range objects {
+		r, ok := rank[o.GetKind()]
+		if !ok {
+			r = 2
+		}
+		if r < last {
+			t.Errorf("%s %s comes too late", o.GetKind(), o.GetName())
+		}
+		last = r
+	}
+	if got := objects[len(objects)-1].GetKind(); got != "DaemonSet" {
+		t.Errorf("the last object is a %s", got)
+	}
+}
+
+func TestEveryFileOfTheFolderIsInstalledAndListedForKustomize(t *testing.T) {
+	onDisk, err := filepath.Glob("*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	crds, err := filepath.Glob("crds/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	onDisk = slices.DeleteFunc(append(onDisk, crds...), func(f string) bool { return f == "kustomization.yaml" })
+	var kustomization struct{ Resources []string }
+	data, err := os.ReadFile("kustomization.yaml")
+	if err == nil {
+		err = yaml.Unmarshal(data, &kustomization)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(onDisk)
+	slices.Sort(kustomization.Resources)
+	if !slices.Equal(onDisk, kustomization.Resources) {
+		t.Errorf("kustomization lists %q, the folder has %q", kustomization.Resources, onDisk)
+	}
+	documents := 0
+	for _, f := range onDisk {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents += strings.Count(string(data), "\nkind: ")
+	}
+	if got := len(manifests(t, Options{})); got != documents {
+		t.Errorf("%d objects are installed, the files have %d", got, documents)
+	}
+}
+
+func TestOptionsReachEveryPlaceThatNamesTheirDefault(t *testing.T) {
+	objects := manifests(t, Options{Namespace: "movers", AgentImage: "registry.test/agent:1", KubeletRoot: "/opt/kubelet/"})
+	for _, o := range objects {
+		if o.GetKind() == "CustomResourceDefinition" {
+			continue
+		}
+		text, err := json.Marshal(o.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, old := range []string{`"namespace":"kubectl-motion"`, "serviceaccount:kubectl-motion:", DefaultKubeletRoot, DefaultRepository} {
+			if strings.Contains(string(text), old) {
+				t.Errorf("%s %s still has %s", o.GetKind(), o.GetName(), old)
+			}
+		}
+	}
+	agent := find[appsv1.DaemonSet](t, objects, "DaemonSet", AgentName)
+	if agent.Namespace != "movers" || agent.Spec.Template.Spec.Containers[0].Image != "registry.test/agent:1" {
+		t.Errorf("agent in %s with image %s", agent.Namespace, agent.Spec.Template.Spec.Containers[0].Image)
+	}
+	if got := agent.Spec.Template.Spec.Volumes[0].HostPath.Path; got != "/opt/kubelet/pods" {
+		t.Errorf("pods folder %s", got)
+	}
+	if got := agent.Spec.Template.Spec.Volumes[1].HostPath.Path; got != "/var/lib/kubectl-motion" {
+		t.Errorf("state folder %s", got)
+	}
+	find[rbacv1.ClusterRole](t, objects, "ClusterRole", "kubectl-motion:agent")
+}
+
+func TestAKubeletRootThatIsNoFolderOfItsOwnIsRefused(t *testing.T) {
+	for _, root := range []string{"kubelet", "/", "//", "/.."} {
+		if _, err := Manifests(Options{KubeletRoot: root}); err == nil {
+			t.Errorf("kubelet root %q is taken", root)
+		}
+	}
+}
+
+func TestTheAgentSeesTwoFoldersOfTheNodeAndIsNotPrivileged(t *testing.T) {
+	pod := find[appsv1.DaemonSet](t, manifests(t, Options{}), "DaemonSet", AgentName).Spec.Template.Spec
+	var paths []string
+	for _, v := range pod.Volumes {
+		if v.HostPath == nil {
+			t.Errorf("volume %s is no hostPath", v.Name)
+			continue
+		}
+		paths = append(paths, v.HostPath.Path)
+	}
+	if want := []string{"/var/lib/kubelet/pods", "/var/lib/kubectl-motion"}; !slices.Equal(paths, want) {
+		t.Errorf("the agent sees %q, want %q", paths, want)
+	}
+	if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+		t.Error("the agent shares a namespace with the node")
+	}
+	c := pod.Containers[0].SecurityContext
+	if c.Privileged == nil || *c.Privileged || c.ReadOnlyRootFilesystem == nil || !*c.ReadOnlyRootFilesystem {
+		t.Error("the agent is privileged or can write its image")
+	}
+	if len(c.Capabilities.Drop) != 1 || c.Capabilities.Drop[0] != "ALL" {
+		t.Error("the agent does not drop all capabilities first")
+	}
+}
+
+func TestTheAgentWritesShipmentStatusAndNothingElse(t *testing.T) {
+	objects := manifests(t, Options{})
+	read := []string{"get", "list", "watch"}
+	check := func(rules []rbacv1.PolicyRule) {
+		for _, r := range rules {
+			for _, verb := range r.Verbs {
+				status := len(r.Resources) == 1 && r.Resources[0] == "volumeshipments/status" && verb == "update"
+				if !status && !slices.Contains(read, verb) {
+					t.Errorf("the agent may %s %v", verb, r.Resources)
+				}
+			}
+			for _, res := range r.Resources {
+				if res == "secrets" || res == "configmaps" || res == "*" || res == "nodes" {
+					t.Errorf("the agent may read %s", res)
+				}
+			}
+		}
+	}
+	check(find[rbacv1.ClusterRole](t, objects, "ClusterRole", "kubectl-motion:agent").Rules)
+	check(find[rbacv1.Role](t, objects, "Role", AgentName).Rules)
+}
+
+func TestTheCredentialOfAPairReachesNoMoreThanAnApplication(t *testing.T) {
+	role := find[rbacv1.ClusterRole](t, manifests(t, Options{}), "ClusterRole", "kubectl-motion:mover-core")
+	forbidden := []string{
+		"serviceaccounts/token", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers",
+		"roles", "rolebindings", "clusterroles", "nodes", "namespaces", "clusterpairs", "volumeshipments/status", "*",
+	}
+	for _, r := range role.Rules {
+		for _, verb := range r.Verbs {
+			if slices.Contains([]string{"impersonate", "bind", "escalate", "*", "deletecollection"}, verb) {
+				t.Errorf("the credential may %s %v", verb, r.Resources)
+			}
+		}
+		for _, res := range r.Resources {
+			if slices.Contains(forbidden, res) {
+				t.Errorf("the credential reaches %s", res)
+			}
+			if res == "secrets" && (slices.Contains(r.Verbs, "list") || slices.Contains(r.Verbs, "watch")) {
+				t.Error("the credential may list Secrets")
+			}
+		}
+	}
+}

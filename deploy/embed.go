@@ -1,0 +1,109 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package deploy carries what is installed on a cluster: the API, the agents and
+// the rules about who may do what. The files beside it are plain manifests with
+// the default values, which `kubectl apply -k` takes as they are; Manifests
+// gives them with other values, for `kubectl motion pair` on any platform.
+package deploy
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/version"
+)
+
+//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml
+var files embed.FS
+
+const (
+	// DefaultNamespace is where the agents live.
+	DefaultNamespace = "kubectl-motion"
+	// AgentName is the name of the agents' DaemonSet, ServiceAccount and Service.
+	AgentName = "motion-agent"
+	// DefaultRepository of the agents' image; the tag is the plugin's version.
+	DefaultRepository = "ghcr.io/kubectl-motion/motion-agent"
+	// DefaultKubeletRoot is where most nodes have the kubelet's folder.
+	DefaultKubeletRoot = "/var/lib/kubelet"
+)
+
+// Options are what differs between installations. The zero value is the default.
+type Options struct {
+	// Namespace of the agents.
+	Namespace string
+	// AgentImage in full.
+	AgentImage string
+	// KubeletRoot is the kubelet's --root-dir on the nodes, absolute.
+	KubeletRoot string
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Namespace == "" {
+		o.Namespace = DefaultNamespace
+	}
+	if o.AgentImage == "" {
+		o.AgentImage = DefaultRepository + ":" + version.Get().Version
+	}
+	if o.KubeletRoot == "" {
+		o.KubeletRoot = DefaultKubeletRoot
+	}
+	if !path.IsAbs(o.KubeletRoot) || path.Clean(o.KubeletRoot) == "/" {
+		return o, fmt.Errorf("kubelet root %q must be an absolute path, as the kubelet's --root-dir", o.KubeletRoot)
+	}
+	o.KubeletRoot = path.Clean(o.KubeletRoot)
+	return o, nil
+}
+
+// Manifests returns every object in the order in which they are applied: the API
+// first, the agents last. The objects are the caller's to change.
+func Manifests(o Options) ([]*unstructured.Unstructured, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	crds, err := fs.Glob(files, "crds/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var out []*unstructured.Unstructured
+	for _, name := range append(crds, "namespace.yaml", "rbac.yaml", "admission.yaml", "agent.yaml") {
+		objects, err := read(name)
+		if err != nil {
+			return nil, fmt.Errorf("deploy/%s: %w", name, err)
+		}
+		out = append(out, objects...)
+	}
+	for _, obj := range out {
+		if err := o.apply(obj); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
+		}
+	}
+	return out, nil
+}
+
+func read(name string) ([]*unstructured.Unstructured, error) {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var out []*unstructured.Unstructured
+	for _, doc := range strings.Split(string(data), "\n---\n") {
+		json, err := yaml.YAMLToJSONStrict([]byte(doc))
+		if err != nil {
+			return nil, err
+		}
+		obj := &unstructured.Unstructured{}
+		if err := obj.UnmarshalJSON(json); err != nil {
+			return nil, err
+		}
+		out = append(out, obj)
+	}
+	return out, nil
+}

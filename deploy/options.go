@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// apply puts the options' values in place of the defaults that the files have.
+func (o Options) apply(obj *unstructured.Unstructured) error {
+	if obj.GetNamespace() == DefaultNamespace {
+		obj.SetNamespace(o.Namespace)
+	}
+	switch obj.GetKind() {
+	case "Namespace":
+		obj.SetName(o.Namespace)
+	case "RoleBinding", "ClusterRoleBinding":
+		return eachIn(obj, func(subject map[string]any) {
+			if subject["namespace"] == DefaultNamespace {
+				subject["namespace"] = o.Namespace
+			}
+		}, "subjects")
+	case "ValidatingAdmissionPolicy":
+		return eachIn(obj, func(variable map[string]any) {
+			if variable["name"] == "agent" {
+				variable["expression"] = fmt.Sprintf("'system:serviceaccount:%s:%s'", o.Namespace, AgentName)
+			}
+		}, "spec", "variables")
+	case "DaemonSet":
+		return o.applyToAgent(obj)
+	}
+	return nil
+}
+
+func (o Options) applyToAgent(obj *unstructured.Unstructured) error {
+	err := eachIn(obj, func(container map[string]any) {
+		container["image"] = o.AgentImage
+	}, "spec", "template", "spec", "containers")
+	if err != nil {
+		return err
+	}
+	return eachIn(obj, func(volume map[string]any) {
+		host, ok := volume["hostPath"].(map[string]any)
+		if !ok {
+			return
+		}
+		if p, ok := host["path"].(string); ok && strings.HasPrefix(p, DefaultKubeletRoot+"/") {
+			host["path"] = o.KubeletRoot + strings.TrimPrefix(p, DefaultKubeletRoot)
+		}
+	}, "spec", "template", "spec", "volumes")
+}
+
+// eachIn changes the members of a list of objects.
+func eachIn(obj *unstructured.Unstructured, change func(map[string]any), fields ...string) error {
+	list, found, err := unstructured.NestedSlice(obj.Object, fields...)
+	if err != nil || !found {
+		return fmt.Errorf("%s is no list: %w", strings.Join(fields, "."), err)
+	}
+	for _, item := range list {
+		if m, ok := item.(map[string]any); ok {
+			change(m)
+		}
+	}
+	return unstructured.SetNestedSlice(obj.Object, list, fields...)
+}
