@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package activate holds the verbs that turn a migrated application on and off:
+// `kubectl motion activate`, `deactivate` and `rollback`.
+package activate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	climigrate "github.com/kubectl-motion/kubectl-motion/pkg/cli/migrate"
+	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+)
+
+// verb is what distinguishes the three commands.
+type verb struct {
+	use, short, long, example, done string
+	do                              func(*migrate.Switch, context.Context) error
+}
+
+// NewCmdActivate returns the verb activate.
+func NewCmdActivate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	return newCmd(config, streams, verb{
+		use: "activate", short: "Start a migrated application on the target", done: "activated",
+		long: `Start the copy that migrate left at rest on the target, with the replicas,
+schedules and node selectors that the source had.
+
+Refused while a volume was copied only under a running application.`,
+		example: `  # Start the copy of namespace shop on the cluster of pair west
+  kubectl motion activate --to west -n shop`,
+		do: (*migrate.Switch).Activate,
+	})
+}
+
+// NewCmdDeactivate returns the verb deactivate.
+func NewCmdDeactivate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	return newCmd(config, streams, verb{
+		use: "deactivate", short: "Stop a migrated application on the target", done: "deactivated",
+		long: `Put the copy on the target back to rest. What it wrote stays in its volumes
+until the next migrate brings the source's state again.`,
+		example: `  # Stop the copy of namespace shop on the cluster of pair west
+  kubectl motion deactivate --to west -n shop`,
+		do: (*migrate.Switch).Deactivate,
+	})
+}
+
+// NewCmdRollback returns the verb rollback.
+func NewCmdRollback(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	return newCmd(config, streams, verb{
+		use: "rollback", short: "Stop the target and start the source again", done: "rolled back",
+		long: `Undo a cutover: put the copy on the target to rest and start the source again
+exactly as it was. What was written on the target since the cutover stays there
+and is not carried back.`,
+		example: `  # Undo the cutover of namespace shop to the cluster of pair west
+  kubectl motion rollback --to west -n shop`,
+		do: (*migrate.Switch).Rollback,
+	})
+}
+
+// Flags are what was typed.
+type Flags struct {
+	ends     *ends.Flags
+	name     string
+	timeout  time.Duration
+	progress string
+	streams  genericiooptions.IOStreams
+}
+
+func newCmd(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, v verb) *cobra.Command {
+	f := &Flags{ends: ends.NewFlags(config), streams: streams}
+	cmd := &cobra.Command{
+		Use: v.use + " (--to PAIR | --to-context CONTEXT)", Short: v.short,
+		Long: v.long + "\n\n" + exit.Status, Example: v.example,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), v) },
+	}
+	fs := cmd.Flags()
+	f.ends.AddTarget(fs)
+	fs.StringVar(&f.name, "name", "", "Name of the Migration; default: that of the pair or context")
+	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for pods to end or to be ready")
+	fs.StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
+	return cmd
+}
+
+func (f *Flags) run(ctx context.Context, v verb) error {
+	if err := f.ends.Check(); err != nil {
+		return err
+	}
+	sink, err := progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut)
+	if err != nil {
+		return &exit.UsageError{Err: err}
+	}
+	defer sink.Close()
+	source, target, err := f.ends.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	name := f.name
+	if name == "" {
+		name = climigrate.Name(f.ends)
+	}
+	if err := v.do(&migrate.Switch{Source: source, Target: target, Name: name, Patience: f.timeout, Sink: sink}, ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f.streams.Out, "migration.kubectl-motion.dev/%s %s\n", name, v.done)
+	return err
+}

@@ -1,0 +1,72 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
+	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+)
+
+// Name is the Migration's name when none was given: what the user calls the
+// target, as far as an object's name may have it.
+func Name(f *ends.Flags) string {
+	name := f.To
+	if name == "" {
+		name = f.ToContext
+	}
+	name = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '-'
+	}, name)
+	return strings.Trim(name[:min(len(name), 50)], "-")
+}
+
+// summary is what a person reads on stdout.
+func summary(r migrate.Result) string {
+	var b strings.Builder
+	state := "at rest"
+	if r.Active {
+		state = "active"
+	}
+	fmt.Fprintf(&b, "migration.kubectl-motion.dev/%s %s\n", r.Migration, state)
+	fmt.Fprintf(&b, "objects: %d moved, %d unchanged, %d skipped, %d need an administrator, %d failed\n",
+		r.Counts.Moved, r.Counts.Unchanged, r.Counts.Skipped, r.Counts.NeedsAdmin, r.Counts.Failed)
+	for _, v := range r.Volumes {
+		fmt.Fprintf(&b, "volume %s: %s, %s sent, %s on the wire\n", v.Claim, worth(v.Consistency, v.Reason),
+			progress.Bytes(v.SentBytes), progress.Bytes(v.WireBytes))
+	}
+	if r.DowntimeSeconds > 0 {
+		fmt.Fprintf(&b, "downtime: %s\n", seconds(r.DowntimeSeconds))
+	}
+	fmt.Fprintf(&b, "took: %s\n", seconds(r.ElapsedSeconds))
+	if r.Next != "" {
+		fmt.Fprintf(&b, "next: %s\n", r.Next)
+	}
+	return b.String()
+}
+
+func worth(consistency, reason string) string {
+	switch {
+	case reason != "":
+		return reason
+	case consistency == "":
+		return "not verified"
+	default:
+		return "verified (" + strings.ToLower(consistency) + ")"
+	}
+}
+
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(10 * time.Millisecond).String()
+}

@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package output prints results on stdout in the format that was asked for.
+package output
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+)
+
+// Flags hold -o.
+type Flags struct{ format string }
+
+// Add registers -o.
+func (f *Flags) Add(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.format, "output", "o", "", "Output format: json or yaml; default: text for people")
+}
+
+// Check refuses unknown formats.
+func (f *Flags) Check() error {
+	switch f.format {
+	case "", "json", "yaml":
+		return nil
+	}
+	return &exit.UsageError{Err: fmt.Errorf("-o must be json or yaml, not %q", f.format)}
+}
+
+// Print writes v in the machine's format, or text, escaped, for people.
+func (f *Flags) Print(w io.Writer, v any, text string) error {
+	var raw []byte
+	var err error
+	switch f.format {
+	case "json":
+		raw, err = json.MarshalIndent(v, "", "  ")
+		raw = append(raw, '\n')
+	case "yaml":
+		raw, err = yaml.Marshal(v)
+	default:
+		raw = []byte(printers.EscapeTerminal(text))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(raw)
+	return err
+}

@@ -1,0 +1,251 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
+)
+
+// undoPatience bounds what is done after the user, or a failure, ended a run.
+const undoPatience = 2 * time.Minute
+
+// cutover stops the source, ships the last increment and starts the target.
+// Whatever fails before the point of no return puts the source back.
+func (r *Run) cutover(ctx context.Context) error {
+	if err := r.descend(ctx); err != nil {
+		return r.undo(ctx, err)
+	}
+	return r.forward(ctx)
+}
+
+// descend is everything before the point of no return.
+func (r *Run) descend(ctx context.Context) error {
+	for _, s := range []step{
+		{"stopping the source", r.stopSource},
+		{"waiting until nobody has the volumes", r.fence},
+		{"shipping the last increment", r.lastIncrement},
+	} {
+		progress.Stepf(r.Sink, "%s", s.name)
+		if err := s.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating",
+		"past the point of no return: the target is being started")
+}
+
+// stopSource writes down how every workload is, and only then stops it.
+func (r *Run) stopSource(ctx context.Context) error {
+	found, err := workload.List(ctx, r.Source, r.Source.Namespace)
+	if err != nil {
+		return err
+	}
+	stopped, err := workload.Remember(r.moving(found))
+	if err != nil {
+		return err
+	}
+	// An interrupted cutover has stopped some already: their memory counts.
+	stopped = merge(r.record.kept.Status.Stopped, stopped)
+	now := metav1.NowMicro()
+	err = r.record.set(ctx, v1alpha1.MigrationSourceStopped, metav1.ConditionTrue, "Stopping",
+		fmt.Sprintf("%d workloads are stopped by this migration", len(stopped)),
+		func(s *v1alpha1.MigrationStatus) {
+			s.Stopped = stopped
+			if s.StoppedTime == nil {
+				s.StoppedTime = &now
+			}
+			s.ActivatedTime, s.ReadyTime = nil, nil
+		})
+	if err != nil {
+		return err
+	}
+	for _, s := range stopped {
+		progress.Objectf(r.Sink, "%s/%s stopped on %s", s.Resource, s.Name, r.Source)
+	}
+	return workload.Stop(ctx, r.Source, r.Source.Namespace, r.Request.Name, stopped)
+}
+
+// moving are those of found that the plan moves, and the Jobs that their CronJobs
+// have made.
+func (r *Run) moving(found []workload.Found) []workload.Found {
+	uids := map[types.UID]bool{}
+	for _, i := range r.plan.Workloads() {
+		uids[i.Source.UID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(found), func(f workload.Found) bool {
+		owner := metav1.GetControllerOf(f.Object)
+		return !uids[f.Object.GetUID()] && (owner == nil || !uids[owner.UID])
+	})
+}
+
+func merge(earlier, now []v1alpha1.StoppedWorkload) []v1alpha1.StoppedWorkload {
+	known := map[string]bool{}
+	out := make([]v1alpha1.StoppedWorkload, 0, len(earlier)+len(now))
+	for _, s := range earlier {
+		known[s.UID] = true
+		out = append(out, s)
+	}
+	for _, s := range now {
+		if !known[s.UID] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (r *Run) fence(ctx context.Context) error {
+	return workload.Fence(ctx, r.Source, r.Source.Namespace, r.fleet.claims(), r.Request.Patience)
+}
+
+// lastIncrement must end with every volume promoted: what is not proved equal is
+// not started.
+func (r *Run) lastIncrement(ctx context.Context) error {
+	if err := r.pass(ctx, v1alpha1.ViewStopped); err != nil {
+		return err
+	}
+	for _, v := range r.fleet.volumes {
+		if !v.outcome.Promoted || v.outcome.Consistency != string(v1alpha1.ViewStopped) {
+			return fmt.Errorf("volume %s was not promoted: %s %s", v.claim, v.outcome.Reason, v.outcome.Message)
+		}
+	}
+	return nil
+}
+
+// undo puts the source back as it was, also when ctx has ended.
+func (r *Run) undo(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	progress.Warnf(r.Sink, "%v", cause)
+	progress.Stepf(r.Sink, "putting the source back")
+	if err := restore(ctx, r.record); err != nil {
+		return errors.Join(cause, fmt.Errorf("the source could not be put back: %w\nhint: kubectl motion rollback %s tries again", err, r.flags()))
+	}
+	progress.Notef(r.Sink, "the source runs as before")
+	return fmt.Errorf("the cutover was undone: %w", cause)
+}
+
+// restore starts what a migration stopped on the source, and forgets it.
+func restore(ctx context.Context, rec *record) error {
+	if err := workload.Start(ctx, rec.source.cluster, rec.source.namespace, rec.kept.Status.Stopped); err != nil {
+		return err
+	}
+	return rec.set(ctx, v1alpha1.MigrationSourceStopped, metav1.ConditionFalse, "Restored", "the source is as it was",
+		func(s *v1alpha1.MigrationStatus) { s.Stopped, s.StoppedTime = nil, nil })
+}
+
+// forward is everything after the point of no return. It may be repeated.
+func (r *Run) forward(ctx context.Context) error {
+	progress.Stepf(r.Sink, "starting the target")
+	if err := r.startStage(ctx); err != nil {
+		return err
+	}
+	if err := start(ctx, r.record, r.Request.Patience, r.Sink); err != nil {
+		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
+	}
+	if r.fleet != nil {
+		r.emitTotals()
+	} else if err := r.releaseBoth(ctx); err != nil {
+		return err
+	}
+	return r.finish(ctx)
+}
+
+func (r *Run) releaseBoth(ctx context.Context) error {
+	f := &fleet{name: r.Request.Name, source: r.source(), target: r.target()}
+	return f.release(ctx)
+}
+
+// startStage writes what could not be on the target at rest.
+func (r *Run) startStage(ctx context.Context) error {
+	if r.plan == nil {
+		return nil
+	}
+	objects := r.plan.Objects(plan.StageStart)
+	if len(objects) == 0 {
+		return nil
+	}
+	set, err := apply.Apply(ctx, r.Target, objects, apply.Options{ForceConflicts: r.Request.Plan.ForceConflicts})
+	if err != nil {
+		return err
+	}
+	return set.Err()
+}
+
+// startCopy starts the target beside the source.
+func (r *Run) startCopy(ctx context.Context) error {
+	if r.live() {
+		return blocked(fmt.Sprintf("kubectl motion migrate %s --cutover stops the application for the last increment", r.flags()),
+			"the volumes were copied while the application ran: what is on %s is no state that the application was ever in", r.target())
+	}
+	if err := r.fleet.release(ctx); err != nil {
+		return err
+	}
+	err := r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started")
+	if err != nil {
+		return err
+	}
+	if err := r.startStage(ctx); err != nil {
+		return err
+	}
+	return start(ctx, r.record, r.Request.Patience, r.Sink)
+}
+
+// start wakes the workloads on the target, waits until they are ready, and hands
+// their fields over to whoever manages them from now on.
+func start(ctx context.Context, rec *record, patience time.Duration, sink progress.Sink) error {
+	t := rec.target
+	if err := holder.DeleteAll(ctx, t.cluster, t.namespace, rec.name); err != nil {
+		return err
+	}
+	found, err := workload.List(ctx, t.cluster, t.namespace)
+	if err != nil {
+		return err
+	}
+	now := metav1.NowMicro()
+	if err := workload.Wake(ctx, t.cluster, t.namespace, workload.Rested(found)); err != nil {
+		return err
+	}
+	err = rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionTrue, "Started", "the application may run on the target",
+		func(s *v1alpha1.MigrationStatus) { s.ActivatedTime = &now })
+	if err != nil {
+		return err
+	}
+	progress.Stepf(sink, "waiting until the application is ready")
+	refs := refsOf(workload.Brought(found))
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := apply.WaitReady(waiting, t.cluster, refs, nil); err != nil {
+		return fmt.Errorf("the target was started, but is not ready: %w", err)
+	}
+	ready := metav1.NowMicro()
+	for _, ref := range refs {
+		if err := apply.HandOver(ctx, t.cluster, ref); err != nil {
+			return err
+		}
+	}
+	return rec.write(ctx, func(s *v1alpha1.MigrationStatus) { s.ReadyTime = &ready })
+}
+
+func refsOf(found []workload.Found) []capture.Ref {
+	out := make([]capture.Ref, 0, len(found))
+	for _, f := range found {
+		out = append(out, capture.RefOf(f.Object, f.Resource.Resource))
+	}
+	return out
+}

@@ -1,0 +1,328 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package migrate runs a plan: it brings a namespace's objects and volumes to the
+// target and, when asked, starts them there.
+//
+// A run is a list of small steps. Each step finds out from the two clusters what
+// is done already, so every run of the same command continues where an earlier
+// one ended, however it ended. What a step must be able to undo is written to
+// the Migration before the step acts.
+//
+// The state that matters between runs is in two conditions of the Migration:
+//
+//	SourceStopped   TargetActive
+//	False           False          the source runs; nothing started on the target
+//	True            False          a cutover is between stop and start: a failure now
+//	                               puts the source back; after a kill, the same
+//	                               command goes on and rollback puts it back
+//	any             Unknown        past the point of no return: only forward
+//	any             True           the target is active
+//
+// The point of no return is the write of TargetActive=Unknown, just before the
+// first write that allows a pod to start on the target.
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
+)
+
+// Request is what the user asked for.
+type Request struct {
+	// Name of the Migration on both clusters.
+	Name string
+	// Pair is the ClusterPair's name; empty with --to-context.
+	Pair string
+	Mode v1alpha1.Mode
+	// Plan says what moves and how it is rewritten; its namespaces and mode are
+	// filled in by Run.
+	Plan plan.Request
+	// Limits are the user's wishes about the shipments.
+	Limits *v1alpha1.ShipmentLimits
+	// Patience bounds every single wait: for agents, for pods to end, for a
+	// volume without progress, for readiness.
+	Patience time.Duration
+}
+
+// Run is a Request at work.
+type Run struct {
+	Source, Target *cluster.Cluster
+	Request        Request
+	Sink           progress.Sink
+
+	begun  time.Time
+	plan   *plan.Plan
+	record *record
+	fleet  *fleet
+	// stopped is the wall-clock time of the first stop in this run's cutover.
+	problems []string
+}
+
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// Do runs the request to its end. The Result says what was achieved also when
+// the error is not nil. Errors: BlockedError, PartialError, VerificationError,
+// or what a cluster said.
+func (r *Run) Do(ctx context.Context) (Result, error) {
+	r.begun = time.Now()
+	if err := r.open(ctx); err != nil {
+		return Result{}, err
+	}
+	err := r.steps(ctx)
+	if r.record == nil {
+		return Result{}, err
+	}
+	result := r.record.result(r.begun)
+	result.Next = r.next(err)
+	return result, err
+}
+
+func (r *Run) steps(ctx context.Context) error {
+	if r.record != nil && r.record.begun() {
+		return r.forward(ctx)
+	}
+	steps := []step{
+		{"planning", r.makePlan},
+		{"recording the migration", r.keep},
+		{"preparing the volumes", r.prepareVolumes},
+	}
+	switch r.Request.Mode {
+	case v1alpha1.ModeCutover:
+		steps = append(steps, step{"copying the volumes while the application runs", r.copyLive},
+			step{"applying the objects at rest", r.applyObjects}, step{"cutting over", r.cutover})
+	case v1alpha1.ModeStart:
+		steps = append(steps, step{"copying the volumes", r.copyOnce},
+			step{"applying the objects at rest", r.applyObjects}, step{"starting the copy", r.startCopy})
+	default:
+		steps = append(steps, step{"copying the volumes", r.copyOnce}, step{"applying the objects at rest", r.applyObjects})
+	}
+	for _, s := range steps {
+		progress.Stepf(r.Sink, "%s", s.name)
+		if err := s.do(ctx); err != nil {
+			r.letGo(ctx)
+			return err
+		}
+	}
+	return r.finish(ctx)
+}
+
+// letGo removes the holders after a failure. The shipments stay: the next run
+// goes on with what arrived.
+func (r *Run) letGo(ctx context.Context) {
+	if r.fleet == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	if err := r.fleet.release(ctx); err != nil {
+		progress.Warnf(r.Sink, "holders are left behind and end by themselves within a day: %v", err)
+	}
+}
+
+// open finds the Migration of an earlier run, if there is one.
+func (r *Run) open(ctx context.Context) error {
+	if err := r.identified(); err != nil {
+		return err
+	}
+	m, err := r.source().get(ctx, r.Request.Name)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	rec := &record{name: r.Request.Name, source: r.source(), target: r.target(), kept: m}
+	if m.Spec.Target != r.spec().Target || m.Spec.Source != r.spec().Source {
+		return nil // openRecord words the error
+	}
+	if rec.is(v1alpha1.MigrationTargetActive) {
+		return blocked(fmt.Sprintf("kubectl motion deactivate %s stops it; then migrate again", r.flags()),
+			"the copy on %s is active: a migration would write under a running application", r.target())
+	}
+	if rec.is(v1alpha1.MigrationSourceStopped) && r.Request.Mode != v1alpha1.ModeCutover {
+		return blocked(fmt.Sprintf("kubectl motion migrate %s --cutover goes on with it, kubectl motion rollback %s puts the source back", r.flags(), r.flags()),
+			"a cutover of %s was interrupted after the source was stopped", r.source())
+	}
+	r.record = rec
+	return nil
+}
+
+func (r *Run) identified() error {
+	for _, c := range []*cluster.Cluster{r.Source, r.Target} {
+		if c.ID == "" {
+			return fmt.Errorf("%s does not say which cluster it is: an administrator has to pair it first (kubectl motion pair)", c)
+		}
+	}
+	if r.Source.ID == r.Target.ID {
+		return fmt.Errorf("source and target are the same cluster (%s): check --context and --to-context", r.Source.ID)
+	}
+	return nil
+}
+
+func (r *Run) source() place { return place{r.Source, r.Source.Namespace} }
+func (r *Run) target() place { return place{r.Target, r.Target.Namespace} }
+
+func (r *Run) spec() v1alpha1.MigrationSpec {
+	return v1alpha1.MigrationSpec{
+		ClusterPair: r.Request.Pair, Mode: r.Request.Mode,
+		Source: v1alpha1.MigrationEnd{ClusterID: r.Source.ID, Namespace: r.Source.Namespace},
+		Target: v1alpha1.MigrationEnd{ClusterID: r.Target.ID, Namespace: r.Target.Namespace},
+	}
+}
+
+// flags are those that name this migration, for hints.
+func (r *Run) flags() string {
+	to := "--to " + r.Request.Pair
+	if r.Request.Pair == "" {
+		to = "--to-context " + r.Target.Name
+	}
+	return to + " -n " + r.Source.Namespace
+}
+
+func (r *Run) makePlan(ctx context.Context) error {
+	req := r.Request.Plan
+	req.SourceNamespace, req.TargetNamespace, req.Mode = r.Source.Namespace, r.Target.Namespace, r.Request.Mode
+	if r.record != nil {
+		req.Originals = originals(r.record.kept.Status.Stopped)
+	}
+	p, err := plan.Make(ctx, r.Source, r.Target, req)
+	if err != nil {
+		return err
+	}
+	r.plan = p
+	for _, w := range p.Warnings {
+		progress.Warnf(r.Sink, "%s", w)
+	}
+	for _, n := range p.NotExamined {
+		r.problems = append(r.problems, fmt.Sprintf("not examined: %v", n))
+	}
+	for _, i := range p.NeedsAdmin() {
+		r.problems = append(r.problems, fmt.Sprintf("%s needs an administrator of %s: %s", i.Source, r.Target, i.Reason.Explanation()))
+	}
+	if p.Blocked() {
+		reasons := make([]string, 0, len(p.Blockers))
+		for _, b := range p.Blockers {
+			reasons = append(reasons, b.String())
+		}
+		return &BlockedError{Reasons: reasons}
+	}
+	return nil
+}
+
+// originals are what stopped workloads of the source ran before: the target
+// gets those values, not the zeros of now.
+func originals(stopped []v1alpha1.StoppedWorkload) map[types.UID][]byte {
+	out := map[types.UID][]byte{}
+	for _, s := range stopped {
+		if s.Kind != "Pod" {
+			out[types.UID(s.UID)] = []byte(s.AtRest)
+		}
+	}
+	return out
+}
+
+func (r *Run) keep(ctx context.Context) error {
+	rec, err := openRecord(ctx, r.Request.Name, r.source(), r.target(), r.spec())
+	if err != nil {
+		return err
+	}
+	r.record = rec
+	return rec.set(ctx, v1alpha1.MigrationPlanned, metav1.ConditionTrue, "Planned", "nothing blocks the migration")
+}
+
+func (r *Run) applyObjects(ctx context.Context) error {
+	set, err := apply.Apply(ctx, r.Target, r.plan.Objects(plan.StageRest), apply.Options{ForceConflicts: r.Request.Plan.ForceConflicts})
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, row := range set.Rows {
+		progress.Objectf(r.Sink, "%s %s", row.Ref, row.Outcome)
+		if row.Problem != nil {
+			failed++
+			r.problems = append(r.problems, fmt.Sprintf("%s: %v", row.Ref, row.Problem))
+		}
+	}
+	counts := r.plan.Counts()
+	counts.Moved = int32(set.Count(apply.Created) + set.Count(apply.Configured) + len(r.plan.Volumes))
+	counts.Unchanged, counts.Failed = int32(set.Count(apply.Unchanged)), int32(failed)
+	status, reason, message := metav1.ConditionTrue, "Applied", "every object is on the target, at rest"
+	if failed > 0 {
+		status, reason, message = metav1.ConditionFalse, "SomeFailed", set.Err().Error()
+	}
+	err = r.record.set(ctx, v1alpha1.MigrationObjectsApplied, status, reason, message,
+		func(s *v1alpha1.MigrationStatus) { s.Counts = counts })
+	if err == nil && failed > 0 && r.Request.Mode != v1alpha1.ModeAtRest {
+		return fmt.Errorf("%d objects could not be applied, so nothing is started: %w", failed, set.Err())
+	}
+	return err
+}
+
+// finish removes what exists for the transfer only and says how it ended.
+func (r *Run) finish(ctx context.Context) error {
+	if r.fleet != nil {
+		if err := r.fleet.release(ctx); err != nil {
+			return err
+		}
+		for _, f := range r.fleet.failures() {
+			r.problems = append(r.problems, f)
+		}
+	}
+	if len(r.problems) == 0 {
+		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "everything is on the target")
+	}
+	err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "SomeFailed", strings.Join(r.problems, "\n"))
+	return errors.Join(err, &PartialError{Items: r.problems})
+}
+
+// next is the command that a user would run next.
+func (r *Run) next(err error) string {
+	f := r.flags()
+	var partial *PartialError
+	switch {
+	case r.record.is(v1alpha1.MigrationTargetActive):
+		return "kubectl motion rollback " + f + "   (stops the target and starts the source again)"
+	case err != nil && !errors.As(err, &partial):
+		return ""
+	case r.Request.Mode == v1alpha1.ModeAtRest && r.live():
+		return "kubectl motion migrate " + f + " --cutover   (what was copied while the application runs cannot be started)"
+	default:
+		return "kubectl motion activate " + f + "   (starts the copy), or kubectl motion migrate " + f + " --cutover"
+	}
+}
+
+// live says whether a volume on the target is no better than a live copy.
+func (r *Run) live() bool {
+	for _, v := range r.record.kept.Status.Volumes {
+		if !startable(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// startable says whether an application may start on a volume: its last pass was
+// promoted, and the view was not live.
+func startable(v v1alpha1.MigrationVolume) bool {
+	return v.PromotedGeneration > 0 && v.PromotedGeneration >= v.ShippedGeneration && v.Consistency != string(v1alpha1.ViewLive)
+}
+
+// users are the pods that have the volumes on the source now.
+func (r *Run) users(ctx context.Context) (int, error) {
+	pods, err := workload.Users(ctx, r.Source, r.Source.Namespace, r.fleet.claims())
+	return len(pods), err
+}

@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+)
+
+// BlockedError means that the migration was not begun, or not continued,
+// because something has to be decided or changed first. Nothing was damaged.
+type BlockedError struct {
+	Reasons []string
+	// Hint is the next step.
+	Hint string
+}
+
+func (e *BlockedError) Error() string {
+	text := "blocked: " + strings.Join(e.Reasons, "; ")
+	if e.Hint != "" {
+		text += "\nhint: " + e.Hint
+	}
+	return text
+}
+
+func blocked(hint, format string, args ...any) error {
+	return &BlockedError{Reasons: []string{fmt.Sprintf(format, args...)}, Hint: hint}
+}
+
+// PartialError means that the migration went to its end and some items did not
+// arrive as they should.
+type PartialError struct{ Items []string }
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("finished, but not everything is there:\n  %s", strings.Join(e.Items, "\n  "))
+}
+
+// VerificationError means that the two ends disagree about a volume's content.
+type VerificationError struct{ Claim, Message string }
+
+func (e *VerificationError) Error() string {
+	return fmt.Sprintf("volume %s: source and target do not agree: %s; the target was not started", e.Claim, e.Message)
+}
+
+// Result is what a run achieved, as stdout shows it.
+type Result struct {
+	Migration string                     `json:"migration"`
+	Mode      v1alpha1.Mode              `json:"mode"`
+	Source    v1alpha1.MigrationEnd      `json:"source"`
+	Target    v1alpha1.MigrationEnd      `json:"target"`
+	Counts    v1alpha1.MigrationCounts   `json:"counts"`
+	Volumes   []v1alpha1.MigrationVolume `json:"volumes,omitempty"`
+	Active    bool                       `json:"active"`
+	// DowntimeSeconds is from the first write that stopped the source until the
+	// target was ready; only after a cutover.
+	DowntimeSeconds float64 `json:"downtimeSeconds,omitempty"`
+	ElapsedSeconds  float64 `json:"elapsedSeconds"`
+	// Next is the command that a user would run next.
+	Next string `json:"next,omitempty"`
+}
+
+func (r *record) result(begun time.Time) Result {
+	s := r.kept.Status
+	out := Result{
+		Migration: r.name, Mode: r.kept.Spec.Mode, Source: r.kept.Spec.Source, Target: r.kept.Spec.Target,
+		Counts: s.Counts, Volumes: s.Volumes, Active: r.is(v1alpha1.MigrationTargetActive),
+		ElapsedSeconds: time.Since(begun).Seconds(),
+	}
+	if s.StoppedTime != nil && s.ReadyTime != nil && s.ReadyTime.After(s.StoppedTime.Time) {
+		out.DowntimeSeconds = s.ReadyTime.Sub(s.StoppedTime.Time).Seconds()
+	}
+	return out
+}

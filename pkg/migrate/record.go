@@ -1,0 +1,171 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// record is the Migration on both clusters. The source's copy is the one that
+// steps are read from; the target's is a mirror, so that the target can be
+// activated and rolled back to when the source is gone.
+type record struct {
+	name           string
+	source, target place
+	// kept is the latest that was written, on either side.
+	kept *v1alpha1.Migration
+}
+
+// place is one namespace of one cluster.
+type place struct {
+	cluster   *cluster.Cluster
+	namespace string
+}
+
+func (p place) String() string { return p.namespace + " on " + p.cluster.Name }
+
+func (p place) get(ctx context.Context, name string) (*v1alpha1.Migration, error) {
+	m, err := cluster.Get[v1alpha1.Migration](ctx, p.cluster, v1alpha1.Migrations, p.namespace, name)
+	if err != nil {
+		return nil, fmt.Errorf("migration %s in %s: %w", name, p, err)
+	}
+	return m, nil
+}
+
+// openRecord finds the Migration of an earlier run, or makes it on both sides.
+func openRecord(ctx context.Context, name string, source, target place, spec v1alpha1.MigrationSpec) (*record, error) {
+	r := &record{name: name, source: source, target: target}
+	for _, p := range []place{target, source} {
+		m, err := p.get(ctx, name)
+		switch {
+		case apierrors.IsNotFound(err):
+			m, err = r.create(ctx, p, spec)
+		case err == nil:
+			m, err = r.adopt(ctx, p, m, spec)
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.kept = m
+	}
+	return r, nil
+}
+
+func (r *record) create(ctx context.Context, p place, spec v1alpha1.MigrationSpec) (*v1alpha1.Migration, error) {
+	m, err := cluster.Create(ctx, p.cluster, v1alpha1.Migrations, p.namespace, &v1alpha1.Migration{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: r.name, Namespace: p.namespace,
+			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue},
+		},
+		Spec: spec,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("migration %s in %s: %w", r.name, p, err)
+	}
+	return m, nil
+}
+
+// adopt takes over an existing Migration of the same two ends.
+func (r *record) adopt(ctx context.Context, p place, m *v1alpha1.Migration, spec v1alpha1.MigrationSpec) (*v1alpha1.Migration, error) {
+	if m.Spec.Source != spec.Source || m.Spec.Target != spec.Target {
+		return nil, fmt.Errorf("migration %s in %s is about another move (%s/%s to %s/%s): choose another --name, or delete it",
+			r.name, p, m.Spec.Source.ClusterID, m.Spec.Source.Namespace, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
+	}
+	if m.Spec == spec {
+		return m, nil
+	}
+	m.Spec = spec
+	m, err := cluster.Update(ctx, p.cluster, v1alpha1.Migrations, p.namespace, m)
+	if err != nil {
+		return nil, fmt.Errorf("migration %s in %s: %w", r.name, p, err)
+	}
+	return m, nil
+}
+
+// write changes the status on both clusters, target first: when the second
+// write fails, the mirror knows more than the source and never less.
+func (r *record) write(ctx context.Context, change func(*v1alpha1.MigrationStatus)) error {
+	status := r.kept.Status.DeepCopy()
+	change(status)
+	for _, p := range []place{r.target, r.source} {
+		m, err := r.put(ctx, p, status)
+		if err != nil {
+			return err
+		}
+		if p == r.source {
+			r.kept = m
+		}
+	}
+	return nil
+}
+
+func (r *record) put(ctx context.Context, p place, status *v1alpha1.MigrationStatus) (*v1alpha1.Migration, error) {
+	var out *v1alpha1.Migration
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		m, err := cluster.Get[v1alpha1.Migration](ctx, p.cluster, v1alpha1.Migrations, p.namespace, r.name)
+		if err != nil {
+			return err
+		}
+		m.Status = *status.DeepCopy()
+		m.Status.ObservedGeneration = m.Generation
+		out, err = cluster.UpdateStatus(ctx, p.cluster, v1alpha1.Migrations, p.namespace, m)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("status of migration %s in %s: %w", r.name, p, err)
+	}
+	return out, nil
+}
+
+// set writes one condition, and more of the status in the same write.
+func (r *record) set(ctx context.Context, condition string, status metav1.ConditionStatus, reason, message string,
+	more ...func(*v1alpha1.MigrationStatus),
+) error {
+	return r.write(ctx, func(s *v1alpha1.MigrationStatus) {
+		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+			Type: condition, Status: status, Reason: reason, Message: clip(message), ObservedGeneration: r.kept.Generation,
+		})
+		for _, f := range more {
+			f(s)
+		}
+	})
+}
+
+// maxMessage is the API's bound on a condition's message.
+const maxMessage = 32768
+
+func clip(s string) string { return s[:min(len(s), maxMessage)] }
+
+func (r *record) is(condition string) bool {
+	return meta.IsStatusConditionTrue(r.kept.Status.Conditions, condition)
+}
+
+// begun says whether the point of no return was reached: the condition
+// TargetActive is True, or Unknown while the activation is under way.
+func (r *record) begun() bool {
+	c := meta.FindStatusCondition(r.kept.Status.Conditions, v1alpha1.MigrationTargetActive)
+	return c != nil && c.Status != metav1.ConditionFalse
+}
+
+// owner makes the Migration the owner of what exists for it only: deleting it
+// removes the holders.
+func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, error) {
+	m, err := p.get(ctx, r.name)
+	if err != nil {
+		return metav1.OwnerReference{}, err
+	}
+	return metav1.OwnerReference{
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration", Name: m.Name, UID: m.UID,
+	}, nil
+}

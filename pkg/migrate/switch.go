@@ -1,0 +1,125 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
+)
+
+// Switch turns a migrated application on and off after its migration.
+type Switch struct {
+	Source, Target *cluster.Cluster
+	Name           string
+	Patience       time.Duration
+	Sink           progress.Sink
+}
+
+func (s *Switch) open(ctx context.Context) (*record, error) {
+	rec := &record{
+		name:   s.Name,
+		source: place{s.Source, s.Source.Namespace}, target: place{s.Target, s.Target.Namespace},
+	}
+	m, err := rec.source.get(ctx, s.Name)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("%w\nhint: kubectl get migrations -n %s shows those there are; --name chooses one", err, s.Source.Namespace)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Spec.Target.ClusterID != s.Target.ID || m.Spec.Target.Namespace != s.Target.Namespace {
+		return nil, fmt.Errorf("migration %s in %s went to another place: cluster %s, namespace %s",
+			s.Name, rec.source, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
+	}
+	rec.kept = m
+	return rec, nil
+}
+
+// Activate starts the copy on the target, at the values that the source has.
+// It is refused while a volume is no state that the application was ever in.
+func (s *Switch) Activate(ctx context.Context) error {
+	rec, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range rec.kept.Status.Volumes {
+		if !startable(v) {
+			return blocked("kubectl motion migrate --cutover stops the application for the last increment",
+				"volume %s was copied while the application ran, or did not arrive whole: %s %s", v.Claim, v.Consistency, v.Reason)
+		}
+	}
+	if !rec.is(v1alpha1.MigrationTargetActive) {
+		if err := rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started"); err != nil {
+			return err
+		}
+	}
+	progress.Stepf(s.Sink, "starting the target")
+	return start(ctx, rec, s.Patience, s.Sink)
+}
+
+// Deactivate puts the copy on the target to rest. Its volumes keep what was
+// written since the activation, until the next migration replaces it.
+func (s *Switch) Deactivate(ctx context.Context) error {
+	rec, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	return s.deactivate(ctx, rec)
+}
+
+func (s *Switch) deactivate(ctx context.Context, rec *record) error {
+	t := rec.target
+	progress.Stepf(s.Sink, "stopping the target")
+	found, err := workload.List(ctx, t.cluster, t.namespace)
+	if err != nil {
+		return err
+	}
+	if err := workload.Rest(ctx, t.cluster, t.namespace, workload.Brought(found)); err != nil {
+		return err
+	}
+	claims := make([]string, 0, len(rec.kept.Status.Volumes))
+	for _, v := range rec.kept.Status.Volumes {
+		claims = append(claims, v.TargetClaim)
+	}
+	if err := workload.Fence(ctx, t.cluster, t.namespace, claims, s.Patience); err != nil {
+		return err
+	}
+	return rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionFalse, "Deactivated", "the target is at rest")
+}
+
+// Rollback stops the target and starts the source again as it was before the
+// cutover. What was written on the target since stays there and is not carried
+// back.
+func (s *Switch) Rollback(ctx context.Context) error {
+	rec, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	if !rec.is(v1alpha1.MigrationSourceStopped) && !rec.begun() {
+		return errors.New("there is nothing to roll back: the source was not stopped, and the target is not active")
+	}
+	if err := s.deactivate(ctx, rec); err != nil {
+		return fmt.Errorf("the target must be at rest before the source starts: %w", err)
+	}
+	progress.Stepf(s.Sink, "starting the source")
+	return restore(ctx, rec)
+}
+
+func policiesOf(ctx context.Context, p place) ([]v1alpha1.MotionPolicy, error) {
+	policies, err := cluster.List[v1alpha1.MotionPolicy](ctx, p.cluster, v1alpha1.MotionPolicies, "", metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("motionpolicies on %s: %w\nhint: an administrator has to pair the clusters first: kubectl motion pair", p.cluster, err)
+	}
+	return policies, nil
+}

@@ -1,0 +1,217 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/kubectl-motion/kubectl-motion/deploy"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+)
+
+// probeTimeout bounds the whole check of the route, with the start of its pod.
+const probeTimeout = 90 * time.Second
+
+// checkRoute lets a pod of the source dial the agents of the target, from where
+// the source's agents will dial them and through everything in between: the
+// network, the NodePort, and the target's policy about whom it accepts.
+func (p *Pairing) checkRoute(ctx context.Context) error {
+	addresses, err := agentAddresses(ctx, p.Target)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	pod, err := p.probePod(ctx, addresses)
+	if err != nil {
+		return err
+	}
+	pods := p.Source.Kube.CoreV1().Pods(pod.Namespace)
+	// A probe of an earlier run that was killed would answer for its own time.
+	if err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("pod %s/%s on %s: %w", pod.Namespace, pod.Name, p.Source, err)
+	}
+	err = wait.PollUntilContextCancel(ctx, agentPoll, true, func(ctx context.Context) (bool, error) {
+		_, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+		return err == nil, retryIfExists(err)
+	})
+	if err != nil {
+		return fmt.Errorf("pod %s/%s on %s: %w", pod.Namespace, pod.Name, p.Source, err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+	}()
+	phase, err := p.awaitProbe(ctx, pod)
+	said := p.logOf(ctx, pod)
+	if err != nil {
+		return fmt.Errorf("the probe on %s did not end: %w: %s", p.Source, err, said)
+	}
+	if phase != corev1.PodSucceeded {
+		return fmt.Errorf("the agents of %s cannot be reached from %s at %s:\n%s\nopen these addresses for the nodes of %s, or name the networks in between with --source-cidr and --target-cidr",
+			p.Target, p.Source, strings.Join(addresses, ", "), said, p.Source)
+	}
+	for line := range strings.Lines(said) {
+		progress.Notef(p.Sink, "%s", strings.TrimSpace(line))
+	}
+	return nil
+}
+
+// retryIfExists waits for the pod of an earlier run to be gone.
+func retryIfExists(err error) error {
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+// agentAddresses are the host:port pairs at which the agents of c listen.
+func agentAddresses(ctx context.Context, c *cluster.Cluster) ([]string, error) {
+	svc, err := c.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
+	}
+	if len(svc.Spec.Ports) == 0 || svc.Spec.Ports[0].NodePort == 0 {
+		return nil, fmt.Errorf("service %s/%s on %s has no NodePort", deploy.DefaultNamespace, deploy.AgentName, c)
+	}
+	port := strconv.Itoa(int(svc.Spec.Ports[0].NodePort))
+	networks, err := nodeNetworks(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, 0, len(networks))
+	for _, n := range networks {
+		out = append(out, net.JoinHostPort(n.Addr().String(), port))
+	}
+	return out, nil
+}
+
+// probePod runs the agent's image, without its rights, as an ordinary pod.
+func (p *Pairing) probePod(ctx context.Context, addresses []string) (*corev1.Pod, error) {
+	ds, err := p.Source.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("daemonset %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, p.Source, err)
+	}
+	agent := ds.Spec.Template.Spec.Containers[0]
+	yes, no, user := true, false, int64(65532)
+	return &corev1.Pod{
+		ObjectMeta: ours("motion-probe-"+short(p.Target.ID), deploy.DefaultNamespace),
+		Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: &no,
+			ImagePullSecrets: ds.Spec.Template.Spec.ImagePullSecrets,
+			Tolerations:      []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: &yes, RunAsUser: &user,
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				Name: "probe", Image: agent.Image, ImagePullPolicy: agent.ImagePullPolicy,
+				Command: []string{"/motion-agent", "probe"}, Args: slices.Clone(addresses),
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+			}},
+		},
+	}, nil
+}
+
+func (p *Pairing) awaitProbe(ctx context.Context, pod *corev1.Pod) (phase corev1.PodPhase, err error) {
+	err = wait.PollUntilContextCancel(ctx, agentPoll, true, func(ctx context.Context) (bool, error) {
+		got, err := p.Source.Kube.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		phase = got.Status.Phase
+		return phase == corev1.PodSucceeded || phase == corev1.PodFailed, nil
+	})
+	return phase, err
+}
+
+// maxProbeLog bounds what is shown of the probe's words, in bytes.
+const maxProbeLog = 8 << 10
+
+func (p *Pairing) logOf(ctx context.Context, pod *corev1.Pod) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	r, err := p.Source.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).Stream(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = r.Close() }()
+	text, err := io.ReadAll(io.LimitReader(r, maxProbeLog))
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// moverNeeds is a sample of what a migration does on the target; the rest of
+// kubectl-motion:mover comes with it.
+var moverNeeds = [...]right{
+	{resource: "persistentvolumeclaims", verb: "create"},
+	{resource: "pods", verb: "create"},
+	{resource: "secrets", verb: "create"},
+	{group: "apps", resource: "deployments", verb: "patch"},
+	{group: v1alpha1.GroupName, resource: "volumeshipments", verb: "create"},
+	{group: v1alpha1.GroupName, resource: "migrations", subresource: "status", verb: "update"},
+}
+
+// checkPair opens the pair as its users will and records that it works.
+func (p *Pairing) checkPair(ctx context.Context) error {
+	ns, name := p.Request.SourceNamespace, p.Request.Name
+	target, err := Open(ctx, p.Source, ns, name)
+	if err != nil {
+		return err
+	}
+	needs := make([]right, 0, len(moverNeeds))
+	for _, r := range moverNeeds {
+		r.namespace = p.Request.TargetNamespace
+		needs = append(needs, r)
+	}
+	missing, err := lacking(ctx, target, needs)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the credential may not: %s", strings.Join(missing, ", "))
+	}
+	return p.markReady(ctx)
+}
+
+func (p *Pairing) markReady(ctx context.Context) error {
+	ns, name := p.Request.SourceNamespace, p.Request.Name
+	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, p.Source, v1alpha1.ClusterPairs, ns, name)
+	if err != nil {
+		return fmt.Errorf("clusterpair %s/%s on %s: %w", ns, name, p.Source, err)
+	}
+	meta.SetStatusCondition(&pair.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.PairReady, Status: metav1.ConditionTrue, ObservedGeneration: pair.Generation,
+		Reason: "Checked", Message: "the credential works, and agents of the source reach those of the target",
+	})
+	if _, err := cluster.UpdateStatus(ctx, p.Source, v1alpha1.ClusterPairs, ns, pair); err != nil {
+		return fmt.Errorf("status of clusterpair %s/%s on %s: %w", ns, name, p.Source, err)
+	}
+	return nil
+}
+
+// IsNoPair says whether an error is about a pair that is not there.
+func IsNoPair(err error) bool { return errors.Is(err, errNoPair) }
