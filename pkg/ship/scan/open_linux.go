@@ -8,12 +8,6 @@ import (
 	"os"
 )
 
-// OpenTree makes a view of the directory root, which stays the caller's to close after
-// the view. Entries below other mounts are an error, lost+found in the root is left out.
-func OpenTree(root *os.File, o Options) (View, error) {
-	return nil, errors.ErrUnsupported
-}
-
 // OpenDevice makes a view of a block device or image file, which stays the caller's to
 // close after the view.
 func OpenDevice(f *os.File, o Options) (View, error) {

@@ -3,6 +3,8 @@
 
 package scan
 
+import "github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+
 // SpecialFiles says what happens to setuid-root files, devices, file capabilities and
 // trusted.* attributes.
 type SpecialFiles uint8
@@ -23,4 +25,6 @@ type Options struct {
 	// CutUnixNano is the instant of a snapshot; 0 means that the view is read in place:
 	// the cut is then taken when it is opened, and its filesystem synced.
 	CutUnixNano int64
+	// Mask says what is left out of the description of each entry.
+	Mask tree.Mask
 }

@@ -60,11 +60,14 @@ type Info struct {
 	Filesystem string
 }
 
-// Node is an entry as found, before its content is read: Entry has neither Content
-// nor Xattrs yet.
+// Node is an entry as found, before its content is read: Entry has no Content yet, and
+// neither Xattrs nor a symlink's Link before Details. Kind 0 is a name that vanished
+// between listing and looking, which only a Live view gives.
 type Node struct {
 	tree.Entry
 	Stamp tree.Stamp
+	// Dev is the device number within this walk; it means nothing in another.
+	Dev uint64
 	// Links is the inode's link count.
 	Links uint32
 	// Blocks is what the content occupies, in bytes.
@@ -79,8 +82,8 @@ type View interface {
 	Root() (Node, error)
 	// ReadDir opens the directory at path.
 	ReadDir(path string) (Dir, error)
-	// Xattrs reads the attributes of a node that is not a regular file.
-	Xattrs(n *Node) ([]tree.Xattr, error)
+	// Details fills in what ReadDir leaves out: attributes, and a symlink's target.
+	Details(n *Node) error
 	// Open opens the content of a File or Image.
 	Open(n *Node) (Content, error)
 	Close() error
@@ -99,8 +102,8 @@ type Content interface {
 	io.Closer
 	// Node looks again: what the inode is now.
 	Node() (Node, error)
-	// Xattrs reads the attributes of the open file.
-	Xattrs() ([]tree.Xattr, error)
+	// Details fills in the attributes of the open file.
+	Details(n *Node) error
 	// NextData gives the first range of data at or after off, as the filesystem tells;
 	// everything between off and start is a hole. start is the size when only a hole is
 	// left.

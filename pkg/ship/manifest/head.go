@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+)
+
+// Phase says what the target holds. It means something only in a receiver's state.
+type Phase string
+
+const (
+	// Fresh: nothing is known; the target is empty or was never looked at.
+	Fresh Phase = ""
+	// Torn: the target is being written in place and is no generation.
+	Torn Phase = "torn"
+	// Whole: the target holds the promoted generation; the journal speaks of the stage.
+	Whole Phase = "whole"
+	// Rolling: the increment in the journal is committed and must be rolled forward.
+	Rolling Phase = "rolling"
+)
+
+// Head is the root of a volume's state: small, replaced as a whole.
+type Head struct {
+	Phase Phase `json:"phase,omitempty"`
+	// Digest of the tree that Base describes: the promoted generation (receiver, phases
+	// Whole and Rolling) or the last one both ends agreed on (sender).
+	Digest string `json:"digest,omitempty"`
+	// Expected digest after rolling forward; phase Rolling only.
+	Expected string `json:"expected,omitempty"`
+	// Mask under which Digest was taken.
+	Mask uint32 `json:"mask,omitempty"`
+	// Generation is the caller's number of the promoted generation.
+	Generation int64 `json:"generation,omitempty"`
+	// Entries in Base.
+	Entries int64 `json:"entries,omitempty"`
+	// Base is the run that describes the tree; 0 means an empty tree.
+	Base uint64 `json:"base,omitempty"`
+	// Journal are runs that override Base, oldest first.
+	Journal []uint64 `json:"journal,omitempty"`
+	// Stage is the name of the stage directory in the target's root; "" means none.
+	Stage string `json:"stage,omitempty"`
+	// Staged is the highest number given to a staged inode.
+	Staged uint64 `json:"staged,omitempty"`
+	// Image is true for a device or image file.
+	Image bool `json:"image,omitempty"`
+	// NextRun is the number of the next run.
+	NextRun uint64 `json:"nextRun,omitempty"`
+}
+
+const headMagic = "motion head 1"
+
+// encodeHead writes a line with magic and CRC-32C, then the JSON the sum is taken over.
+func encodeHead(h Head) ([]byte, error) {
+	body, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, "%s %08x\n%s\n", headMagic, crc32.Checksum(body, castagnoli), body), nil
+}
+
+func decodeHead(data []byte) (Head, error) {
+	line, body, _ := bytes.Cut(data, []byte("\n"))
+	body, ended := bytes.CutSuffix(body, []byte("\n"))
+	want := fmt.Sprintf("%s %08x", headMagic, crc32.Checksum(body, castagnoli))
+	if !ended || string(line) != want {
+		return Head{}, fmt.Errorf("%w: its head's checksum", ErrCorrupt)
+	}
+	var h Head
+	if err := json.Unmarshal(body, &h); err != nil {
+		return Head{}, fmt.Errorf("%w: its head: %w", ErrCorrupt, err)
+	}
+	return h, nil
+}
+
+// replaceFile puts data at path, atomically and durably.
+func replaceFile(path string, data []byte) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

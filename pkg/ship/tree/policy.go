@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import "strings"
+
+// Names of attributes that are treated apart.
+const (
+	XattrSELinux    = "security.selinux"
+	XattrCapability = "security.capability"
+	XattrACL        = "system.posix_acl_access"
+	XattrDefaultACL = "system.posix_acl_default"
+)
+
+// KeepXattr says whether an attribute belongs to the tree's description. Left out are
+// what a node's own kernel makes up again (IMA and EVM signatures of another machine),
+// what is no attribute but a filesystem's control (btrfs.*), and security.selinux, which
+// the target's own policy sets, unless the mask keeps it.
+func KeepXattr(name string, mask Mask) bool {
+	switch {
+	case name == XattrSELinux:
+		return mask&MaskSELinux == 0
+	case name == "security.ima" || name == "security.evm" || strings.HasPrefix(name, "btrfs."):
+		return false
+	case strings.HasPrefix(name, "system."):
+		return name == XattrACL || name == XattrDefaultACL
+	default:
+		return true
+	}
+}
+
+const (
+	modeSetuid = 0o4000
+)
+
+// Special says what makes e one of the entries that the policy Refuse stops at, or "".
+func Special(e *Entry) string {
+	switch e.Kind {
+	case CharDevice, BlockDevice:
+		return "a device node"
+	case File:
+		if e.UID == 0 && e.Mode&modeSetuid != 0 {
+			return "a setuid-root file"
+		}
+	}
+	for _, x := range e.Xattrs {
+		if x.Name == XattrCapability {
+			return "a file with capabilities"
+		}
+		if strings.HasPrefix(x.Name, "trusted.") {
+			return "an entry with a trusted.* attribute"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,166 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/pierrec/lz4/v4"
+)
+
+// Limits of frames, checked before memory is taken.
+const (
+	// TargetRaw is where a sender closes a frame.
+	TargetRaw = 1 << 20
+	// MaxRaw is the largest frame before compression.
+	MaxRaw = 2 << 20
+	// BlockRaw is how much of a frame is compressed together.
+	BlockRaw = 256 << 10
+	// frameHeader: sequence 8, raw length 4, body length 4.
+	frameHeader = 16
+	maxBody     = MaxRaw + (MaxRaw/BlockRaw+1)*4
+	stored      = 1 << 31
+)
+
+// Packer makes frames' bodies. It is not for concurrent use.
+type Packer struct {
+	lz lz4.Compressor
+}
+
+// Pack appends raw as a body: for each 256 KiB a length with the top bit for "stored", and
+// the block. Without compress all blocks are stored; a block that would save less than
+// 5 % is stored too.
+func (p *Packer) Pack(body, raw []byte, compress bool) []byte {
+	for len(raw) > 0 {
+		block := raw[:min(len(raw), BlockRaw)]
+		raw = raw[len(block):]
+		at := len(body)
+		body = append(body, 0, 0, 0, 0)
+		n := 0
+		if compress {
+			body, n = p.compress(body, block)
+		}
+		if n == 0 {
+			body = append(body[:at+4], block...)
+			n = len(block) | stored
+		}
+		binary.LittleEndian.PutUint32(body[at:], uint32(n))
+	}
+	return body
+}
+
+// compress appends the compressed block and gives its length, or 0 when it is not worth it.
+func (p *Packer) compress(body, block []byte) ([]byte, int) {
+	room := len(block) - len(block)/20
+	at := len(body)
+	if cap(body)-at < room {
+		grown := make([]byte, at, max(2*cap(body), at+room))
+		copy(grown, body)
+		body = grown
+	}
+	n, err := p.lz.CompressBlock(block, body[at:at+room])
+	if err != nil || n == 0 {
+		return body, 0
+	}
+	return body[:at+n], n
+}
+
+// Unpack appends the raw bytes of body to raw, whose total must be rawLen.
+func Unpack(raw, body []byte, rawLen int) ([]byte, error) {
+	if rawLen < 0 || rawLen > MaxRaw {
+		return nil, protocol("a frame of %d bytes", rawLen)
+	}
+	end := len(raw) + rawLen
+	for len(raw) < end {
+		if len(body) < 4 {
+			return nil, protocol("a frame's body ends too early")
+		}
+		head := binary.LittleEndian.Uint32(body)
+		n := int(head &^ stored)
+		want := min(end-len(raw), BlockRaw)
+		if body = body[4:]; n > len(body) || n > BlockRaw {
+			return nil, protocol("a block of %d bytes", n)
+		}
+		block := body[:n]
+		body = body[n:]
+		if head&stored != 0 {
+			if n != want {
+				return nil, protocol("a stored block of %d bytes instead of %d", n, want)
+			}
+			raw = append(raw, block...)
+			continue
+		}
+		at := len(raw)
+		raw = append(raw, make([]byte, want)...)
+		got, err := lz4.UncompressBlock(block, raw[at:])
+		if err != nil || got != want {
+			return nil, protocol("a block that does not decompress")
+		}
+	}
+	if len(body) != 0 {
+		return nil, protocol("%d bytes behind a frame's body", len(body))
+	}
+	return raw, nil
+}
+
+// Frame is a part of a pass's log on a data connection.
+type Frame struct {
+	// Seq numbers the frames of a pass: 1, 2, 3 ...
+	Seq uint64
+	// RawLen is the length of the operations before compression.
+	RawLen int
+	Body   []byte
+}
+
+// AppendFrameHeader encodes what comes before the body.
+func AppendFrameHeader(b []byte, f Frame) []byte {
+	b = binary.LittleEndian.AppendUint64(b, f.Seq)
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.RawLen))
+	return binary.LittleEndian.AppendUint32(b, uint32(len(f.Body)))
+}
+
+// Header is a frame's header as it came.
+type Header struct {
+	Seq     uint64
+	RawLen  int
+	BodyLen int
+}
+
+// ReadHeader reads a frame's header; io.EOF means the connection ended between frames.
+func ReadHeader(r io.Reader) (Header, error) {
+	var b [frameHeader]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return Header{}, err
+	}
+	h := Header{
+		Seq:     binary.LittleEndian.Uint64(b[0:]),
+		RawLen:  int(binary.LittleEndian.Uint32(b[8:])),
+		BodyLen: int(binary.LittleEndian.Uint32(b[12:])),
+	}
+	if h.Seq == 0 || h.RawLen > MaxRaw || h.BodyLen > maxBody || h.BodyLen < 4 && h.RawLen > 0 {
+		return Header{}, protocol("frame %d with %d bytes in %d", h.Seq, h.RawLen, h.BodyLen)
+	}
+	return h, nil
+}
+
+// ReadBody reads the body of h into buf's array when it is large enough.
+func ReadBody(r io.Reader, h Header, buf []byte) ([]byte, error) {
+	if cap(buf) < h.BodyLen {
+		buf = make([]byte, h.BodyLen)
+	}
+	buf = buf[:h.BodyLen]
+	if _, err := io.ReadFull(r, buf); err != nil {
+		return nil, fmt.Errorf("a frame was cut off: %w", noEOF(err))
+	}
+	return buf, nil
+}
+
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// OpKind is the type of an operation.
+type OpKind uint8
+
+const (
+	// OpDelete: nothing exists at Path any more, nor below it.
+	OpDelete OpKind = 1
+	// OpPut: Entry exists. A file's content is the base's (ContentKept), in Data
+	// (ContentInline), or what the File's data operations before it made (ContentFile).
+	OpPut OpKind = 2
+	// OpOpen begins the content of File: of the entry at Path, Size bytes long. With Patch
+	// it begins as the base's content cut or lengthened with zeros, otherwise as zeros.
+	OpOpen OpKind = 3
+	// OpData: File has Data at Offset.
+	OpData OpKind = 4
+	// OpZero: File has Length zeros at Offset.
+	OpZero OpKind = 5
+)
+
+// Content says where the content of a put entry is.
+type Content uint8
+
+const (
+	// ContentKept: as in the base, or there is none.
+	ContentKept Content = 0
+	// ContentInline: in the operation itself.
+	ContentInline Content = 1
+	// ContentFile: made by the data operations of the operation's File.
+	ContentFile Content = 2
+)
+
+// Op is one operation of a pass's log.
+type Op struct {
+	Kind    OpKind
+	Path    string // OpDelete, OpOpen
+	Entry   tree.Entry
+	Content Content
+	// File numbers the open content of OpOpen, OpData, OpZero and ContentFile: 1, 2, 3 ...
+	// in the order of opening within a pass.
+	File      uint64
+	Patch     bool
+	Size      int64
+	Allocated bool
+	Offset    int64
+	Length    int64
+	// Data belongs to the buffer that was decoded.
+	Data []byte
+}
+
+const (
+	opAllocated = 1 << iota
+	opPatch
+)
+
+// AppendOp encodes op.
+func AppendOp(b []byte, op *Op) []byte {
+	b = append(b, byte(op.Kind))
+	switch op.Kind {
+	case OpDelete:
+		b = appendText(b, op.Path)
+	case OpPut:
+		b = append(b, byte(op.Content), flag(op.Entry.Allocated, opAllocated))
+		b = tree.AppendEntry(b, &op.Entry)
+		switch op.Content {
+		case ContentInline:
+			b = binary.AppendUvarint(b, uint64(len(op.Data)))
+			b = append(b, op.Data...)
+		case ContentFile:
+			b = binary.AppendUvarint(b, op.File)
+		}
+	case OpOpen:
+		b = binary.AppendUvarint(b, op.File)
+		b = append(b, flag(op.Allocated, opAllocated)|flag(op.Patch, opPatch))
+		b = appendText(b, op.Path)
+		b = binary.AppendUvarint(b, uint64(op.Size))
+	case OpData:
+		b = binary.AppendUvarint(b, op.File)
+		b = binary.AppendUvarint(b, uint64(op.Offset))
+		b = binary.AppendUvarint(b, uint64(len(op.Data)))
+		b = append(b, op.Data...)
+	case OpZero:
+		b = binary.AppendUvarint(b, op.File)
+		b = binary.AppendUvarint(b, uint64(op.Offset))
+		b = binary.AppendUvarint(b, uint64(op.Length))
+	default:
+		panic(fmt.Sprintf("internal error: operation %d", op.Kind))
+	}
+	return b
+}
+
+func flag(on bool, bit byte) byte {
+	if on {
+		return bit
+	}
+	return 0
+}
+
+func appendText(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// ErrProtocol is wrapped by every complaint about what the other end sent.
+var ErrProtocol = errors.New("the other end breaks the protocol")
+
+func protocol(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrProtocol}, args...)...)
+}
+
+// DecodeOps decodes a frame's operations. Data refers to raw. Nothing that breaks a limit
+// is accepted; whether the operations make sense together is the receiver's to judge.
+func DecodeOps(raw []byte) ([]Op, error) {
+	d := tree.NewDecoder(raw)
+	var ops []Op
+	for len(d.Rest()) > 0 {
+		op := decodeOp(d)
+		if err := d.Err(); err != nil {
+			return nil, protocol("%w", err)
+		}
+		ops = append(ops, op)
+	}
+	return ops, d.Err()
+}
+
+func decodeOp(d *tree.Decoder) (op Op) {
+	op.Kind = OpKind(d.Byte())
+	switch op.Kind {
+	case OpDelete:
+		op.Path = d.Path()
+		if op.Path == "" {
+			d.Fail(protocol("it deletes the root"))
+		}
+	case OpPut:
+		decodePut(d, &op)
+	case OpOpen:
+		op.File = d.Uvarint(1<<63 - 1)
+		f := flags(d, opAllocated|opPatch)
+		op.Allocated, op.Patch = f&opAllocated != 0, f&opPatch != 0
+		op.Path = d.Path()
+		op.Size = int64(d.Uvarint(1<<63 - 1))
+	case OpData:
+		op.File = d.Uvarint(1<<63 - 1)
+		op.Offset = int64(d.Uvarint(1<<63 - 1))
+		op.Data = d.Bytes(int(d.Uvarint(MaxRaw)))
+		op.Length = int64(len(op.Data))
+		span(d, &op)
+	case OpZero:
+		op.File = d.Uvarint(1<<63 - 1)
+		op.Offset = int64(d.Uvarint(1<<63 - 1))
+		op.Length = int64(d.Uvarint(1<<63 - 1))
+		span(d, &op)
+	default:
+		d.Fail(protocol("operation %d", op.Kind))
+	}
+	return op
+}
+
+func decodePut(d *tree.Decoder, op *Op) {
+	op.Content = Content(d.Byte())
+	allocated := flags(d, opAllocated)&opAllocated != 0
+	op.Entry = d.Entry()
+	op.Entry.Allocated = allocated
+	if d.Err() != nil {
+		return
+	}
+	hasContent := op.Entry.Kind == tree.File || op.Entry.Kind == tree.Image
+	switch op.Content {
+	case ContentKept:
+	case ContentInline:
+		op.Data = d.Bytes(int(d.Uvarint(manifest.InlineLimit)))
+		if d.Err() == nil && (op.Entry.Kind != tree.File || int64(len(op.Data)) != op.Entry.Size) {
+			d.Fail(protocol("inline content that is not the entry's"))
+		}
+	case ContentFile:
+		op.File = d.Uvarint(1<<63 - 1)
+		if !hasContent {
+			d.Fail(protocol("a %s with content", op.Entry.Kind))
+		}
+	default:
+		d.Fail(protocol("content of kind %d", op.Content))
+	}
+	if allocated && op.Entry.Kind != tree.File {
+		d.Fail(protocol("a %s that is allocated", op.Entry.Kind))
+	}
+}
+
+// span checks that the range is not empty and begins at a leaf.
+func span(d *tree.Decoder, op *Op) {
+	if d.Err() == nil && (op.Length == 0 || op.Offset%tree.LeafSize != 0 || op.Offset+op.Length < op.Offset) {
+		d.Fail(protocol("a range of %d bytes at %d", op.Length, op.Offset))
+	}
+}
+
+func flags(d *tree.Decoder, allowed byte) byte {
+	f := d.Byte()
+	if f&^allowed != 0 {
+		d.Fail(protocol("unknown flags %#x", f))
+	}
+	return f
+}
