@@ -50,6 +50,8 @@ type volume struct {
 	outcome     shipment.Outcome
 	// sent and wire sum up over the passes of this run.
 	sent, wire int64
+	// movedAt is when the figures last changed.
+	movedAt time.Time
 }
 
 // prepare brings everything to the point where a pass can be asked for: claims
@@ -245,7 +247,7 @@ func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
 		if err != nil {
 			return err
 		}
-		v.generation, v.outcome = p.Last()+1, shipment.Outcome{}
+		v.generation, v.outcome, v.movedAt = p.Last()+1, shipment.Outcome{}, time.Now()
 		if err := v.link.Request(ctx, v.generation, view); err != nil {
 			return err
 		}
@@ -257,6 +259,9 @@ func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
 				return false, err
 			}
 			progress.EmitVolume(f.sink, v.outcome.Line(v.claim, v.generation))
+			if time.Since(v.movedAt) > f.patience {
+				return false, fmt.Errorf("volume %s has made no progress for %s: %s %s", v.claim, f.patience, v.outcome.Reason, v.outcome.Message)
+			}
 			ended = ended && v.outcome.Ended
 		}
 		return ended, nil
@@ -281,7 +286,11 @@ func (v *volume) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := v.outcome.Figures
 	v.outcome = shipment.OutcomeOf(p, v.generation)
+	if v.outcome.Ended || v.outcome.Figures != before {
+		v.movedAt = time.Now()
+	}
 	if v.outcome.Ended {
 		return nil
 	}

@@ -54,8 +54,8 @@ type Link struct {
 // Name of a shipment: the same for the same claim, peer and role.
 func Name(claim, peerCluster, peerNamespace string, role v1alpha1.Role) string {
 	sum := sha256.Sum256([]byte(claim + "\x00" + peerCluster + "\x00" + peerNamespace + "\x00" + string(role)))
-	if len(claim) > 48 {
-		claim = claim[:48]
+	if len(claim) > 45 {
+		claim = claim[:45]
 	}
 	return fmt.Sprintf("%s-%s-%s", strings.Trim(claim, "-."), strings.ToLower(string(role)), hex.EncodeToString(sum[:4]))
 }
