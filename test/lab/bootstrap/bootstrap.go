@@ -1,0 +1,197 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bootstrap puts into a fresh cluster what it needs beyond the components: cluster DNS, StorageClasses, the
+// users' namespaces and rights; and it knows when a cluster is ready to be used.
+package bootstrap
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubectl-motion/kubectl-motion/test/lab/provision"
+	"github.com/kubectl-motion/kubectl-motion/test/lab/topology"
+)
+
+//go:embed cluster.yaml
+var objects string
+
+// CoreDNSImage is the image of the cluster's DNS.
+const CoreDNSImage = "lab/coredns:1.15.0"
+
+// AdminGroup is the group in the certificates of the administrators' contexts.
+const AdminGroup = "motion-lab:admins"
+
+// Namespaces are the users' namespaces; each has a user of the same name.
+func Namespaces() []string { return []string{"blue", "red"} }
+
+const pollEvery = 200 * time.Millisecond
+
+// Cluster bootstraps one cluster.
+type Cluster struct {
+	topology *topology.Cluster
+	config   *rest.Config
+	client   *kubernetes.Clientset
+}
+
+// Connect prepares to talk to a cluster with the rights of a kubeconfig. It sends nothing yet.
+func Connect(c *topology.Cluster, kubeconfig string) (*Cluster, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = 100, 200
+	config.Timeout = 10 * time.Second
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{topology: c, config: config, client: client}, nil
+}
+
+// Prepare waits for the API server and applies the cluster's objects.
+func (c *Cluster) Prepare(ctx context.Context) error {
+	if err := c.wait(ctx, "the API server to answer", c.apiReady); err != nil {
+		return err
+	}
+	// A fresh API server is ready before its built-in roles and namespaces are all there.
+	return c.wait(ctx, "the first objects to be taken", c.apply)
+}
+
+// Wait returns when every node is ready and cluster DNS answers.
+func (c *Cluster) Wait(ctx context.Context) error {
+	if err := c.wait(ctx, "all nodes to be ready", c.nodesReady); err != nil {
+		return err
+	}
+	return c.wait(ctx, "cluster DNS to be ready", c.dnsReady)
+}
+
+func (c *Cluster) wait(ctx context.Context, what string, ready func(context.Context) error) error {
+	var last error
+	err := wait.PollUntilContextCancel(ctx, pollEvery, true, func(ctx context.Context) (bool, error) {
+		if err := ready(ctx); ctx.Err() == nil {
+			last = err
+			return err == nil, nil
+		}
+		return false, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: waited for %s: %w", c.topology.Name, what, errors.Join(last, err))
+	}
+	return nil
+}
+
+func (c *Cluster) apiReady(ctx context.Context) error {
+	return c.client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+func (c *Cluster) nodesReady(ctx context.Context) error {
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, meta.ListOptions{})
+	if err != nil {
+		return err
+	}
+	ready := map[string]bool{}
+	for _, n := range nodes.Items {
+		for _, condition := range n.Status.Conditions {
+			if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue {
+				ready[n.Name] = true
+			}
+		}
+	}
+	var missing []string
+	for _, n := range c.topology.Nodes {
+		if !ready[n.Name()] {
+			missing = append(missing, n.Name())
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("not ready: %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func (c *Cluster) dnsReady(ctx context.Context) error {
+	d, err := c.client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", meta.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if d.Status.ObservedGeneration < d.Generation || d.Status.AvailableReplicas < 1 {
+		return errors.New("no replica of kube-system/coredns is available")
+	}
+	return nil
+}
+
+// apply sends every object of cluster.yaml by server-side apply.
+func (c *Cluster) apply(ctx context.Context) error {
+	documents, err := c.render()
+	if err != nil {
+		return err
+	}
+	client, err := dynamic.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.client.Discovery()))
+	for _, o := range documents {
+		gvk := o.GroupVersionKind()
+		mapping, err := mapper.RESTMapping(schema.GroupKind{Group: gvk.Group, Kind: gvk.Kind}, gvk.Version)
+		if err != nil {
+			return err
+		}
+		var target dynamic.ResourceInterface = client.Resource(mapping.Resource)
+		if o.GetNamespace() != "" {
+			target = client.Resource(mapping.Resource).Namespace(o.GetNamespace())
+		}
+		options := meta.ApplyOptions{FieldManager: "motion-lab", Force: true}
+		if _, err := target.Apply(ctx, o.GetName(), o, options); err != nil {
+			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) render() ([]*unstructured.Unstructured, error) {
+	parsed, err := template.New("cluster.yaml").Parse(objects)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	err = parsed.Execute(&text, map[string]any{"Namespaces": Namespaces(), "AdminGroup": AdminGroup,
+		"Provisioner": provision.Name, "CoreDNSImage": CoreDNSImage, "DNS": c.topology.DNS()})
+	if err != nil {
+		return nil, err
+	}
+	var all []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(&text, 4096)
+	for {
+		o := &unstructured.Unstructured{}
+		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if len(o.Object) > 0 {
+			all = append(all, o)
+		}
+	}
+}
