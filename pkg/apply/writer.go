@@ -1,0 +1,96 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// Object is what shall be on the target: where, and its JSON.
+type Object struct {
+	// Ref names the object on the target; its UID is of no matter.
+	Ref  capture.Ref
+	JSON []byte
+}
+
+// Of makes an Object of u; ref says which resource it is.
+func Of(ref capture.Ref, u *unstructured.Unstructured) (Object, error) {
+	body, err := u.MarshalJSON()
+	if err != nil {
+		return Object{}, fmt.Errorf("%s: %w", ref, err)
+	}
+	ref.Namespace, ref.Name, ref.UID = u.GetNamespace(), u.GetName(), ""
+	return Object{Ref: ref, JSON: body}, nil
+}
+
+// writers is how many requests are under way at the same time. It is the limit
+// instead of a rate: the API server's priority and fairness guards it, and a
+// rate would make a quick server wait.
+const writers = 16
+
+// Writer writes to one cluster.
+type Writer struct {
+	cluster *cluster.Cluster
+	// meta reads back nothing but the metadata, which is most of the cost.
+	meta metadata.Interface
+	full dynamic.Interface
+}
+
+// NewWriter returns a writer for c with c's identity.
+func NewWriter(c *cluster.Cluster) (*Writer, error) {
+	config := rest.CopyConfig(c.Config)
+	config.QPS, config.RateLimiter = -1, nil
+	meta, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
+	}
+	full, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
+	}
+	return &Writer{cluster: c, meta: meta, full: full}, nil
+}
+
+func patchOptions(force bool, dryRun ...string) metav1.PatchOptions {
+	return metav1.PatchOptions{
+		FieldManager:    v1alpha1.FieldManager,
+		FieldValidation: metav1.FieldValidationStrict,
+		Force:           &force,
+		DryRun:          dryRun,
+	}
+}
+
+// Write applies o and returns its metadata as the server has it now. The error
+// is the API server's own.
+func (w *Writer) Write(ctx context.Context, o Object, force bool) (*metav1.PartialObjectMetadata, error) {
+	return w.meta.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
+		Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force))
+}
+
+// Try asks the server what Write would do, admission included, and writes
+// nothing. It returns the object as it would be.
+func (w *Writer) Try(ctx context.Context, o Object, force bool) (*unstructured.Unstructured, error) {
+	return w.full.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
+		Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force, metav1.DryRunAll))
+}
+
+// TryNew is Try for an object that is known not to be there: only the metadata
+// comes back, for a quarter of the cost.
+func (w *Writer) TryNew(ctx context.Context, o Object, force bool) error {
+	_, err := w.meta.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
+		Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force, metav1.DryRunAll))
+	return err
+}

@@ -1,0 +1,143 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package capture
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Selection narrows what moves. The zero value selects everything.
+type Selection struct {
+	// Labels selects objects by label; nil selects all.
+	Labels labels.Selector
+	// Include names types, or single objects, that move; empty means all.
+	// Exclude names those that do not, and wins.
+	Include []Pattern
+	Exclude []Pattern
+}
+
+// Pattern is TYPE or TYPE/NAME as people write it on the command line. TYPE is
+// a resource, singular, kind, or any of these with the group after a dot.
+type Pattern struct{ Type, Name string }
+
+// ParsePattern reads TYPE or TYPE/NAME.
+func ParsePattern(s string) (Pattern, error) {
+	typ, name, found := strings.Cut(s, "/")
+	if typ == "" || (found && name == "") || strings.Contains(name, "/") {
+		return Pattern{}, fmt.Errorf("%q is neither TYPE nor TYPE/NAME", s)
+	}
+	return Pattern{Type: strings.ToLower(typ), Name: name}, nil
+}
+
+// Match says whether p names r.
+func (p Pattern) Match(r Ref) bool {
+	if p.Name != "" && p.Name != r.Name {
+		return false
+	}
+	for _, name := range []string{strings.ToLower(r.Resource), strings.ToLower(r.Kind)} {
+		if p.Type == name || p.Type == name+"."+r.Group || p.Type == name+"."+r.Version+"."+r.Group {
+			return true
+		}
+	}
+	return false
+}
+
+// everything says whether the selection is the zero one.
+func (s Selection) everything() bool {
+	return s.Labels == nil && len(s.Include) == 0 && len(s.Exclude) == 0
+}
+
+// choice is which objects a selection takes, and why.
+type choice struct {
+	all     bool
+	because map[*Object]string
+	without map[*Object]string
+}
+
+func (c choice) apply(o *Object) {
+	if c.all {
+		return
+	}
+	if why, out := c.without[o]; out {
+		o.Verdict, o.Reason, o.Detail = Skip, ReasonNotSelected, why
+		return
+	}
+	why, in := c.because[o]
+	if !in {
+		o.Verdict, o.Reason, o.Detail = Skip, ReasonNotSelected, ""
+		return
+	}
+	o.Detail = why
+}
+
+// choose takes the objects that match, and what they need, transitively. An
+// excluded object never comes along; the plan warns about whoever needs it.
+func (s Selection) choose(inv *Inventory) choice {
+	if s.everything() {
+		return choice{all: true}
+	}
+	c := choice{because: map[*Object]string{}, without: map[*Object]string{}}
+	var queue []*Object
+	for _, o := range inv.Objects {
+		switch {
+		case matchAny(s.Exclude, o.Ref):
+			c.without[o] = "excluded"
+		case s.matches(o):
+			c.because[o] = ""
+			queue = append(queue, o)
+		}
+	}
+	for len(queue) > 0 {
+		o := queue[0]
+		queue = queue[1:]
+		for _, n := range inv.requires(o) {
+			if _, in := c.because[n]; in {
+				continue
+			}
+			if _, out := c.without[n]; out {
+				continue
+			}
+			c.because[n] = "needed by " + o.Ref.String()
+			queue = append(queue, n)
+		}
+	}
+	return c
+}
+
+func (s Selection) matches(o *Object) bool {
+	if s.Labels != nil && !s.Labels.Matches(labels.Set(o.Labels)) {
+		return false
+	}
+	return len(s.Include) == 0 || matchAny(s.Include, o.Ref)
+}
+
+func matchAny(patterns []Pattern, r Ref) bool {
+	for _, p := range patterns {
+		if p.Match(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// requires returns what o cannot do without: what it names, the claims of a
+// StatefulSet, and its owner (an owned object moves by its owner moving).
+func (inv *Inventory) requires(o *Object) []*Object {
+	var out []*Object
+	for _, n := range o.Needs {
+		if t := inv.Find(n.ID); t != nil {
+			out = append(out, t)
+		}
+	}
+	if o.Ref.GroupKind() == kindStatefulSet {
+		out = append(out, inv.claimsOf(o)...)
+	}
+	if owner := inv.owner(o); owner != nil {
+		out = append(out, owner)
+	}
+	return out
+}

@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package capture
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// PodUse is a pod that references a claim.
+type PodUse struct {
+	Pod string `json:"pod"`
+	// Node is empty while the pod is not scheduled.
+	Node string `json:"node,omitempty"`
+	// Running is false for a pod that has run to its end.
+	Running bool `json:"running"`
+}
+
+// Claims returns the PersistentVolumeClaims of the inventory.
+func (inv *Inventory) Claims() []*Object {
+	var out []*Object
+	for _, o := range inv.Objects {
+		if o.Ref.GroupKind() == kindClaim {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Users returns who uses the claim: the pods that reference it now, and the
+// workloads (roots of ownership) that do, with or without pods.
+func (inv *Inventory) Users(claim string) (pods []PodUse, workloads []Ref) {
+	add := func(o *Object) {
+		if r := inv.Root(o).Ref; !slices.Contains(workloads, r) {
+			workloads = append(workloads, r)
+		}
+	}
+	for _, o := range inv.Objects {
+		if !inv.uses(o, claim) {
+			continue
+		}
+		add(o)
+		if o.Ref.GroupKind() == kindPod {
+			pods = append(pods, PodUse{Pod: o.Ref.Name, Node: o.facts.pod.node, Running: !o.facts.finished})
+		}
+	}
+	slices.SortFunc(workloads, Ref.Compare)
+	return pods, workloads
+}
+
+// uses leaves out our holders, which reference claims on behalf of nobody.
+func (inv *Inventory) uses(o *Object, claim string) bool {
+	if o.Reason == ReasonMotionInternal {
+		return false
+	}
+	if o.facts.pod != nil && slices.Contains(o.facts.pod.claims, claim) {
+		return true
+	}
+	return templateOf(o, claim) != ""
+}
+
+// claimsOf returns the claims that were made from the templates of a
+// StatefulSet, those beyond its present replicas included.
+func (inv *Inventory) claimsOf(set *Object) []*Object {
+	var out []*Object
+	for _, c := range inv.Claims() {
+		if templateOf(set, c.Ref.Name) != "" {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// templateOf returns the volume claim template of the StatefulSet that the
+// claim was made from, by its name: <template>-<set>-<ordinal>.
+func templateOf(set *Object, claim string) string {
+	for _, t := range set.facts.claimTemplates {
+		ordinal, found := strings.CutPrefix(claim, t+"-"+set.Ref.Name+"-")
+		if n, err := strconv.Atoi(ordinal); found && err == nil && n >= 0 {
+			return t
+		}
+	}
+	return ""
+}
+
+// Claims returns the names of the claims that the object's pods reference.
+func (o *Object) Claims() []string {
+	if o.facts.pod == nil {
+		return nil
+	}
+	return o.facts.pod.claims
+}
+
+// Template returns the name of the claim template of the StatefulSet o that the
+// claim was made from, "" when it was not.
+func (o *Object) Template(claim string) string { return templateOf(o, claim) }
+
+// RunsPods says whether pods, or workloads, descend from o.
+func (inv *Inventory) RunsPods(o *Object) bool {
+	for _, c := range inv.Objects {
+		if c != o && c.facts.pod != nil && inv.Root(c) == o {
+			return true
+		}
+	}
+	return false
+}

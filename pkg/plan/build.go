@@ -1,0 +1,221 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
+)
+
+// Build makes the plan of a draft and what the target said about it. It is
+// pure: the same arguments give the same plan.
+func Build(d *Draft, seen Observation) (*Plan, error) {
+	b := &builder{Draft: d, seen: seen, found: append([]Finding(nil), d.blockers...), told: append([]Finding(nil), d.warnings...)}
+	items := slices.Clone(d.items)
+	for i := range items {
+		b.judge(&items[i])
+	}
+	for i := range d.volumes {
+		if s := seen[d.volumes[i].ref.ID()]; s.Live != nil {
+			d.volumes[i].OnTarget = true
+		}
+	}
+	b.references(items)
+	b.notExamined()
+	if d.request.Mode == v1alpha1.ModeCutover {
+		if err := b.refuseCutover(items); err != nil {
+			return nil, err
+		}
+	}
+	groups, err := d.groups()
+	if err != nil {
+		return nil, err
+	}
+	return &Plan{
+		Source: End{ClusterID: d.inv.ClusterID, Namespace: d.inv.Namespace},
+		Target: End{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
+		Mode:   d.request.Mode,
+		Items:  items, Volumes: d.volumes, Groups: groups,
+		Blockers: b.found, Warnings: b.told,
+		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
+	}, nil
+}
+
+type builder struct {
+	*Draft
+	seen        Observation
+	found, told []Finding
+}
+
+func (b *builder) block(f Finding) { b.found = append(b.found, f) }
+func (b *builder) warn(f Finding)  { b.told = append(b.told, f) }
+
+// judge says what becomes of an item on the target.
+func (b *builder) judge(item *Item) {
+	if item.Reason == capture.ReasonKindMissing {
+		b.kindMissing(item)
+		return
+	}
+	if item.Target == nil || b.facts.NamespaceMissing {
+		return
+	}
+	s := b.seen[item.Target.ID()]
+	switch {
+	case s.Live == nil:
+		item.Action = Create
+	case s.Changed:
+		item.Action = Configure
+	default:
+		item.Action = Unchanged
+	}
+	if s.Live != nil && b.clash(item, s.Live) {
+		return
+	}
+	if s.Problem != nil {
+		b.problem(item, s.Problem)
+	}
+}
+
+func (b *builder) kindMissing(item *Item) {
+	ref := item.Source
+	b.block(Finding{
+		Code: CodeKindMissing, Object: &ref,
+		Message: fmt.Sprintf("the target does not serve %s of %s", item.Source.Resource, groupName(item.Source.Group)),
+		Hint:    fmt.Sprintf("have its CustomResourceDefinition and operator installed there, or leave it out with --exclude %s.%s", item.Source.Resource, item.Source.Group),
+	})
+}
+
+func groupName(g string) string {
+	if g == "" {
+		return "the core group"
+	}
+	return g
+}
+
+// clash says whether what is there must not be written at all: it runs, or it
+// holds data, and it is not this source's copy at rest.
+func (b *builder) clash(item *Item, live *Live) bool {
+	ref := *item.Target
+	mine := b.ours(live.Source) || b.home(item, live)
+	switch {
+	case live.Active && !live.Resting, live.Active && b.ours(live.Source):
+		b.block(Finding{
+			Code: CodeTargetActive, Object: &ref,
+			Message: "the copy on the target is active; nothing is written under a running application",
+			Hint:    fmt.Sprintf("put it to rest with kubectl motion deactivate -n %s", b.request.SourceNamespace),
+		})
+	case workload.CanRest(ref.GroupKind()) && !live.Resting:
+		b.block(Finding{
+			Code: CodeTaken, Object: &ref,
+			Message: "the target runs a workload of this name that no migration from here brought",
+			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude " + ref.Resource + "/" + ref.Name,
+		})
+	case item.Stage == StageVolume && !mine:
+		b.block(Finding{
+			Code: CodeTaken, Object: &ref,
+			Message: "the target has a claim of this name that no migration from here brought; its data would be overwritten",
+			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude pvc/" + ref.Name,
+		})
+	default:
+		return false
+	}
+	return true
+}
+
+// home says whether the live object is the very one that the source's object
+// was once made from: the way back of an application that had moved.
+func (b *builder) home(item *Item, live *Live) bool {
+	o := b.inv.FindUID(item.Source.UID)
+	return o != nil && o.Annotations[v1alpha1.AnnotationSource] ==
+		b.facts.ClusterID+"/"+b.facts.Namespace+"/"+string(live.UID)
+}
+
+// problem turns the target's refusal into a verdict or a blocker.
+func (b *builder) problem(item *Item, p *apply.Problem) {
+	ref := *item.Target
+	f := Finding{Object: &ref, Message: p.Error(), Problem: p}
+	switch p.Cause {
+	case apply.CauseNotPermitted:
+		item.Verdict, item.Reason, item.Detail, item.Action = capture.NeedsAdmin, capture.ReasonNotPermitted, p.Message, ""
+		f.Code, f.Message = CodeNeedsAdmin, "you may not write it on the target"
+		f.Hint = "hand its manifest to an administrator of the target"
+		b.warn(f)
+		return
+	case apply.CauseConflict:
+		f.Code, f.Hint = CodeConflict, "take the fields over with --force-conflicts"
+	case apply.CauseQuota:
+		f.Code, f.Hint = CodeQuota, "have the quota of the target namespace raised"
+	case apply.CauseDenied:
+		f.Code, f.Hint = CodeDenied, "change it on the source or with --patch, or leave it out with --exclude "+ref.Resource+"/"+ref.Name
+	case apply.CauseImmutable:
+		f.Code, f.Hint = CodeImmutable, "delete the target's copy to have it made anew"
+	case apply.CauseFields:
+		f.Code, f.Hint = CodeUnknownFields, "the target's version does not know them; remove them with --patch"
+	case apply.CauseInvalid:
+		f.Code, f.Hint = CodeInvalid, "change it on the source or with --patch"
+	default:
+		f.Code, f.Hint = CodeUnreachable, "try again"
+	}
+	b.block(f)
+}
+
+// references warns about what moving objects need and will not find.
+func (b *builder) references(items []Item) {
+	moving := map[capture.ID]bool{}
+	for _, i := range items {
+		if i.Verdict == capture.Move {
+			moving[i.Source.ID()] = true
+		}
+	}
+	for _, i := range items {
+		o := b.inv.FindUID(i.Source.UID)
+		if i.Verdict != capture.Move || o == nil {
+			continue
+		}
+		for _, n := range o.Needs {
+			if !n.Optional && !moving[n.ID] {
+				b.dangling(i, n)
+			}
+		}
+	}
+}
+
+func (b *builder) dangling(item Item, n capture.Need) {
+	if n.ID.Kind == "ServiceAccount" && n.ID.Name == "default" {
+		return
+	}
+	if b.seen[n.ID].Live != nil {
+		return
+	}
+	ref := item.Source
+	f := Finding{Code: CodeDangling, Object: &ref, Message: fmt.Sprintf("%s names %s, which does not move", n.Path, n.ID)}
+	o := b.inv.Find(n.ID)
+	switch {
+	case n.ID.Kind == "ServiceAccount":
+		f.Message = fmt.Sprintf("%s names %s; service accounts do not move", n.Path, n.ID)
+		f.Hint = fmt.Sprintf("if it is not there yet: kubectl --context TARGET -n %s create serviceaccount %s", b.request.TargetNamespace, n.ID.Name)
+	case o == nil:
+		f.Message = fmt.Sprintf("%s names %s, which is not on the source either", n.Path, n.ID)
+	case o.Reason == capture.ReasonGenerated:
+		return
+	default:
+		f.Message += ": " + o.Reason.Explanation()
+	}
+	b.warn(f)
+}
+
+func (b *builder) notExamined() {
+	for _, n := range b.inv.NotExamined {
+		b.warn(Finding{
+			Code:    CodeNotExamined,
+			Message: fmt.Sprintf("%s of %s: %s", n.Resource, groupName(n.Group), n.Message),
+			Hint:    "what you may not list is not moved, and the migration counts as incomplete",
+		})
+	}
+}

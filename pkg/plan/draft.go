@@ -1,0 +1,190 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+)
+
+// Draft is a plan before the target was asked about its objects.
+type Draft struct {
+	request  Request
+	inv      *capture.Inventory
+	facts    Facts
+	options  rewrite.Options
+	items    []Item
+	volumes  []Volume
+	blockers []Finding
+	warnings []Finding
+}
+
+var kindClaim = schema.GroupKind{Kind: "PersistentVolumeClaim"}
+
+// NewDraft rewrites every object that moves. It is pure.
+func NewDraft(inv *capture.Inventory, facts Facts, req Request) (*Draft, error) {
+	d := &Draft{request: req, inv: inv, facts: facts}
+	d.options = rewrite.Options{
+		Source:         rewrite.End{ClusterID: inv.ClusterID, Namespace: inv.Namespace},
+		Target:         rewrite.End{ClusterID: facts.ClusterID, Namespace: req.TargetNamespace},
+		AtRest:         true,
+		StorageClasses: map[string]string{},
+		Images:         req.Images, LoadBalancers: req.LoadBalancers, Patches: req.Patches,
+		Originals: req.Originals,
+	}
+	if facts.NamespaceMissing {
+		d.block(Finding{
+			Code:    CodeNamespaceMissing,
+			Message: fmt.Sprintf("the namespace %s is not on the target", req.TargetNamespace),
+			Hint:    "ask an administrator to run kubectl motion pair for it, or name another with --to-namespace",
+		})
+	}
+	for _, o := range inv.Objects {
+		if err := d.mapClasses(o); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range inv.Objects {
+		if err := d.add(o); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *Draft) block(f Finding) { d.blockers = append(d.blockers, f) }
+func (d *Draft) warn(f Finding)  { d.warnings = append(d.warnings, f) }
+
+// mapClasses finds the target's classes for all that o asks for.
+func (d *Draft) mapClasses(o *capture.Object) error {
+	if o.Verdict != capture.Move {
+		return nil
+	}
+	switch o.Ref.GroupKind() {
+	case kindClaim, schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
+	default:
+		return nil
+	}
+	u, err := o.Unstructured()
+	if err != nil {
+		return err
+	}
+	for _, name := range classNames(u) {
+		d.mapClass(o.Ref, name)
+	}
+	return nil
+}
+
+func (d *Draft) mapClass(ref capture.Ref, name string) {
+	if _, done := d.options.StorageClasses[name]; done {
+		return
+	}
+	class, guessed, ok := d.facts.resolveClass(name, d.request.StorageClasses)
+	d.options.StorageClasses[name] = class
+	switch {
+	case !ok:
+		delete(d.options.StorageClasses, name)
+		d.block(Finding{
+			Code: CodeNoClass, Object: &ref,
+			Message: fmt.Sprintf("the target has neither the storage class %q nor one that can stand in for it", name),
+			Hint:    "name one with --storage-class " + name + "=CLASS",
+		})
+	case guessed:
+		d.warn(Finding{
+			Code: CodeClassGuessed, Object: &ref,
+			Message: fmt.Sprintf("the target has no storage class %q; %q was chosen", name, class),
+			Hint:    "--storage-class " + name + "=CLASS chooses another",
+		})
+	}
+}
+
+// classNames returns the classes that a claim or a StatefulSet asks for. A claim
+// template without a class is the target's default class's business.
+func classNames(u *unstructured.Unstructured) []string {
+	if u.GetKind() == kindClaim.Kind {
+		name, found, _ := unstructured.NestedString(u.Object, "spec", "storageClassName")
+		if !found {
+			name = u.GetAnnotations()["volume.beta.kubernetes.io/storage-class"]
+		}
+		return []string{name}
+	}
+	templates, _, _ := unstructured.NestedSlice(u.Object, "spec", "volumeClaimTemplates")
+	var out []string
+	for _, t := range templates {
+		m, _ := t.(map[string]any)
+		if name, found, _ := unstructured.NestedString(m, "spec", "storageClassName"); found && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// add makes the item of one object.
+func (d *Draft) add(o *capture.Object) error {
+	item := Item{Source: o.Ref, Verdict: o.Verdict, Reason: o.Reason, Detail: o.Detail}
+	if o.Verdict == capture.Skip {
+		d.items = append(d.items, item)
+		return nil
+	}
+	before, err := o.Unstructured()
+	if err != nil {
+		return err
+	}
+	after, changes, err := rewrite.Object(before, d.options)
+	if err != nil {
+		ref := o.Ref
+		d.block(Finding{Code: CodeRewrite, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + o.Ref.Resource + "/" + o.Ref.Name})
+		d.items = append(d.items, item)
+		return nil
+	}
+	target := capture.RefOf(after, o.Ref.Resource)
+	item.Target, item.Changes, item.Stage = &target, changes, d.stage(o, before)
+	if item.json, err = json.Marshal(after.Object); err != nil {
+		return fmt.Errorf("%s: %w", o.Ref, err)
+	}
+	if item.Stage == StageVolume {
+		v, err := newVolume(item, before, after)
+		if err != nil {
+			return err
+		}
+		v.Pods, v.Workloads = d.inv.Users(v.Claim)
+		d.volumes = append(d.volumes, v)
+	}
+	d.items = append(d.items, item)
+	return nil
+}
+
+// stage says when the object is written.
+func (d *Draft) stage(o *capture.Object, u *unstructured.Unstructured) Stage {
+	switch {
+	case o.Ref.GroupKind() == kindClaim:
+		if name, _, _ := unstructured.NestedString(u.Object, "spec", "volumeName"); name != "" {
+			return StageVolume
+		}
+	case o.Ref.GroupKind() == schema.GroupKind{Kind: "Pod"} && len(o.Claims()) > 0:
+		return StageStart
+	case !capture.BuiltIn(o.Ref.Group) && d.inv.RunsPods(o):
+		return StageStart
+	}
+	return StageRest
+}
+
+// ours says whether a live object of the target was made from this source.
+func (d *Draft) ours(source string) bool {
+	return strings.HasPrefix(source, d.options.SourceAnnotation(""))
+}
+
+// annotationSource is where the live object says that it came from.
+func annotationSource(u *unstructured.Unstructured) string {
+	return u.GetAnnotations()[v1alpha1.AnnotationSource]
+}

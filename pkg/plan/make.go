@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// Make captures the source, asks the target, and builds the plan. A plan with
+// blockers is no error.
+func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, error) {
+	if req.SourceNamespace == "" {
+		return nil, errors.New("no source namespace: name one with -n")
+	}
+	if req.TargetNamespace == "" {
+		req.TargetNamespace = req.SourceNamespace
+	}
+	if req.Mode == "" {
+		req.Mode = v1alpha1.ModeAtRest
+	}
+	inv, err := capture.Namespace(ctx, src, dst, req.SourceNamespace, req.Selection)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := ObserveFacts(ctx, src, dst, req.TargetNamespace)
+	if err != nil {
+		return nil, err
+	}
+	draft, err := NewDraft(inv, facts, req)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := ObserveObjects(ctx, dst, draft)
+	if err != nil {
+		return nil, err
+	}
+	p, err := Build(draft, seen)
+	if err != nil {
+		return nil, err
+	}
+	p.Source.Cluster, p.Target.Cluster = src.Name, dst.Name
+	return p, nil
+}

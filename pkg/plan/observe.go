@@ -1,0 +1,178 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
+)
+
+// Seen is what the target said about one object of the draft.
+type Seen struct {
+	// Live is nil when nothing of that name is there.
+	Live *Live
+	// Changed says whether writing the object would change the live one.
+	Changed bool
+	// Problem is the answer to the dry-run, nil when it would be accepted.
+	Problem *apply.Problem
+}
+
+// Live is an object that is on the target already.
+type Live struct {
+	UID types.UID
+	// Source is its annotation kubectl-motion.dev/source.
+	Source string
+	// Resting is true when none of its pods can run.
+	Resting bool
+	// Active is true for a workload that a migration brought and activated.
+	Active bool
+
+	digest [sha256.Size]byte
+}
+
+// Observation is what the target said about all objects of a draft.
+type Observation map[capture.ID]Seen
+
+// observers is how many requests are under way at the same time.
+const observers = 16
+
+// ObserveObjects looks at what is on the target already and asks the target's
+// API server to try every object of the draft without writing it. The error is
+// about the whole; what was refused is in the observation.
+func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observation, error) {
+	if d.facts.NamespaceMissing {
+		return Observation{}, nil
+	}
+	live, err := d.live(ctx, dst)
+	if err != nil {
+		return nil, err
+	}
+	w, err := apply.NewWriter(dst)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	seen := Observation{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(observers)
+	for _, item := range d.items {
+		if item.Target == nil || item.Reason == capture.ReasonKindMissing {
+			continue
+		}
+		group.Go(func() error {
+			s := d.try(ctx, w, item, live[item.Target.ID()])
+			mu.Lock()
+			defer mu.Unlock()
+			seen[item.Target.ID()] = s
+			return context.Cause(ctx)
+		})
+	}
+	return seen, group.Wait()
+}
+
+// try asks the server what writing the item would do. The full answer is only
+// needed where there is something to compare it with.
+func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live) Seen {
+	if live == nil {
+		err := w.TryNew(ctx, item.Apply(), d.request.ForceConflicts)
+		return Seen{Changed: true, Problem: apply.Explain(err)}
+	}
+	u, err := w.Try(ctx, item.Apply(), d.request.ForceConflicts)
+	if err != nil {
+		return Seen{Live: live, Changed: true, Problem: apply.Explain(err)}
+	}
+	return Seen{Live: live, Changed: digest(u) != live.digest}
+}
+
+// live lists, for every kind of the draft, what is on the target. A kind that
+// may not be listed looks empty: then the dry-run says what is wrong.
+func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]*Live, error) {
+	kinds := map[schema.GroupVersionResource]bool{}
+	wanted := map[capture.ID]bool{}
+	for _, i := range d.items {
+		if i.Target != nil && i.Reason != capture.ReasonKindMissing {
+			kinds[i.Target.GVR()], wanted[i.Target.ID()] = true, true
+		}
+	}
+	var mu sync.Mutex
+	out := map[capture.ID]*Live{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(observers)
+	for gvr := range kinds {
+		group.Go(func() error {
+			return each(ctx, dst, gvr, d.request.TargetNamespace, func(u *unstructured.Unstructured) {
+				if id := capture.RefOf(u, gvr.Resource).ID(); wanted[id] {
+					l := newLive(u)
+					mu.Lock()
+					defer mu.Unlock()
+					out[id] = l
+				}
+			})
+		})
+	}
+	return out, group.Wait()
+}
+
+// livePage is small enough for objects of 1 MiB.
+const livePage = 100
+
+func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, f func(*unstructured.Unstructured)) error {
+	opts := metav1.ListOptions{Limit: livePage}
+	for {
+		list, err := dst.Resource(gvr, namespace).List(ctx, opts)
+		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cluster %s: listing %s: %w", dst.Name, gvr.Resource, err)
+		}
+		for i := range list.Items {
+			f(&list.Items[i])
+		}
+		if opts.Continue = list.GetContinue(); opts.Continue == "" {
+			return nil
+		}
+	}
+}
+
+func newLive(u *unstructured.Unstructured) *Live {
+	l := &Live{UID: u.GetUID(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Resting: workload.Resting(u)}
+	_, atRest := u.GetAnnotations()[v1alpha1.AnnotationAtRest]
+	l.Active = l.Source != "" && workload.CanRest(u.GroupVersionKind().GroupKind()) && !atRest
+	l.digest = digest(u)
+	return l
+}
+
+// digest tells whether two answers of the server are the same object with the
+// same content. What a write changes without changing the content is left out.
+func digest(u *unstructured.Unstructured) [sha256.Size]byte {
+	m, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata")
+	if meta, ok := m.(map[string]any); ok {
+		for _, f := range []string{"managedFields", "resourceVersion", "generation"} {
+			delete(meta, f)
+		}
+	}
+	// Map keys are sorted; an object that came as JSON marshals.
+	body, err := json.Marshal(u.Object)
+	if err != nil {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(body)
+}

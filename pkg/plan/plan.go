@@ -1,0 +1,263 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
+)
+
+// Request is what the user asked for.
+type Request struct {
+	SourceNamespace string
+	// TargetNamespace is the same as SourceNamespace unless mapped.
+	TargetNamespace string
+	Mode            v1alpha1.Mode
+	Selection       capture.Selection
+
+	// StorageClasses maps the source's classes to the target's where the user
+	// says so; the plan finds the others.
+	StorageClasses map[string]string
+	Images         map[string]string
+	Patches        []rewrite.Patch
+	LoadBalancers  rewrite.LoadBalancers
+	// ForceConflicts takes over fields that others own on the target.
+	ForceConflicts bool
+	// Originals are what stopped source workloads ran before (see rewrite.Options).
+	Originals map[types.UID][]byte
+}
+
+// Plan is what will happen.
+type Plan struct {
+	Source End           `json:"source"`
+	Target End           `json:"target"`
+	Mode   v1alpha1.Mode `json:"mode"`
+	// Items are all objects of the source's namespace, in the order of
+	// capture.Ref.Compare.
+	Items   []Item   `json:"items"`
+	Volumes []Volume `json:"volumes,omitempty"`
+	// Groups says which volumes one pod uses together.
+	Groups   []Group   `json:"volumeGroups,omitempty"`
+	Blockers []Finding `json:"blockers,omitempty"`
+	Warnings []Finding `json:"warnings,omitempty"`
+	// NotExamined are kinds that could not be listed on the source.
+	NotExamined []capture.NotExamined `json:"notExamined,omitempty"`
+	// Passed are kinds that nobody moves.
+	Passed []capture.Passed `json:"passedOver,omitempty"`
+}
+
+// End is one side of the migration.
+type End struct {
+	Cluster   string `json:"cluster"`
+	ClusterID string `json:"clusterID,omitempty"`
+	Namespace string `json:"namespace"`
+}
+
+// Stage is the step of a migration that writes an object.
+type Stage string
+
+const (
+	// StageRest: with all the others, before anything runs.
+	StageRest Stage = "rest"
+	// StageVolume: a claim whose data is shipped; it is created with its holder.
+	StageVolume Stage = "volume"
+	// StageStart: at activation, because the object cannot be at rest: a bare
+	// pod that uses a claim, a custom resource whose operator starts pods.
+	StageStart Stage = "start"
+)
+
+// Action is what writing an object will do on the target.
+type Action string
+
+// Actions of items with the verdict Move.
+const (
+	Create    Action = "create"
+	Configure Action = "configure"
+	Unchanged Action = "unchanged"
+)
+
+// Item is one object of the source.
+type Item struct {
+	Source  capture.Ref     `json:"object"`
+	Verdict capture.Verdict `json:"verdict"`
+	Reason  capture.Reason  `json:"reason,omitempty"`
+	Detail  string          `json:"detail,omitempty"`
+
+	// The rest is set when the verdict is Move or NeedsAdmin.
+
+	Target  *capture.Ref     `json:"target,omitempty"`
+	Action  Action           `json:"action,omitempty"`
+	Stage   Stage            `json:"stage,omitempty"`
+	Changes []rewrite.Change `json:"changes,omitempty"`
+
+	json []byte
+}
+
+// Object decodes the object as it will be written to the target.
+func (i Item) Object() (*unstructured.Unstructured, error) {
+	if i.Target == nil {
+		return nil, fmt.Errorf("%s does not move: %s", i.Source, i.Reason.Explanation())
+	}
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(i.json); err != nil {
+		return nil, fmt.Errorf("%s: %w", i.Source, err)
+	}
+	return u, nil
+}
+
+// Apply returns the object for package apply.
+func (i Item) Apply() apply.Object { return apply.Object{Ref: *i.Target, JSON: i.json} }
+
+// Volume is a claim with data to move.
+type Volume struct {
+	Claim       string    `json:"claim"`
+	UID         types.UID `json:"uid"`
+	TargetClaim string    `json:"targetClaim"`
+	// Requested is what the claim asks for, Capacity what its volume has, and
+	// TargetRequest what the target is asked for: the larger of the two.
+	Requested     resource.Quantity `json:"requested"`
+	Capacity      resource.Quantity `json:"capacity"`
+	TargetRequest resource.Quantity `json:"targetRequest"`
+	// StorageClass is empty for a claim without one.
+	StorageClass string `json:"storageClass,omitempty"`
+	// TargetClass is empty when the target's default class is used and the
+	// classes could not be read.
+	TargetClass string                              `json:"targetStorageClass,omitempty"`
+	AccessModes []corev1.PersistentVolumeAccessMode `json:"accessModes"`
+	VolumeMode  corev1.PersistentVolumeMode         `json:"volumeMode"`
+	VolumeName  string                              `json:"volumeName"`
+	// Workloads use the claim, with or without pods at the moment.
+	Workloads []capture.Ref `json:"workloads,omitempty"`
+	// Pods reference it at the moment.
+	Pods []capture.PodUse `json:"pods,omitempty"`
+	// OnTarget is true when an earlier run made the target's claim.
+	OnTarget bool `json:"onTarget,omitempty"`
+
+	ref  capture.Ref
+	json []byte
+}
+
+// Object decodes the claim as it must be created on the target, in the
+// target's namespace.
+func (v Volume) Object() (*unstructured.Unstructured, error) {
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(v.json); err != nil {
+		return nil, fmt.Errorf("%s: %w", v.ref, err)
+	}
+	return u, nil
+}
+
+// Apply returns the claim for package apply.
+func (v Volume) Apply() apply.Object { return apply.Object{Ref: v.ref, JSON: v.json} }
+
+// Group is the claims that one pod of the application mounts together. Each
+// volume is in exactly one group.
+type Group struct {
+	// Name is unique in the plan: the pod's or the claim's.
+	Name   string   `json:"name"`
+	Claims []string `json:"claims"`
+	// Workload makes the pods; nil for a claim that nobody uses.
+	Workload *capture.Ref `json:"workload,omitempty"`
+	// Pod and Node are where the claims are mounted now; empty when nowhere.
+	Pod  string `json:"pod,omitempty"`
+	Node string `json:"node,omitempty"`
+	// Template is the pod spec as it will be on the target, with its node
+	// selector, affinity, tolerations and requests; nil for a claim that nobody
+	// uses.
+	Template *corev1.PodSpec `json:"-"`
+	// Labels of the template's pods, for what affinities select.
+	Labels map[string]string `json:"-"`
+}
+
+// Code says what a finding is about, from a closed set.
+type Code string
+
+// Finding is something that people must know before the migration.
+type Finding struct {
+	Code Code `json:"code"`
+	// Object is nil for findings about the whole.
+	Object  *capture.Ref `json:"object,omitempty"`
+	Message string       `json:"message"`
+	// Hint is the next step.
+	Hint string `json:"hint,omitempty"`
+	// Problem is the target's own answer.
+	Problem *apply.Problem `json:"problem,omitempty"`
+}
+
+// String is the finding in one line.
+func (f Finding) String() string {
+	s := f.Message
+	if f.Object != nil {
+		s = f.Object.String() + ": " + s
+	}
+	if f.Hint != "" {
+		s += "; " + f.Hint
+	}
+	return s
+}
+
+// Blocked says whether the plan must not be run.
+func (p *Plan) Blocked() bool { return len(p.Blockers) > 0 }
+
+// Objects returns what has to be written in a stage.
+func (p *Plan) Objects(stage Stage) []apply.Object {
+	var out []apply.Object
+	for _, i := range p.Items {
+		if i.Verdict == capture.Move && i.Stage == stage {
+			out = append(out, i.Apply())
+		}
+	}
+	return out
+}
+
+// Workloads returns the items that run pods and move.
+func (p *Plan) Workloads() []Item {
+	var out []Item
+	for _, i := range p.Items {
+		if i.Verdict == capture.Move && workload.CanRest(i.Source.GroupKind()) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// NeedsAdmin returns the items that somebody with more rights must write.
+func (p *Plan) NeedsAdmin() []Item {
+	var out []Item
+	for _, i := range p.Items {
+		if i.Verdict == capture.NeedsAdmin {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Counts sums up the items for the Migration's status, as if everything that
+// moves had moved.
+func (p *Plan) Counts() v1alpha1.MigrationCounts {
+	c := v1alpha1.MigrationCounts{NotExamined: int32(len(p.NotExamined))}
+	for _, i := range p.Items {
+		switch {
+		case i.Verdict == capture.Skip:
+			c.Skipped++
+		case i.Verdict == capture.NeedsAdmin:
+			c.NeedsAdmin++
+		case i.Action == Unchanged:
+			c.Unchanged++
+		default:
+			c.Moved++
+		}
+	}
+	return c
+}

@@ -1,0 +1,23 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rewrite
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// job drops the selector and the labels that the source made from the Job's
+// UID; the target makes its own. A selector that the user manages stays.
+func (r *rewriting) job() {
+	if manual, _, _ := unstructured.NestedBool(r.o, "spec", "manualSelector"); manual {
+		return
+	}
+	r.drop("made from the UID", false, "spec", "selector")
+	for _, path := range [][]string{{"metadata", "labels"}, {"spec", "template", "metadata", "labels"}} {
+		labels := nested(r.o, path...)
+		for _, k := range []string{"controller-uid", "batch.kubernetes.io/controller-uid"} {
+			delete(labels, k)
+		}
+	}
+}
