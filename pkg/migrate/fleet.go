@@ -10,13 +10,12 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
@@ -42,7 +41,7 @@ type fleet struct {
 type volume struct {
 	claim string
 	// manifest of the target's claim, as the plan rewrote it.
-	manifest *unstructured.Unstructured
+	manifest apply.Object
 	// targetClaim is its name there.
 	targetClaim string
 	link        *shipment.Link
@@ -84,14 +83,17 @@ func (f *fleet) ensureClaim(ctx context.Context, v *volume) error {
 	if err != nil {
 		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.claim, f.source, err)
 	}
-	claims := f.target.cluster.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims"), f.target.namespace)
-	target, err := claims.Get(ctx, v.targetClaim, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		target, err = claims.Create(ctx, v.manifest, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
-		if err == nil {
-			progress.Objectf(f.sink, "persistentvolumeclaim/%s created", v.targetClaim)
-		}
+	set, err := apply.Apply(ctx, f.target.cluster, []apply.Object{v.manifest}, apply.Options{})
+	if err == nil {
+		err = set.Err()
 	}
+	if err != nil {
+		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.targetClaim, f.target, err)
+	}
+	for _, row := range set.Rows {
+		progress.Objectf(f.sink, "%s %s", row.Ref, row.Outcome)
+	}
+	target, err := f.target.cluster.Kube.CoreV1().PersistentVolumeClaims(f.target.namespace).Get(ctx, v.targetClaim, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.targetClaim, f.target, err)
 	}

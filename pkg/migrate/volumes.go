@@ -29,11 +29,7 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 		limits: r.Request.Limits, patience: r.Request.Patience,
 	}
 	for _, v := range r.plan.Volumes {
-		manifest, err := v.Object()
-		if err != nil {
-			return err
-		}
-		f.volumes = append(f.volumes, &volume{claim: v.Claim, targetClaim: v.TargetClaim, manifest: manifest})
+		f.volumes = append(f.volumes, &volume{claim: v.Claim, targetClaim: v.TargetClaim, manifest: v.Apply()})
 	}
 	for _, g := range r.plan.Groups {
 		f.groups = append(f.groups, groupOf(g, r.plan.Volumes))
