@@ -1,0 +1,192 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package listen takes in connections from other clusters and hands each to the
+// shipment that it asks for.
+//
+// The port is open to whoever reaches the node. Before a connection proves
+// anything it costs one goroutine and 74 bytes, for at most ten seconds, and
+// there are bounds on how many do at a time, in all and from one address, and on
+// how many come in a second. The preface that says which shipment is meant is
+// not secret and proves nothing; that is for the shipment's keys.
+//
+// A connection for a shipment that this agent does not serve is closed. The
+// dialler tries its other addresses then.
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
+)
+
+// Handler takes over a connection whose preface was read. It must not block: it
+// hands the connection on or closes it. release must be called once the
+// connection has proved whose it is, or is closed.
+type Handler func(conn net.Conn, preface link.Preface, release func())
+
+// Limits of what has not proved anything yet.
+type Limits struct {
+	// HalfOpen connections in all, and from one address.
+	HalfOpen, HalfOpenPerAddress int
+	// PerSecond connections are taken in, after a Burst.
+	PerSecond, Burst int
+}
+
+// DefaultLimits let a cluster's worth of shipments reconnect at once and cost at
+// most a few hundred goroutines.
+func DefaultLimits() Limits {
+	return Limits{HalfOpen: 512, HalfOpenPerAddress: 128, PerSecond: 200, Burst: 512}
+}
+
+// Server routes connections to shipments.
+type Server struct {
+	limits Limits
+	rate   *rate.Limiter
+	log    *slog.Logger
+	// probe says what a probe from an address is told.
+	probe func(netip.Addr) string
+
+	mu       sync.Mutex
+	routes   map[string]*route
+	halfOpen int
+	perAddr  map[netip.Addr]int
+}
+
+type route struct{ handle Handler }
+
+// New makes a server. probe may be nil: then probes are told nothing.
+func New(limits Limits, probe func(netip.Addr) string, log *slog.Logger) *Server {
+	return &Server{
+		limits: limits, rate: rate.NewLimiter(rate.Limit(limits.PerSecond), limits.Burst), log: log, probe: probe,
+		routes: map[string]*route{}, perAddr: map[netip.Addr]int{},
+	}
+}
+
+// Route sends connections for the shipment uid to h until the returned function
+// is called. A later route of the same shipment replaces an earlier one.
+func (s *Server) Route(uid string, h Handler) (remove func()) {
+	r := &route{handle: h}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.routes[uid] = r
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.routes[uid] == r {
+			delete(s.routes, uid)
+		}
+	}
+}
+
+// Serve takes in connections from l until ctx ends, and closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	var open sync.WaitGroup
+	defer open.Wait()
+	for {
+		conn, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("listener: %w", err)
+		case err != nil:
+			// Out of descriptors, or the dialler is gone already: neither is for good.
+			s.log.Warn("accept", "error", err)
+			if !pause(ctx, 100*time.Millisecond) {
+				return nil
+			}
+			continue
+		}
+		release, ok := s.admit(conn)
+		if !ok {
+			_ = conn.Close()
+			continue
+		}
+		open.Go(func() { s.greet(ctx, conn, release) })
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// RemoteAddr is the address a connection comes from.
+func RemoteAddr(conn net.Conn) netip.Addr {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// admit counts a connection as half-open until release, unless there are too many.
+func (s *Server) admit(conn net.Conn) (release func(), ok bool) {
+	from := RemoteAddr(conn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.halfOpen >= s.limits.HalfOpen || s.perAddr[from] >= s.limits.HalfOpenPerAddress || !s.rate.Allow() {
+		s.log.Debug("too many connections that have proved nothing", "from", from)
+		return nil, false
+	}
+	s.halfOpen++
+	s.perAddr[from]++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.halfOpen--
+		if s.perAddr[from]--; s.perAddr[from] == 0 {
+			delete(s.perAddr, from)
+		}
+	}), true
+}
+
+// greet reads the preface and hands the connection on.
+func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(link.HandshakeTimeout))
+	preface, err := link.ReadPreface(conn)
+	if !stop() || err != nil {
+		s.log.Debug("not a shipment's connection", "from", RemoteAddr(conn), "error", err)
+		_ = conn.Close()
+		release()
+		return
+	}
+	if preface.TargetUID == ProbeUID {
+		s.answerProbe(conn)
+		_ = conn.Close()
+		release()
+		return
+	}
+	s.mu.Lock()
+	r := s.routes[preface.TargetUID]
+	s.mu.Unlock()
+	if r == nil {
+		s.log.Info("connection for a shipment that this node does not serve", "from", RemoteAddr(conn), "shipment", preface.TargetUID)
+		_ = conn.Close()
+		release()
+		return
+	}
+	_ = conn.SetDeadline(time.Time{})
+	r.handle(conn, preface, release)
+}
