@@ -89,7 +89,7 @@ const (
 // ShipmentPeer is the other end. The plugin fills it in as it learns it; what
 // is once set stays, except for a key that the peer's agent had to renew
 // because it moved to another node, and its addresses.
-// +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID && self.namespace == oldSelf.namespace",message="clusterID and namespace are immutable"
+// +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID && self.__namespace__ == oldSelf.__namespace__",message="clusterID and namespace are immutable"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.shipmentUID) || (has(self.shipmentUID) && self.shipmentUID == oldSelf.shipmentUID)",message="shipmentUID is immutable once set"
 type ShipmentPeer struct {
 	// clusterID is the UID of the peer's kube-system namespace.
@@ -106,6 +106,7 @@ type ShipmentPeer struct {
 	ShipmentUID string `json:"shipmentUID,omitempty"`
 	// keySHA256 is the lower-case hex SHA-256 of the peer's SubjectPublicKeyInfo.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
 	KeySHA256 string `json:"keySHA256,omitempty"`
 	// addresses are host:port pairs to dial, in order. Only for role Send.
