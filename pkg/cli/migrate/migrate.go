@@ -154,7 +154,8 @@ func (o *Options) Run(ctx context.Context) error {
 	run := &migrate.Run{Source: source, Target: target, Request: o.request, Sink: o.sink}
 	result, err := run.Do(ctx)
 	o.sink.Close()
-	if result.Migration == "" {
+	var partial *migrate.PartialError
+	if result.Migration == "" || (err != nil && !errors.As(err, &partial)) {
 		return err
 	}
 	return errors.Join(err, o.flags.output.Print(o.flags.streams.Out, result, summary(result)))
