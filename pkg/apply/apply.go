@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -212,36 +213,62 @@ func (w *Writer) versions(ctx context.Context, objects []Object) (map[capture.Re
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	for p, names := range wanted {
+		note := func(name, version string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if ref, ok := names[name]; ok {
+				found[ref] = version
+			}
+		}
 		group.Go(func() error {
-			return w.eachMetadata(ctx, p.gvr, p.namespace, func(m *metav1.PartialObjectMetadata) {
-				mu.Lock()
-				defer mu.Unlock()
-				if ref, ok := names[m.Name]; ok {
-					found[ref] = m.ResourceVersion
-				}
-			})
+			err := w.eachMetadata(ctx, p.gvr, p.namespace, note)
+			if apierrors.IsForbidden(err) {
+				return w.byName(ctx, p.gvr, p.namespace, slices.Collect(maps.Keys(names)), note)
+			}
+			return err
 		})
 	}
 	return found, group.Wait()
 }
 
-// eachMetadata lists a kind page by page. What may not be listed counts as not
-// there: the write will tell.
-func (w *Writer) eachMetadata(ctx context.Context, gvr schema.GroupVersionResource, namespace string, f func(*metav1.PartialObjectMetadata)) error {
+// eachMetadata lists a kind page by page. A kind that is not served has none.
+func (w *Writer) eachMetadata(ctx context.Context, gvr schema.GroupVersionResource, namespace string, f func(name, version string)) error {
 	opts := metav1.ListOptions{Limit: 500}
 	for {
 		list, err := w.meta.Resource(gvr).Namespace(namespace).List(ctx, opts)
-		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("cluster %s: listing %s: %w", w.cluster.Name, gvr.Resource, err)
 		}
 		for i := range list.Items {
-			f(&list.Items[i])
+			f(list.Items[i].Name, list.Items[i].ResourceVersion)
 		}
 		if opts.Continue = list.Continue; opts.Continue == "" {
 			return nil
 		}
 	}
+}
+
+// byName asks for each object where a list is not allowed: the credential of a
+// pair may read Secrets by name only. What may not be read counts as not there:
+// the write will tell.
+func (w *Writer) byName(ctx context.Context, gvr schema.GroupVersionResource, namespace string, names []string, f func(name, version string)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(writers)
+	for _, name := range names {
+		group.Go(func() error {
+			m, err := w.meta.Resource(gvr).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+			switch {
+			case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+				return nil
+			case err != nil:
+				return fmt.Errorf("cluster %s: reading %s %s: %w", w.cluster.Name, gvr.Resource, name, err)
+			}
+			f(name, m.ResourceVersion)
+			return nil
+		})
+	}
+	return group.Wait()
 }

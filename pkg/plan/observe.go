@@ -101,30 +101,35 @@ func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live)
 	return Seen{Live: live, Changed: digest(u) != live.digest}
 }
 
-// live lists, for every kind of the draft, what is on the target. A kind that
-// may not be listed looks empty: then the dry-run says what is wrong.
+// live reads, for every kind of the draft, what is on the target.
 func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]*Live, error) {
-	kinds := map[schema.GroupVersionResource]bool{}
+	kinds := map[schema.GroupVersionResource][]string{}
 	wanted := map[capture.ID]bool{}
 	for _, i := range d.items {
 		if i.Target != nil && i.Reason != capture.ReasonKindMissing {
-			kinds[i.Target.GVR()], wanted[i.Target.ID()] = true, true
+			kinds[i.Target.GVR()] = append(kinds[i.Target.GVR()], i.Target.Name)
+			wanted[i.Target.ID()] = true
 		}
 	}
 	var mu sync.Mutex
 	out := map[capture.ID]*Live{}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(observers)
-	for gvr := range kinds {
+	for gvr, names := range kinds {
+		note := func(u *unstructured.Unstructured) {
+			if id := capture.RefOf(u, gvr.Resource).ID(); wanted[id] {
+				l := newLive(u)
+				mu.Lock()
+				defer mu.Unlock()
+				out[id] = l
+			}
+		}
 		group.Go(func() error {
-			return each(ctx, dst, gvr, d.request.TargetNamespace, func(u *unstructured.Unstructured) {
-				if id := capture.RefOf(u, gvr.Resource).ID(); wanted[id] {
-					l := newLive(u)
-					mu.Lock()
-					defer mu.Unlock()
-					out[id] = l
-				}
-			})
+			err := each(ctx, dst, gvr, d.request.TargetNamespace, note)
+			if apierrors.IsForbidden(err) {
+				return byName(ctx, dst, gvr, d.request.TargetNamespace, names, note)
+			}
+			return err
 		})
 	}
 	return out, group.Wait()
@@ -137,7 +142,7 @@ func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionReso
 	opts := metav1.ListOptions{Limit: livePage}
 	for {
 		list, err := dst.Resource(gvr, namespace).List(ctx, opts)
-		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		if err != nil {
@@ -150,6 +155,27 @@ func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionReso
 			return nil
 		}
 	}
+}
+
+// byName asks for each object where a list is not allowed: the credential of a
+// pair may read Secrets by name only. What may not be read looks absent.
+func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, names []string, f func(*unstructured.Unstructured)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(observers)
+	for _, name := range names {
+		group.Go(func() error {
+			u, err := dst.Resource(gvr, namespace).Get(ctx, name, metav1.GetOptions{})
+			switch {
+			case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+				return nil
+			case err != nil:
+				return fmt.Errorf("cluster %s: reading %s %s: %w", dst.Name, gvr.Resource, name, err)
+			}
+			f(u)
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 func newLive(u *unstructured.Unstructured) *Live {
