@@ -47,8 +47,10 @@ type volume struct {
 	link        *shipment.Link
 	generation  int64
 	outcome     shipment.Outcome
-	// sent and wire sum up over the passes of this run.
+	// sent, wire and spent sum up over the passes of this run.
 	sent, wire int64
+	spent      time.Duration
+	passes     int
 	// movedAt is when the figures last changed.
 	movedAt time.Time
 }
@@ -244,6 +246,7 @@ func (f *fleet) troubles(ctx context.Context) string {
 // pass asks for one generation of every volume and waits until all have ended.
 // The outcomes stand in the volumes; the error is about the asking only.
 func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
+	begun := time.Now()
 	for _, v := range f.volumes {
 		p, err := v.link.Get(ctx)
 		if err != nil {
@@ -274,6 +277,8 @@ func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
 	for _, v := range f.volumes {
 		v.sent += v.outcome.Figures.SentBytes
 		v.wire += v.outcome.Figures.WireBytes
+		v.spent += time.Since(begun)
+		v.passes++
 	}
 	return nil
 }

@@ -211,6 +211,7 @@ func ignoreNotFound(err error) error {
 // emitTotals tells what the volumes cost over all passes of this run.
 func (r *Run) emitTotals() {
 	for _, v := range r.fleet.volumes {
-		progress.Notef(r.Sink, "volume %s: %s sent, %s on the wire", v.claim, progress.Bytes(v.sent), progress.Bytes(v.wire))
+		progress.Notef(r.Sink, "volume %s: %s sent and %s on the wire in %d passes and %s (%s/s)", v.claim, progress.Bytes(v.sent),
+			progress.Bytes(v.wire), v.passes, v.spent.Round(10*time.Millisecond), progress.Bytes(int64(float64(v.sent)/max(v.spent.Seconds(), 0.001))))
 	}
 }
