@@ -158,10 +158,10 @@ func (r *Run) forward(ctx context.Context) error {
 	if err := start(ctx, r.record, r.Request.Patience, r.Sink); err != nil {
 		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
 	}
-	if r.fleet != nil {
-		r.emitTotals()
-	} else if err := r.releaseBoth(ctx); err != nil {
-		return err
+	if r.fleet == nil {
+		if err := r.releaseBoth(ctx); err != nil {
+			return err
+		}
 	}
 	return r.finish(ctx)
 }

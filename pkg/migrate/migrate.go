@@ -68,7 +68,7 @@ type Run struct {
 	plan   *plan.Plan
 	record *record
 	fleet  *fleet
-	// stopped is the wall-clock time of the first stop in this run's cutover.
+	// problems are what keeps a run that went to its end from being complete.
 	problems []string
 }
 
@@ -278,9 +278,8 @@ func (r *Run) finish(ctx context.Context) error {
 		if err := r.fleet.release(ctx); err != nil {
 			return err
 		}
-		for _, f := range r.fleet.failures() {
-			r.problems = append(r.problems, f)
-		}
+		r.emitTotals()
+		r.problems = append(r.problems, r.fleet.failures()...)
 	}
 	if len(r.problems) == 0 {
 		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "everything is on the target")
