@@ -83,3 +83,17 @@ func local(ip netip.Addr) bool {
 	return !ip.IsValid() || ip.IsUnspecified() || ip.IsLoopback() || ip.IsMulticast() ||
 		ip.IsLinkLocalUnicast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
+
+// AnyAccepts says whether any peer of any policy may connect from ip.
+func AnyAccepts(policies []v1alpha1.MotionPolicy, ip netip.Addr) bool {
+	for i := range policies {
+		for j := range policies[i].Spec.Peers {
+			g := &Grant{}
+			g.add(&policies[i], &policies[i].Spec.Peers[j])
+			if g.Accept(ip) == nil {
+				return true
+			}
+		}
+	}
+	return false
+}

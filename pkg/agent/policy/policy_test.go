@@ -216,3 +216,14 @@ func TestConnectionsAreAcceptedFromThePeersCIDRsOnly(t *testing.T) {
 		t.Error("a policy without CIDRs accepts a connection")
 	}
 }
+
+func TestAProbeIsToldWhetherAnyPolicyAcceptsIt(t *testing.T) {
+	policies := []v1alpha1.MotionPolicy{allow("a"), allow("b", func(p *v1alpha1.MotionPolicy) {
+		p.Spec.Peers[0].CIDRs = []string{"bad", "192.0.2.0/24"}
+	})}
+	for ip, want := range map[string]bool{"10.1.2.3": true, "192.0.2.1": true, "192.0.3.1": false, "127.0.0.1": false} {
+		if got := AnyAccepts(policies, netip.MustParseAddr(ip)); got != want {
+			t.Errorf("AnyAccepts(%s) = %t", ip, got)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command motion-agent is the daemon on each node that ships volumes, and the
+// shipping engine by hand.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/version"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+// run ends on the first signal in an orderly way, with every volume closed. A
+// second signal ends the process at once.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	defer stop()
+	if err := newRootCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		return 1
+	}
+	return 0
+}
+
+func newRootCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:           "motion-agent",
+		Short:         "Ship volumes between clusters",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	c.AddCommand(newRunCommand(), newProbeCommand(), newVersionCommand())
+	return c
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), version.Get())
+			return err
+		},
+	}
+}

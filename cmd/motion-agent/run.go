@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/daemon"
+)
+
+func newRunCommand() *cobra.Command {
+	o := daemon.Options{
+		Node: os.Getenv("NODE_NAME"), NodeIP: os.Getenv("NODE_IP"), Namespace: os.Getenv("POD_NAMESPACE"),
+		Service: "motion-agent", PodsDir: "/host/pods", StateDir: "/var/lib/kubectl-motion",
+		Listen: ":4747", Health: ":8081",
+	}
+	level := "info"
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Serve the volume shipments of this node",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var l slog.Level
+			if err := l.UnmarshalText([]byte(level)); err != nil {
+				return fmt.Errorf("--log-level: %w", err)
+			}
+			o.Log = slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: l}))
+			return daemon.Run(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Node, "node", o.Node, "Name of this node (default $NODE_NAME)")
+	f.StringVar(&o.NodeIP, "node-ip", o.NodeIP, "Address at which this node's NodePorts are dialled (default $NODE_IP)")
+	f.StringVar(&o.Namespace, "namespace", o.Namespace, "Namespace of the agents (default $POD_NAMESPACE)")
+	f.StringVar(&o.Service, "service", o.Service, "Name of the agents' NodePort Service")
+	f.StringVar(&o.PodsDir, "pods-dir", o.PodsDir, "The kubelet's pods folder as this process sees it")
+	f.StringVar(&o.StateDir, "state-dir", o.StateDir, "Folder that outlives the agent")
+	f.StringVar(&o.Listen, "listen", o.Listen, "Address for the agents of other clusters")
+	f.StringVar(&o.Health, "health", o.Health, "Address for the kubelet's probes")
+	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "Kubeconfig file, outside a cluster")
+	f.StringVar(&level, "log-level", level, "One of debug, info, warn, error")
+	return c
+}

@@ -1,0 +1,315 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+)
+
+// send makes one attempt to ship the volume to the peer.
+func (s *Session) send(ctx context.Context) error {
+	at, facts, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer at.leave()
+	view, err := scan.OpenTree(at.root, viewOptions(s.job.View))
+	if err != nil {
+		return shipFault(err)
+	}
+	at.onLeave(func() { _ = view.Close() })
+	d := &dialler{session: s, key: at.key, seat: *facts.Seat}
+	result, err := ship.Send(at.ctx, view, d.dial, at.state, ship.SendOptions{
+		Bandwidth:    facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
+		SpecialFiles: special(facts),
+		Generation:   s.job.Generation,
+		Progress:     s.progress,
+		Logger:       s.log,
+	})
+	return s.leaveWith(at, result, err)
+}
+
+// receive makes one attempt to take the volume from the peer. It opens nothing
+// and holds no slot until the peer has proved who it is.
+func (s *Session) receive(ctx context.Context) error {
+	a := newAcceptor(s)
+	defer a.close()
+	remove := s.env.Listener.Route(string(s.job.UID), func(conn net.Conn, p link.Preface, release func()) { a.take(ctx, conn, p, release) })
+	defer remove()
+	s.tell(v1alpha1.ReasonWaitingForPeer, nil)
+	if err := a.await(ctx); err != nil {
+		return err
+	}
+	at, facts, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer at.leave()
+	target, err := land.OpenTree(at.root, land.Options{})
+	if err != nil {
+		return shipFault(err)
+	}
+	at.onLeave(func() { _ = target.Close() })
+	a.begin(facts.Seat, at.cancel)
+	result, err := ship.Receive(at.ctx, target, a.accept, at.state, ship.ReceiveOptions{
+		SpecialFiles: special(facts),
+		MaxBytes:     capacity(facts.PV),
+		Generation:   s.job.Generation,
+		Progress:     s.progress,
+		Logger:       s.log,
+	})
+	return s.leaveWith(at, result, err)
+}
+
+// place is an open volume, watched. Its context ends when anything that was
+// proved of it ceases to be so.
+type place struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	key    *link.Key
+	root   *os.File
+	state  *ship.State
+
+	closers []func()
+	once    sync.Once
+}
+
+func (p *place) onLeave(f func()) { p.closers = append(p.closers, f) }
+
+// leave closes everything, last opened first.
+func (p *place) leave() {
+	p.once.Do(func() {
+		for i := len(p.closers) - 1; i >= 0; i-- {
+			p.closers[i]()
+		}
+	})
+}
+
+// enter goes through the chain of checks to an open volume.
+func (s *Session) enter(ctx context.Context) (_ *place, _ *verify.Facts, err error) {
+	facts, err := s.verify(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &place{}
+	defer func() {
+		if err != nil {
+			p.leave()
+		}
+	}()
+	if p.key, err = s.env.State.Key(s.job.UID); err != nil {
+		return nil, nil, fault.New(v1alpha1.ReasonInternal, "%w", err)
+	}
+	waited, err := s.waitForSlot(ctx, p, facts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if waited {
+		if facts, err = s.verify(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := s.watch(ctx, p, facts); err != nil {
+		return nil, nil, err
+	}
+	return p, facts, s.open(p, facts)
+}
+
+// waitForSlot says whether it took so long that the facts may be old.
+func (s *Session) waitForSlot(ctx context.Context, p *place, facts *verify.Facts) (bool, error) {
+	began := time.Now()
+	queued := time.AfterFunc(time.Second, func() { s.tell(v1alpha1.ReasonQueued, nil) })
+	defer queued.Stop()
+	release, err := s.env.Slots.Acquire(ctx, s.job.Namespace, facts.Grant.MaxConcurrent, facts.Claim.UID)
+	if err != nil {
+		return false, err
+	}
+	p.onLeave(release)
+	return time.Since(began) > burstWindow, nil
+}
+
+// watch begins to guard what was proved, before anything is opened: what changes
+// from now on ends the attempt.
+func (s *Session) watch(ctx context.Context, p *place, facts *verify.Facts) error {
+	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	p.onLeave(func() { p.cancel(nil) })
+	g := &guard{session: s, facts: facts, broken: p.cancel}
+	p.onLeave(g.start(p.ctx))
+	return g.settled(p.ctx)
+}
+
+func (s *Session) open(p *place, facts *verify.Facts) error {
+	if facts.Seat.Block {
+		return fault.New(v1alpha1.ReasonMountInvalid, "claim %s is a raw block volume, which this agent cannot reach", facts.Claim.Name)
+	}
+	root, err := s.env.Opener.OpenTree(facts.Seat, facts.PV)
+	if err != nil {
+		return err
+	}
+	p.root = root
+	p.onLeave(func() { _ = root.Close() })
+	dir, err := s.env.State.Volume(statedir.Claim{Namespace: facts.Claim.Namespace, Name: facts.Claim.Name, UID: facts.Claim.UID})
+	if err != nil {
+		return fault.New(v1alpha1.ReasonInternal, "%w", err)
+	}
+	if p.state, err = ship.OpenState(dir, string(facts.Claim.UID)); err != nil {
+		return shipFault(err)
+	}
+	p.onLeave(func() { _ = p.state.Close() })
+	return nil
+}
+
+// leaveWith judges how package ship ended, and looks once more whether somebody
+// else could have written meanwhile.
+func (s *Session) leaveWith(at *place, result ship.Result, err error) error {
+	if cause := context.Cause(at.ctx); cause != nil {
+		return broken(cause, err)
+	}
+	if err != nil {
+		return shipFault(err)
+	}
+	if s.job.mustBeExclusive() {
+		if _, err := s.verify(at.ctx); err != nil {
+			return err
+		}
+	}
+	s.succeed(result)
+	return nil
+}
+
+// broken is the error of an attempt that was ended by cause.
+func broken(cause, err error) error {
+	if errors.As(cause, new(*fault.Error)) {
+		return cause
+	}
+	return fault.New(v1alpha1.ReasonSuperseded, "%w (%w)", cause, err)
+}
+
+// verify proves everything anew that the API server can tell.
+func (s *Session) verify(ctx context.Context) (*verify.Facts, error) {
+	facts, err := s.env.Verifier.Verify(ctx, s.job.Namespace, s.job.Name, s.job.UID)
+	switch {
+	case err != nil && errors.As(err, new(*fault.Error)):
+		return nil, err
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, fault.New(v1alpha1.ReasonQueued, "the API server cannot be asked: %w", err)
+	case facts.Shipment.Spec.Generation != s.job.Generation:
+		return nil, fault.New(v1alpha1.ReasonSuperseded, "generation %d was asked for", facts.Shipment.Spec.Generation)
+	case s.job.mustBeExclusive() && facts.Shared != nil:
+		return nil, facts.Shared
+	}
+	return facts, nil
+}
+
+// burstWindow is how long a proof serves: the connections of one session are made
+// within moments of each other.
+const burstWindow = time.Second
+
+// burst shares one proof among connections that are made at the same time.
+type burst struct {
+	mu    sync.Mutex
+	at    time.Time
+	facts *verify.Facts
+}
+
+// verifyConnection proves everything for one more connection.
+func (s *Session) verifyConnection(ctx context.Context) (*verify.Facts, error) {
+	s.burst.mu.Lock()
+	defer s.burst.mu.Unlock()
+	if s.burst.facts != nil && time.Since(s.burst.at) < burstWindow {
+		return s.burst.facts, nil
+	}
+	facts, err := s.verify(ctx)
+	if err != nil {
+		s.burst.facts = nil
+		return nil, err
+	}
+	s.burst.facts, s.burst.at = facts, time.Now()
+	return facts, nil
+}
+
+// sameSeat refuses to go on with a volume that is open through another pod.
+func sameSeat(open *check.Seat, now *check.Seat) error {
+	if open != nil && *open != *now {
+		return fault.New(v1alpha1.ReasonConnectionLost, "the volume is now reached through pod %s", now.PodName)
+	}
+	return nil
+}
+
+func viewOptions(v v1alpha1.View) scan.Options {
+	switch v {
+	case v1alpha1.ViewStopped:
+		return scan.Options{Stamps: scan.Exact}
+	case v1alpha1.ViewSnapshot:
+		return scan.Options{Stamps: scan.Lagging}
+	default:
+		return scan.Options{Stamps: scan.Exact, Live: true}
+	}
+}
+
+func special(f *verify.Facts) ship.SpecialFiles {
+	if f.Grant.PreserveSpecial {
+		return ship.Preserve
+	}
+	return ship.Refuse
+}
+
+// capacity bounds what a target may occupy: local volumes have no bound of their own.
+func capacity(pv *corev1.PersistentVolume) int64 {
+	q, ok := pv.Spec.Capacity[corev1.ResourceStorage]
+	if !ok {
+		return 0
+	}
+	return q.Value()
+}
+
+// shipFault gives an error of package ship its reason of the closed set.
+func shipFault(err error) error {
+	if errors.As(err, new(*fault.Error)) {
+		return err
+	}
+	var e *ship.Error
+	if !errors.As(err, &e) {
+		return fault.New(v1alpha1.ReasonInternal, "%w", err)
+	}
+	return fault.New(reasonOf(e), "%w", err)
+}
+
+func reasonOf(e *ship.Error) string {
+	switch name := string(e.Reason); name {
+	case v1alpha1.ReasonTargetFull, v1alpha1.ReasonTargetAbility, v1alpha1.ReasonTargetTooSmall, v1alpha1.ReasonUnreadable,
+		v1alpha1.ReasonSpecialFileRefused, v1alpha1.ReasonSourceMoved, v1alpha1.ReasonDigestMismatch, v1alpha1.ReasonPeerVersion,
+		v1alpha1.ReasonStateCorrupt, v1alpha1.ReasonConnectionLost:
+		return name
+	case "TargetUnwritable":
+		return v1alpha1.ReasonTargetAbility
+	case "PeerProtocol":
+		return v1alpha1.ReasonPeerRejected
+	case "StateBusy":
+		return v1alpha1.ReasonQueued
+	case "Cancelled":
+		// Ours would have been seen before; so it is the other end that stopped.
+		return v1alpha1.ReasonConnectionLost
+	}
+	return v1alpha1.ReasonInternal
+}

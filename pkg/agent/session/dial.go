@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
+)
+
+// dialTimeout bounds the making of one raw connection.
+const dialTimeout = 10 * time.Second
+
+// dialler makes the connections of one sending attempt.
+type dialler struct {
+	session *Session
+	key     *link.Key
+	seat    check.Seat
+}
+
+// dial makes one authenticated connection to the peer: the addresses are tried
+// in order, each only if the policy allows it at this moment.
+func (d *dialler) dial(ctx context.Context) (net.Conn, error) {
+	facts, err := d.session.verifyConnection(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameSeat(&d.seat, facts.Seat); err != nil {
+		return nil, err
+	}
+	peer := facts.Shipment.Spec.Peer
+	if peer.ShipmentUID == "" || peer.KeySHA256 == "" || len(peer.Addresses) == 0 {
+		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's shipment, key and addresses are not known yet")
+	}
+	var errs []error
+	for _, address := range peer.Addresses {
+		conn, err := d.dialOne(ctx, facts, address)
+		if err == nil {
+			d.session.connected()
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		errs = append(errs, err)
+	}
+	return nil, worst(errs)
+}
+
+// worst is the error of all addresses together: the reason is the first that
+// says more than that nobody answered.
+func worst(errs []error) error {
+	reason := v1alpha1.ReasonPeerUnreachable
+	for _, err := range errs {
+		if r := fault.Reason(err); r != v1alpha1.ReasonPeerUnreachable {
+			reason = r
+			break
+		}
+	}
+	return fault.New(reason, "%w", errors.Join(errs...))
+}
+
+func (d *dialler) dialOne(ctx context.Context, facts *verify.Facts, address string) (net.Conn, error) {
+	to, err := facts.Grant.Dial(address)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := dialRaw(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	peer := facts.Shipment.Spec.Peer
+	conn, err := link.Dial(ctx, raw, d.session.local(d.key, link.Sender), link.Peer{UID: peer.ShipmentUID, KeySHA256: peer.KeySHA256})
+	if err != nil {
+		return nil, linkFault(err, address)
+	}
+	return conn, nil
+}
+
+// local is this end, for the other to check.
+func (s *Session) local(key *link.Key, role link.Role) link.Local {
+	return link.Local{Key: key, UID: string(s.job.UID), Role: role, Generation: s.job.Generation}
+}
+
+// dialRaw connects to where the policy allows. What a name resolves to is judged
+// when the socket is about to connect, so that it cannot change in between.
+func dialRaw(ctx context.Context, to policy.Destination) (net.Conn, error) {
+	var refused error
+	nd := net.Dialer{Timeout: dialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		ap, err := netip.ParseAddrPort(address)
+		if err == nil {
+			err = to.CheckResolved(ap.Addr())
+		}
+		if err != nil {
+			refused = err
+		}
+		return err
+	}}
+	conn, err := nd.DialContext(ctx, "tcp", to.Address)
+	if err == nil {
+		return conn, nil
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	return nil, fault.New(v1alpha1.ReasonPeerUnreachable, "%w", err)
+}
+
+// linkFault gives the failure of an authentication its reason.
+func linkFault(err error, address string) error {
+	err = fmt.Errorf("peer at %s: %w", address, err)
+	switch {
+	case errors.Is(err, link.ErrWrongKey):
+		return fault.New(v1alpha1.ReasonPeerKeyMismatch, "%w", err)
+	case errors.Is(err, link.ErrVersion):
+		return fault.New(v1alpha1.ReasonPeerVersion, "%w", err)
+	case errors.Is(err, link.ErrWrongGeneration):
+		return fault.New(v1alpha1.ReasonWaitingForPeer, "%w", err)
+	case errors.Is(err, link.ErrWrongUID), errors.Is(err, link.ErrWrongRole), errors.Is(err, link.ErrGreeting):
+		return fault.New(v1alpha1.ReasonPeerRejected, "%w", err)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return fault.New(v1alpha1.ReasonWaitingForPeer,
+			"%w: its agent hangs up: it does not serve the shipment yet, or its policy does not accept this cluster's addresses", err)
+	}
+	return fault.New(v1alpha1.ReasonPeerUnreachable, "%w", err)
+}

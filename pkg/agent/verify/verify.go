@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package verify asks the API server whether a shipment's volume may be touched
+// now. Every answer is read anew and consistently (no cache, no resourceVersion):
+// a cache is behind by an unknown time, and a claim that was deleted and made
+// again, or an application pod that started, may be in that time.
+//
+// What the objects mean is decided by the packages check and policy. An error
+// with a reason of the closed set (package fault) is a decision; any other is
+// the API server's, which decides nothing: ask again.
+package verify
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// Verifier asks one cluster about shipments that one node serves.
+type Verifier struct {
+	Cluster *cluster.Cluster
+	// Node is this agent's node.
+	Node string
+	// AgentNamespace is never shipped.
+	AgentNamespace string
+}
+
+// Volume is what stands behind a shipment on this node.
+type Volume struct {
+	Claim *corev1.PersistentVolumeClaim
+	PV    *corev1.PersistentVolume
+	// Seat is how the volume is reached.
+	Seat *check.Seat
+	// Shared is nil when nobody else can write the volume, otherwise an error with
+	// the reason NotExclusive.
+	Shared error
+}
+
+// Facts are everything that was proved about a shipment at one time.
+type Facts struct {
+	Volume
+	Shipment *v1alpha1.VolumeShipment
+	Grant    *policy.Grant
+}
+
+// Shipment reads a shipment that must be the one with uid, must not go, and must
+// be served by this node.
+func (v *Verifier) Shipment(ctx context.Context, namespace, name string, uid types.UID) (*v1alpha1.VolumeShipment, error) {
+	s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, v.Cluster, v1alpha1.VolumeShipments, namespace, name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fault.New(v1alpha1.ReasonSuperseded, "the shipment was deleted")
+	case err != nil:
+		return nil, fmt.Errorf("shipment %s/%s: %w", namespace, name, err)
+	case s.UID != uid || s.DeletionTimestamp != nil:
+		return nil, fault.New(v1alpha1.ReasonSuperseded, "the shipment was deleted")
+	case s.Status.NodeName != v.Node:
+		return nil, fault.New(v1alpha1.ReasonSuperseded, "the shipment is no longer served by node %s", v.Node)
+	}
+	return s, nil
+}
+
+// Verify proves all that can be proved without touching the node (checks a and
+// b, exclusivity, policy) of the shipment with uid. Volume.Shared is for the
+// caller to judge: a live view may be shared.
+func (v *Verifier) Verify(ctx context.Context, namespace, name string, uid types.UID) (*Facts, error) {
+	s, err := v.Shipment(ctx, namespace, name, uid)
+	if err != nil {
+		return nil, err
+	}
+	grant, err := v.Grant(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	volume, err := v.Volume(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return &Facts{Volume: *volume, Shipment: s, Grant: grant}, nil
+}
+
+// Grant reads what the policies allow the shipment.
+func (v *Verifier) Grant(ctx context.Context, s *v1alpha1.VolumeShipment) (*policy.Grant, error) {
+	ns, err := v.Cluster.Kube.CoreV1().Namespaces().Get(ctx, s.Namespace, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("namespace %s: %w", s.Namespace, err)
+	}
+	policies, err := v.policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Decide(policies, policy.Request{
+		Namespace: s.Namespace, Labels: ns.Labels, Peer: s.Spec.Peer.ClusterID, AgentNamespace: v.AgentNamespace,
+	})
+}
+
+func (v *Verifier) policies(ctx context.Context) ([]v1alpha1.MotionPolicy, error) {
+	policies, err := cluster.List[v1alpha1.MotionPolicy](ctx, v.Cluster, v1alpha1.MotionPolicies, "", metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("motionpolicies: %w", err)
+	}
+	return policies, nil
+}
+
+// AnyAccepts says whether any policy accepts connections from addr, for probes.
+func (v *Verifier) AnyAccepts(ctx context.Context, addr netip.Addr) (bool, error) {
+	policies, err := v.policies(ctx)
+	if err != nil {
+		return false, err
+	}
+	return policy.AnyAccepts(policies, addr), nil
+}
+
+// Volume proves whose volume the shipment's claim has, through which pod of this
+// node it is reached, and whether anybody else could write it. With an error that
+// has a reason, the volume holds what was proved before it.
+func (v *Verifier) Volume(ctx context.Context, s *v1alpha1.VolumeShipment) (*Volume, error) {
+	out := &Volume{}
+	var err error
+	if out.Claim, out.PV, err = v.claim(ctx, s); err != nil {
+		return out, err
+	}
+	if err := check.Claim(s, out.Claim, out.PV); err != nil {
+		return out, err
+	}
+	around, err := v.neighbours(ctx, s, out.PV)
+	if err != nil {
+		return out, err
+	}
+	if out.Seat, err = check.FindSeat(out.Claim, around.Pods, v.Node); err != nil {
+		return out, err
+	}
+	out.Shared = check.Exclusive(s, out.PV, v.Node, *around)
+	return out, nil
+}
+
+// claim reads the PVC and its PV; what does not exist is nil.
+func (v *Verifier) claim(ctx context.Context, s *v1alpha1.VolumeShipment) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume, error) {
+	core := v.Cluster.Kube.CoreV1()
+	pvc, err := core.PersistentVolumeClaims(s.Namespace).Get(ctx, s.Spec.ClaimName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("claim %s/%s: %w", s.Namespace, s.Spec.ClaimName, err)
+	}
+	if pvc.Spec.VolumeName == "" {
+		return pvc, nil, nil
+	}
+	pv, err := core.PersistentVolumes().Get(ctx, pvc.Spec.VolumeName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return pvc, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("volume %s of claim %s/%s: %w", pvc.Spec.VolumeName, pvc.Namespace, pvc.Name, err)
+	}
+	return pvc, pv, nil
+}
+
+func (v *Verifier) neighbours(ctx context.Context, s *v1alpha1.VolumeShipment, pv *corev1.PersistentVolume) (*check.Neighbours, error) {
+	pods, err := v.Cluster.Kube.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("pods of %s: %w", s.Namespace, err)
+	}
+	shipments, err := cluster.List[v1alpha1.VolumeShipment](ctx, v.Cluster, v1alpha1.VolumeShipments, s.Namespace, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("shipments of %s: %w", s.Namespace, err)
+	}
+	out := &check.Neighbours{Pods: pods.Items, Shipments: shipments}
+	if pv.Spec.HostPath != nil || pv.Spec.Local != nil {
+		return out, nil // never attached to anything
+	}
+	attachments, err := v.Cluster.Kube.StorageV1().VolumeAttachments().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("volumeattachments: %w", err)
+	}
+	out.Attachments = attachments.Items
+	return out, nil
+}
