@@ -30,7 +30,7 @@ func HandOver(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) error 
 		}
 		entries := u.GetManagedFields()
 		kept := slices.DeleteFunc(slices.Clone(entries), func(e metav1.ManagedFieldsEntry) bool {
-			return e.Manager == v1alpha1.FieldManager && e.Subresource == ""
+			return e.Manager == v1alpha1.FieldManager
 		})
 		if len(kept) == len(entries) {
 			return nil

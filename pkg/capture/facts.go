@@ -5,6 +5,7 @@ package capture
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -56,6 +57,8 @@ func factsOf(u *unstructured.Unstructured) facts {
 		f.claim = &claimFacts{volumeName: name}
 	case kindEndpoints:
 		f.targetRefs = endpointsHaveTargets(o)
+	case kindRoleBinding:
+		f.peopleOnly = peopleOnly(o)
 	case kindStatefulSet:
 		f.claimTemplates = claimTemplateNames(o)
 	}
@@ -84,6 +87,16 @@ func endpointsHaveTargets(o map[string]any) bool {
 		}
 	}
 	return false
+}
+
+// peopleOnly says whether a binding gives rights to nobody but users and groups.
+// The group of a namespace's service accounts counts as service accounts.
+func peopleOnly(o map[string]any) bool {
+	subjects := elements(o, "subjects")
+	return len(subjects) > 0 && !slices.ContainsFunc(subjects, func(s map[string]any) bool {
+		name, _ := s["name"].(string)
+		return s["kind"] == kindAccount.Kind || strings.HasPrefix(name, "system:serviceaccount")
+	})
 }
 
 func claimTemplateNames(o map[string]any) []string {

@@ -81,6 +81,10 @@ func byKind(inv *Inventory, o *Object) (Reason, string) {
 		}
 	case kindEndpoints, kindSlice:
 		return endpointsReason(inv, o)
+	case kindRoleBinding:
+		if o.facts.peopleOnly {
+			return ReasonPeopleAccess, ""
+		}
 	case kindRevision:
 		return ReasonRevisionHistory, ""
 	case kindQuota:

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -123,6 +124,10 @@ func compareNotExamined(a, b NotExamined) int {
 func (inv *Inventory) notExamined(ctx context.Context, k Kind, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if apierrors.IsForbidden(err) && k.GVR.GroupResource() == (schema.GroupResource{Resource: "podtemplates"}) {
+		inv.Passed = append(inv.Passed, Passed{Resource: k.GVR.Resource, Why: "no role of Kubernetes itself lets users list them, and none of its controllers reads them"})
+		return nil
 	}
 	n := NotExamined{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Reason: "Failed", Message: err.Error()}
 	switch {

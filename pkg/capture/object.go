@@ -55,7 +55,8 @@ type facts struct {
 	pod            *podFacts // Pod, or the template of a workload
 	claim          *claimFacts
 	claimTemplates []string // StatefulSet
-	targetRefs     bool     // Endpoints, EndpointSlice: made by a controller
+	targetRefs     bool     // Endpoints: made by a controller
+	peopleOnly     bool     // RoleBinding without a service account
 }
 
 type podFacts struct {
@@ -145,6 +146,12 @@ type Inventory struct {
 
 	byID  map[ID]*Object
 	byUID map[types.UID]*Object
+	// users are the pods and templates that reference a claim by name.
+	users map[string][]*Object
+	// sets are the objects with claim templates.
+	sets []*Object
+	// running are the roots that pods, or templates of pods, descend from.
+	running map[*Object]bool
 }
 
 // NewInventory puts objects that were read elsewhere into an inventory, without
@@ -165,8 +172,23 @@ func (inv *Inventory) FindUID(uid types.UID) *Object { return inv.byUID[uid] }
 func (inv *Inventory) index() {
 	inv.byID = make(map[ID]*Object, len(inv.Objects))
 	inv.byUID = make(map[types.UID]*Object, len(inv.Objects))
+	inv.users, inv.running, inv.sets = map[string][]*Object{}, map[*Object]bool{}, nil
 	for _, o := range inv.Objects {
 		inv.byID[o.Ref.ID()] = o
 		inv.byUID[o.Ref.UID] = o
+	}
+	for _, o := range inv.Objects {
+		if reason, _ := ours(inv, o); reason != "" {
+			continue // a holder references claims on behalf of nobody
+		}
+		for _, c := range o.Claims() {
+			inv.users[c] = append(inv.users[c], o)
+		}
+		if len(o.facts.claimTemplates) > 0 {
+			inv.sets = append(inv.sets, o)
+		}
+		if root := inv.Root(o); o.facts.pod != nil && root != o {
+			inv.running[root] = true
+		}
 	}
 }

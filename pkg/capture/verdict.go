@@ -57,6 +57,12 @@ const (
 	ReasonOneTimeRequest Reason = "one-time-request"
 	// ReasonHelmRelease: a Helm release record that names another namespace.
 	ReasonHelmRelease Reason = "helm-release"
+	// ReasonPeopleAccess: a RoleBinding for people or groups only. Who may do
+	// what on the target is for its administrator to say, and the names may mean
+	// somebody else there.
+	ReasonPeopleAccess Reason = "people-access"
+	// ReasonTargetsOwn: a limit that the target's administrator has set already.
+	ReasonTargetsOwn Reason = "targets-own"
 	// ReasonPlatform: written by the platform's own administrator or vendor
 	// into every namespace (gke-resource-quotas, ...).
 	ReasonPlatform Reason = "platform"
@@ -82,7 +88,8 @@ func Reasons() []Reason {
 		ReasonMotionInternal, ReasonUserSkip, ReasonNotSelected, ReasonTerminating, ReasonOwned,
 		ReasonGenerated, ReasonServiceAccount, ReasonClusterCredential, ReasonRevisionHistory,
 		ReasonLeaderLock, ReasonCompleted, ReasonEphemeral, ReasonMirrorPod,
-		ReasonOneTimeRequest, ReasonHelmRelease, ReasonPlatform, ReasonNotPermitted, ReasonKindMissing,
+		ReasonOneTimeRequest, ReasonHelmRelease, ReasonPeopleAccess,
+		ReasonTargetsOwn, ReasonPlatform, ReasonNotPermitted, ReasonKindMissing,
 	}
 }
 
@@ -103,6 +110,8 @@ func explanations() map[Reason]string {
 		ReasonMirrorPod:         "a static pod that belongs to a node",
 		ReasonOneTimeRequest:    "a request to an outside party that must not be made twice",
 		ReasonHelmRelease:       "a Helm release record that names another namespace",
+		ReasonPeopleAccess:      "who may do what is for the target's administrator to say",
+		ReasonTargetsOwn:        "the target's administrator has set another one",
 		ReasonPlatform:          "put into every namespace by the platform",
 		ReasonNotPermitted:      "you may not write it on the target",
 		ReasonKindMissing:       "the target does not serve this kind",

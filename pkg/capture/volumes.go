@@ -37,28 +37,19 @@ func (inv *Inventory) Users(claim string) (pods []PodUse, workloads []Ref) {
 			workloads = append(workloads, r)
 		}
 	}
-	for _, o := range inv.Objects {
-		if !inv.uses(o, claim) {
-			continue
-		}
+	for _, o := range inv.users[claim] {
 		add(o)
 		if o.Ref.GroupKind() == kindPod {
 			pods = append(pods, PodUse{Pod: o.Ref.Name, Node: o.facts.pod.node, Running: !o.facts.finished})
 		}
 	}
+	for _, set := range inv.sets {
+		if templateOf(set, claim) != "" {
+			add(set)
+		}
+	}
 	slices.SortFunc(workloads, Ref.Compare)
 	return pods, workloads
-}
-
-// uses leaves out our holders, which reference claims on behalf of nobody.
-func (inv *Inventory) uses(o *Object, claim string) bool {
-	if o.Reason == ReasonMotionInternal {
-		return false
-	}
-	if o.facts.pod != nil && slices.Contains(o.facts.pod.claims, claim) {
-		return true
-	}
-	return templateOf(o, claim) != ""
 }
 
 // claimsOf returns the claims that were made from the templates of a
@@ -98,11 +89,4 @@ func (o *Object) Claims() []string {
 func (o *Object) Template(claim string) string { return templateOf(o, claim) }
 
 // RunsPods says whether pods, or workloads, descend from o.
-func (inv *Inventory) RunsPods(o *Object) bool {
-	for _, c := range inv.Objects {
-		if c != o && c.facts.pod != nil && inv.Root(c) == o {
-			return true
-		}
-	}
-	return false
-}
+func (inv *Inventory) RunsPods(o *Object) bool { return inv.running[o] }

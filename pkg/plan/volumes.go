@@ -65,11 +65,17 @@ func toClaim(u *unstructured.Unstructured) (*corev1.PersistentVolumeClaim, error
 type grouper struct {
 	d      *Draft
 	free   map[string]bool
+	items  map[capture.Ref]Item
 	groups []Group
 }
 
 func (d *Draft) groups() ([]Group, error) {
-	g := &grouper{d: d, free: map[string]bool{}}
+	g := &grouper{d: d, free: map[string]bool{}, items: map[capture.Ref]Item{}}
+	for _, i := range d.items {
+		if i.Target != nil {
+			g.items[i.Source] = i
+		}
+	}
 	for _, v := range d.volumes {
 		g.free[v.Claim] = true
 	}
@@ -195,11 +201,11 @@ func (g *grouper) template(group *Group, o *capture.Object) error {
 
 // written is the object as it will run on the target.
 func (g *grouper) written(o *capture.Object) (*unstructured.Unstructured, error) {
-	i := slices.IndexFunc(g.d.items, func(i Item) bool { return i.Source == o.Ref && i.Target != nil })
-	if i < 0 {
+	item, found := g.items[o.Ref]
+	if !found {
 		return o.Unstructured()
 	}
-	u, err := g.d.items[i].Object()
+	u, err := item.Object()
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func managed(u *unstructured.Unstructured, path fieldpath.Path) bool {
 
 // lastApplied is what kubectl apply noted on the object, nil without a note.
 func lastApplied(u *unstructured.Unstructured) map[string]any {
-	note := u.GetAnnotations()["kubectl.kubernetes.io/last-applied-configuration"]
+	note := u.GetAnnotations()[annotationApplied]
 	var o map[string]any
 	if err := json.Unmarshal([]byte(note), &o); err != nil {
 		return nil

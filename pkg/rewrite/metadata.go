@@ -19,7 +19,7 @@ import (
 func (r *rewriting) metadata() {
 	u := r.u
 	for _, f := range u.GetFinalizers() {
-		r.note(Change{Path: "metadata.finalizers", From: f, Why: "its controller adds it again on the target", Notable: true})
+		r.note(Change{Path: "metadata.finalizers", From: f, Why: "its controller adds it again on the target", Notable: !builtInFinalizer(f)})
 	}
 	for _, o := range u.GetOwnerReferences() {
 		r.note(Change{Path: "metadata.ownerReferences", From: o.Kind + "/" + o.Name, Why: "the owner has another UID on the target"})
@@ -41,6 +41,11 @@ func (o Options) SourceAnnotation(uid string) string {
 	return strings.Join([]string{o.Source.ClusterID, o.Source.Namespace, uid}, "/")
 }
 
+// builtInFinalizer says whether Kubernetes itself adds the finalizer.
+func builtInFinalizer(f string) bool {
+	return !strings.Contains(f, "/") || strings.HasPrefix(f, "kubernetes.io/") || strings.Contains(strings.SplitN(f, "/", 2)[0], ".kubernetes.io")
+}
+
 func (r *rewriting) labels() map[string]string {
 	labels := maps.Clone(r.u.GetLabels())
 	for k := range labels {
@@ -59,27 +64,35 @@ func (r *rewriting) annotations() map[string]string {
 	}
 	for _, k := range slices.Sorted(maps.Keys(annotations)) {
 		if why := clusterBound(k); why != "" {
-			r.note(Change{Path: "metadata.annotations." + k, From: r.value(annotations[k]), Why: why})
+			r.note(Change{Path: "metadata.annotations." + k, From: r.value(k, annotations[k]), Why: why})
 			delete(annotations, k)
 		}
+	}
+	const helm = "meta.helm.sh/release-namespace"
+	if r.renamed() && annotations[helm] == r.opts.Source.Namespace {
+		annotations[helm] = r.opts.Target.Namespace
+		r.note(Change{Path: "metadata.annotations." + helm, From: r.opts.Source.Namespace, To: r.opts.Target.Namespace, Why: "--to-namespace"})
 	}
 	annotations[v1alpha1.AnnotationSource] = r.opts.SourceAnnotation(string(r.uid))
 	return annotations
 }
 
-// value shortens a value, and hides it when the object is a Secret: the
-// annotation of kubectl apply repeats its data.
-func (r *rewriting) value(s string) string {
-	if r.gk.Group == "" && r.gk.Kind == "Secret" {
+// value shortens the value of an annotation. That of kubectl apply is left out:
+// it repeats the whole object, a Secret's data included.
+func (r *rewriting) value(key, s string) string {
+	if key == annotationApplied || r.gk.Group == "" && r.gk.Kind == "Secret" {
 		return ""
 	}
 	return short(s)
 }
 
+// annotationApplied is where kubectl apply keeps what it applied last.
+const annotationApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
 // clusterBound says why an annotation means nothing on another cluster, or "".
 func clusterBound(key string) string {
 	switch key {
-	case "kubectl.kubernetes.io/last-applied-configuration":
+	case annotationApplied:
 		return "describes the source's object; server-side apply needs no such note"
 	case "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller",
 		"pv.kubernetes.io/provisioned-by", "pv.kubernetes.io/migrated-to",

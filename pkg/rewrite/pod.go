@@ -6,6 +6,7 @@ package rewrite
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,6 +25,8 @@ func (r *rewriting) pod() {
 		r.drop("computed from the priority class", false, "spec", "preemptionPolicy")
 	}
 	spec := nested(r.o, "spec")
+	dropEqual(spec, map[string]any{"preemptionPolicy": "PreemptLowerPriority", "serviceAccountName": "default", "serviceAccount": "default"})
+	r.limitRanger(spec)
 	r.injected(spec)
 	r.tokenVolumes(spec)
 	filter(spec, "tolerations", func(t map[string]any) bool {
@@ -31,6 +34,45 @@ func (r *rewriting) pod() {
 		secs, _ := t["tolerationSeconds"].(int64)
 		return !(secs == 300 && (key == "node.kubernetes.io/not-ready" || key == "node.kubernetes.io/unreachable"))
 	})
+}
+
+// limitRanger takes back what a LimitRange of the source set, as its annotation
+// says: the target's own limits apply there.
+func (r *rewriting) limitRanger(spec map[string]any) {
+	const key = "kubernetes.io/limit-ranger"
+	note, found := r.u.GetAnnotations()[key]
+	if !found {
+		return
+	}
+	for part := range strings.SplitSeq(strings.TrimPrefix(note, "LimitRanger plugin set: "), "; ") {
+		m := limitSet.FindStringSubmatch(part)
+		if m == nil {
+			continue
+		}
+		field := "containers"
+		if m[3] != "" {
+			field = "initContainers"
+		}
+		for _, c := range elements(spec, field) {
+			if c["name"] == m[4] {
+				unset(c, m[2]+"s", strings.Split(m[1], ", "))
+			}
+		}
+	}
+	unstructured.RemoveNestedField(r.o, "metadata", "annotations", key)
+	r.note(Change{Path: "spec.containers.resources", From: short(note), Why: "set by a LimitRange of the source; the target's own limits apply"})
+}
+
+// limitSet is how the LimitRanger says what it set on one container:
+// "cpu, memory request for container a".
+var limitSet = regexp.MustCompile(`^(.+) (request|limit) for (init )?container (\S+)$`)
+
+// unset removes some of a container's requests, or limits.
+func unset(c map[string]any, field string, resources []string) {
+	for _, name := range resources {
+		unstructured.RemoveNestedField(c, "resources", field, name)
+	}
+	dropEqual(nested(c, "resources"), map[string]any{field: map[string]any{}})
 }
 
 // tokenVolumes drops the volume with the service account's token, which every
@@ -114,6 +156,12 @@ func (r *rewriting) podTemplate() {
 			r.image(c, fmt.Sprintf("%s.%s[%d].image", at, field, i))
 		}
 	}
+	for i, v := range elements(spec, "volumes") {
+		if t := nested(v, "ephemeral", "volumeClaimTemplate"); t != nil {
+			r.storageClass(t, fmt.Sprintf("%s.volumes[%d].ephemeral.volumeClaimTemplate.", at, i))
+		}
+	}
+	r.duplicates(at, spec)
 }
 
 // image maps the image of a container by the longest prefix that matches at a

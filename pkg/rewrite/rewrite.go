@@ -57,6 +57,12 @@ type Options struct {
 	Images map[string]string
 	// LoadBalancers defaults to LoadBalancersClusterIP.
 	LoadBalancers LoadBalancers
+	// IPFamilies are those of the target's network (IPv4, IPv6), the first one
+	// first; empty when unknown.
+	IPFamilies []string
+	// Services are the names of the source's Services, to recognise them in
+	// strings.
+	Services map[string]bool
 	// Originals are the remembered values of source workloads that a migration
 	// has stopped, by their UID, in the format of package workload: what they
 	// run on the target is what they ran before they were stopped.
@@ -89,7 +95,9 @@ func Object(obj *unstructured.Unstructured, opts Options) (*unstructured.Unstruc
 	r.o = r.u.Object
 	r.kind()
 	r.podTemplate()
+	r.defaults()
 	r.metadata()
+	r.hints()
 	if err := r.patch(); err != nil {
 		return nil, nil, fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
 	}
@@ -118,8 +126,8 @@ func (r *rewriting) kind() {
 		r.claim()
 	case schema.GroupKind{Kind: "Pod"}:
 		r.pod()
-	case schema.GroupKind{Kind: "Secret"}:
-		r.secret()
+	case schema.GroupKind{Kind: "Secret"}, schema.GroupKind{Kind: "ConfigMap"}:
+		r.helmRelease()
 	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
 		r.statefulSet()
 	case schema.GroupKind{Group: "batch", Kind: "Job"}:
