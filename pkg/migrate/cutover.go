@@ -149,6 +149,17 @@ func restore(ctx context.Context, rec *record) error {
 		func(s *v1alpha1.MigrationStatus) { s.Stopped, s.StoppedTime = nil, nil })
 }
 
+// resumeForward goes on with a run that ended after the point of no return. What
+// the plan has against a target that is being started does not count.
+func (r *Run) resumeForward(ctx context.Context) error {
+	progress.Notef(r.Sink, "going on after the point of no return of an earlier run")
+	var blocked *BlockedError
+	if err := r.makePlan(ctx); err != nil && !errors.As(err, &blocked) {
+		return err
+	}
+	return r.forward(ctx)
+}
+
 // forward is everything after the point of no return. It may be repeated.
 func (r *Run) forward(ctx context.Context) error {
 	progress.Stepf(r.Sink, "starting the target")

@@ -35,6 +35,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
@@ -96,7 +97,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 
 func (r *Run) steps(ctx context.Context) error {
 	if r.record != nil && r.record.begun() {
-		return r.forward(ctx)
+		return r.resumeForward(ctx)
 	}
 	steps := []step{
 		{"planning", r.makePlan},
@@ -152,6 +153,10 @@ func (r *Run) open(ctx context.Context) error {
 	if rec.is(v1alpha1.MigrationTargetActive) {
 		return blocked(fmt.Sprintf("kubectl motion deactivate %s stops it; then migrate again", r.flags()),
 			"the copy on %s is active: a migration would write under a running application", r.target())
+	}
+	if rec.begun() && r.Request.Mode == v1alpha1.ModeAtRest {
+		return blocked(fmt.Sprintf("kubectl motion activate %s goes on with it, kubectl motion rollback %s undoes it", r.flags(), r.flags()),
+			"the target was being started when an earlier run ended")
 	}
 	if rec.is(v1alpha1.MigrationSourceStopped) && r.Request.Mode != v1alpha1.ModeCutover {
 		return blocked(fmt.Sprintf("kubectl motion migrate %s --cutover goes on with it, kubectl motion rollback %s puts the source back", r.flags(), r.flags()),
@@ -213,14 +218,27 @@ func (r *Run) makePlan(ctx context.Context) error {
 	for _, i := range p.NeedsAdmin() {
 		r.problems = append(r.problems, fmt.Sprintf("%s needs an administrator of %s: %s", i.Source, r.Target, i.Reason.Explanation()))
 	}
-	if p.Blocked() {
-		reasons := make([]string, 0, len(p.Blockers))
+	reasons := barePods(p)
+	if p.Blocked() || len(reasons) > 0 {
 		for _, b := range p.Blockers {
 			reasons = append(reasons, b.String())
 		}
 		return &BlockedError{Reasons: reasons}
 	}
 	return nil
+}
+
+// barePods are pods without a controller that have volumes. A cutover stops a
+// pod by deleting it, and a run that was killed then could not bring it over.
+func barePods(p *plan.Plan) []string {
+	var out []string
+	for _, i := range p.Items {
+		if p.Mode == v1alpha1.ModeCutover && i.Verdict == capture.Move && i.Stage == plan.StageStart && i.Source.Kind == "Pod" {
+			out = append(out, fmt.Sprintf("%s has no controller and has volumes: a cutover cannot stop it and bring it over safely; "+
+				"give it a controller, or delete it and migrate without --cutover", i.Source))
+		}
+	}
+	return out
 }
 
 // originals are what stopped workloads of the source ran before: the target

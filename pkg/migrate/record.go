@@ -99,13 +99,14 @@ func (r *record) write(ctx context.Context, change func(*v1alpha1.MigrationStatu
 	status := r.kept.Status.DeepCopy()
 	change(status)
 	for _, p := range []place{r.target, r.source} {
+		if p.cluster == nil {
+			continue // the source is gone: its mirror is all there is
+		}
 		m, err := r.put(ctx, p, status)
 		if err != nil {
 			return err
 		}
-		if p == r.source {
-			r.kept = m
-		}
+		r.kept = m
 	}
 	return nil
 }

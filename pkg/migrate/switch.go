@@ -18,7 +18,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// Switch turns a migrated application on and off after its migration.
+// Switch turns a migrated application on and off after its migration. Source may
+// be nil for Activate and Deactivate: when the source is gone, the mirror of the
+// Migration on the target is enough.
 type Switch struct {
 	Source, Target *cluster.Cluster
 	Name           string
@@ -27,20 +29,22 @@ type Switch struct {
 }
 
 func (s *Switch) open(ctx context.Context) (*record, error) {
-	rec := &record{
-		name:   s.Name,
-		source: place{s.Source, s.Source.Namespace}, target: place{s.Target, s.Target.Namespace},
+	rec := &record{name: s.Name, target: place{s.Target, s.Target.Namespace}}
+	from := rec.target
+	if s.Source != nil {
+		rec.source = place{s.Source, s.Source.Namespace}
+		from = rec.source
 	}
-	m, err := rec.source.get(ctx, s.Name)
+	m, err := from.get(ctx, s.Name)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w\nhint: kubectl get migrations -n %s shows those there are; --name chooses one", err, s.Source.Namespace)
+		return nil, fmt.Errorf("%w\nhint: kubectl get migrations -n %s shows those there are; --name chooses one", err, from.namespace)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if m.Spec.Target.ClusterID != s.Target.ID || m.Spec.Target.Namespace != s.Target.Namespace {
 		return nil, fmt.Errorf("migration %s in %s went to another place: cluster %s, namespace %s",
-			s.Name, rec.source, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
+			s.Name, from, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
 	}
 	rec.kept = m
 	return rec, nil
@@ -102,6 +106,9 @@ func (s *Switch) deactivate(ctx context.Context, rec *record) error {
 // cutover. What was written on the target since stays there and is not carried
 // back.
 func (s *Switch) Rollback(ctx context.Context) error {
+	if s.Source == nil {
+		return errors.New("a rollback starts the source again, and the source cannot be reached")
+	}
 	rec, err := s.open(ctx)
 	if err != nil {
 		return err

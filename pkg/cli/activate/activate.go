@@ -7,6 +7,7 @@ package activate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	climigrate "github.com/kubectl-motion/kubectl-motion/pkg/cli/migrate"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
@@ -95,12 +97,15 @@ func (f *Flags) run(ctx context.Context, v verb) error {
 	if err := f.ends.Check(); err != nil {
 		return err
 	}
+	if err := ends.CheckTimeout(f.timeout); err != nil {
+		return err
+	}
 	sink, err := progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut)
 	if err != nil {
 		return &exit.UsageError{Err: err}
 	}
 	defer sink.Close()
-	source, target, err := f.ends.Connect(ctx)
+	source, target, err := f.connect(ctx, sink)
 	if err != nil {
 		return err
 	}
@@ -113,4 +118,23 @@ func (f *Flags) run(ctx context.Context, v verb) error {
 	}
 	_, err = fmt.Fprintf(f.streams.Out, "migration.kubectl-motion.dev/%s %s\n", name, v.done)
 	return err
+}
+
+// connect goes on without the source when it cannot be reached and the target
+// can be reached without it.
+func (f *Flags) connect(ctx context.Context, sink progress.Sink) (source, target *cluster.Cluster, err error) {
+	source, target, err = f.ends.Connect(ctx)
+	if err == nil || !errors.Is(err, cluster.ErrUnreachable) || f.ends.ToContext == "" {
+		return source, target, err
+	}
+	namespace, nerr := f.ends.SourceNamespace()
+	if nerr != nil {
+		return nil, nil, nerr
+	}
+	target, terr := f.ends.ConnectTargetContext(ctx, namespace)
+	if terr != nil {
+		return nil, nil, err
+	}
+	progress.Warnf(sink, "%v; going on with what the target knows", err)
+	return nil, target, nil
 }

@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
+)
+
+func TestAnApplicationStartsOnlyOnAVolumeThatWasProvedAndNotCopiedLive(t *testing.T) {
+	for name, c := range map[string]struct {
+		volume v1alpha1.MigrationVolume
+		want   bool
+	}{
+		"never promoted":              {v1alpha1.MigrationVolume{ShippedGeneration: 1}, false},
+		"promoted when stopped":       {v1alpha1.MigrationVolume{PromotedGeneration: 2, ShippedGeneration: 2, Consistency: "Stopped"}, true},
+		"promoted live":               {v1alpha1.MigrationVolume{PromotedGeneration: 2, ShippedGeneration: 2, Consistency: "Live"}, false},
+		"overwritten by a later pass": {v1alpha1.MigrationVolume{PromotedGeneration: 2, ShippedGeneration: 3, Consistency: "Stopped"}, false},
+	} {
+		if got := startable(c.volume); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestWhatAnEarlierRunRememberedIsNotReplacedByTheZerosOfNow(t *testing.T) {
+	earlier := []v1alpha1.StoppedWorkload{{Name: "a", UID: "1", AtRest: `{"replicas":3}`}}
+	now := []v1alpha1.StoppedWorkload{{Name: "a", UID: "1", AtRest: `{"replicas":1}`}, {Name: "b", UID: "2"}}
+	got := merge(earlier, now)
+	if len(got) != 2 || got[0].AtRest != `{"replicas":3}` || got[1].Name != "b" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheWorstVolumeDecides(t *testing.T) {
+	promoted := &volume{claim: "good", outcome: shipment.Outcome{Ended: true, Shipped: true, Promoted: true}}
+	moved := &volume{claim: "moved", outcome: shipment.Outcome{Ended: true, Shipped: true, Reason: v1alpha1.ReasonSourceMoved}}
+	full := &volume{claim: "full", outcome: shipment.Outcome{Ended: true, Reason: v1alpha1.ReasonTargetFull, Message: "no space"}}
+	unequal := &volume{claim: "unequal", outcome: shipment.Outcome{Ended: true, Shipped: true, Reason: v1alpha1.ReasonDigestMismatch}}
+
+	f := &fleet{volumes: []*volume{promoted, moved}}
+	if f.broken() != nil || !f.moved() || len(f.failures()) != 1 {
+		t.Errorf("a live copy that moved: broken %v, moved %v, failures %v", f.broken(), f.moved(), f.failures())
+	}
+	f = &fleet{volumes: []*volume{promoted, full}}
+	if err := f.broken(); err == nil || !strings.Contains(err.Error(), "hint:") {
+		t.Errorf("a full target: %v", err)
+	}
+	f = &fleet{volumes: []*volume{unequal}}
+	var verification *VerificationError
+	if !errors.As(f.broken(), &verification) {
+		t.Errorf("unequal ends: %v", f.broken())
+	}
+}
+
+func TestARecordKeepsTheBestThatIsKnownOfAVolume(t *testing.T) {
+	f := &fleet{volumes: []*volume{{
+		claim: "data", targetClaim: "data", generation: 5, sent: 10,
+		outcome: shipment.Outcome{Ended: true, Shipped: true, Reason: v1alpha1.ReasonSourceMoved},
+	}}}
+	lines := f.lines([]v1alpha1.MigrationVolume{{Claim: "data", PromotedGeneration: 4, ShippedGeneration: 4, Consistency: "Stopped"}})
+	if l := lines[0]; l.PromotedGeneration != 4 || l.ShippedGeneration != 5 || startable(l) {
+		t.Errorf("after a live pass over a promoted generation: %+v", l)
+	}
+}
+
+func TestOnlyErrorsThatPassAreWaitedOut(t *testing.T) {
+	resource := schema.GroupResource{Resource: "volumeshipments"}
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"connection refused": {errors.New("dial tcp: connection refused"), true},
+		"server timeout":     {apierrors.NewServerTimeout(resource, "get", 1), true},
+		"wrapped conflict":   {fmt.Errorf("shipment: %w", apierrors.NewConflict(resource, "x", nil)), true},
+		"forbidden":          {apierrors.NewForbidden(resource, "x", nil), false},
+		"gone":               {apierrors.NewNotFound(resource, "x"), false},
+	} {
+		if got := unreachable(c.err); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestTheDowntimeIsFromTheStopUntilTheTargetIsReady(t *testing.T) {
+	at := func(ms int64) *metav1.MicroTime { m := metav1.NewMicroTime(time.UnixMilli(ms)); return &m }
+	r := &record{kept: &v1alpha1.Migration{}}
+	r.kept.Status.StoppedTime, r.kept.Status.ReadyTime = at(1000), at(4500)
+	if got := r.result(time.Now()).DowntimeSeconds; got != 3.5 {
+		t.Errorf("downtime %v", got)
+	}
+	r.kept.Status.ReadyTime = at(500) // of an earlier activation
+	if got := r.result(time.Now()).DowntimeSeconds; got != 0 {
+		t.Errorf("downtime %v from a ready time before the stop", got)
+	}
+}
