@@ -146,10 +146,12 @@ e2e: deps build image $(BIN)/motion-lab $(BIN)/tally ## End-to-end tests against
 	test/with-lab.sh $(MAKE) --no-print-directory e2e-tests
 
 .PHONY: e2e-tests
-e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is up (KUBECONFIG as the lab says)
-	@status=0; \
+e2e-tests: export MOTION := $(CURDIR)/$(BIN)/kubectl-motion
+e2e-tests: export MOTION_LAB := $(CURDIR)/$(BIN)/motion-lab
+e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is already up
+	@export KUBECONFIG="$${KUBECONFIG:-$$($(BIN)/motion-lab kubeconfig --path)}"; status=0; \
 	(cd test/lab && $(TALLY) -- go test $(E2EFLAGS) ./...) || status=1; \
-	$(TALLY) -- go test $(E2EFLAGS) ./test/e2e/... || status=1; \
+	$(TALLY) -- go test $(E2EFLAGS) ./test/krew/installed ./test/e2e/... || status=1; \
 	exit $$status
 
 .PHONY: bench
