@@ -21,8 +21,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
-// errShutdown stops sessions when the agent ends.
-var errShutdown = errors.New("the agent stops")
+// errShutdown stops sessions when the agent ends; the next agent goes on.
+var errShutdown = fault.New(v1alpha1.ReasonConnectionLost, "the agent stops")
 
 func (a *Agent) safely(ctx context.Context, k key) (again time.Duration, err error) {
 	defer func() {
@@ -67,7 +67,9 @@ func (a *Agent) reconcile(ctx context.Context, k key) (time.Duration, error) {
 	if seen.released() && !a.retired(k, seen.refused) {
 		return 0, nil // looked at again when the session has closed everything
 	}
-	a.arrange(ctx, k, s, seen)
+	if !seen.released() {
+		a.arrange(ctx, k, s, seen)
+	}
 	return a.writeStatus(ctx, k, s, seen)
 }
 
@@ -117,8 +119,8 @@ func (a *Agent) addresses(ctx context.Context) ([]string, error) {
 func (a *Agent) arrange(ctx context.Context, k key, s *v1alpha1.VolumeShipment, seen *observation) {
 	job := session.JobOf(s)
 	if running := a.sessionOf(k); running != nil {
-		if running.Job() == job {
-			r := running.Report()
+		r := running.Report()
+		if running.Job() == job && !wasStopped(r) {
 			seen.report = &r
 			return
 		}
@@ -133,6 +135,11 @@ func (a *Agent) arrange(ctx context.Context, k key, s *v1alpha1.VolumeShipment, 
 	started := a.startSession(ctx, k, job)
 	r := started.Report()
 	seen.report = &r
+}
+
+// wasStopped says whether a session ended before its generation did.
+func wasStopped(r session.Report) bool {
+	return r.Ended && r.Err != nil && fault.Retryable(r.Reason)
 }
 
 func (a *Agent) sessionOf(k key) *session.Session {

@@ -48,8 +48,12 @@ func nextStatus(s *v1alpha1.VolumeShipment, o *observation, now time.Time) v1alp
 	out.ObservedGeneration = s.Generation
 	w := &writer{status: &out, generation: s.Generation, now: metav1.NewTime(now)}
 	w.claim(o)
+	if o.released() && !ended(s) {
+		w.begin(s, v1alpha1.ReasonWaitingForHolder)
+		w.goesOn(v1alpha1.ReasonWaitingForHolder, fault.Message(o.refused))
+	}
 	if o.report != nil && o.report.Job.Generation == s.Spec.Generation {
-		w.begin(s, o.report)
+		w.begin(s, o.report.Reason)
 		w.figures(o.report)
 		w.progress(s, o.report)
 	}
@@ -94,14 +98,19 @@ func (w *writer) claim(o *observation) {
 }
 
 // begin clears what was about an earlier generation.
-func (w *writer) begin(s *v1alpha1.VolumeShipment, r *session.Report) {
+func (w *writer) begin(s *v1alpha1.VolumeShipment, reason string) {
 	if w.status.ActiveGeneration == s.Spec.Generation {
 		return
 	}
 	w.status.ActiveGeneration = s.Spec.Generation
 	w.status.Figures = v1alpha1.ShipmentFigures{}
-	w.set(v1alpha1.ShipmentShipped, metav1.ConditionUnknown, r.Reason, r.Message)
-	w.set(v1alpha1.ShipmentPromoted, metav1.ConditionUnknown, r.Reason, "")
+	w.goesOn(reason, "")
+}
+
+// goesOn says that the generation has not ended, and what it waits for.
+func (w *writer) goesOn(reason, message string) {
+	w.set(v1alpha1.ShipmentShipped, metav1.ConditionUnknown, reason, message)
+	w.set(v1alpha1.ShipmentPromoted, metav1.ConditionUnknown, reason, "")
 }
 
 func (w *writer) figures(r *session.Report) {
@@ -125,8 +134,7 @@ func (w *writer) figures(r *session.Report) {
 func (w *writer) progress(s *v1alpha1.VolumeShipment, r *session.Report) {
 	switch {
 	case !r.Ended, r.Err != nil && fault.Retryable(r.Reason):
-		w.set(v1alpha1.ShipmentShipped, metav1.ConditionUnknown, r.Reason, r.Message)
-		w.set(v1alpha1.ShipmentPromoted, metav1.ConditionUnknown, r.Reason, "")
+		w.goesOn(r.Reason, r.Message)
 	case r.Err != nil:
 		w.set(v1alpha1.ShipmentShipped, metav1.ConditionFalse, r.Reason, r.Message)
 		w.set(v1alpha1.ShipmentPromoted, metav1.ConditionFalse, r.Reason, "")
@@ -169,8 +177,11 @@ func consistency(v v1alpha1.View) string {
 
 // ended says whether nothing more comes of the generation that is asked for.
 func ended(s *v1alpha1.VolumeShipment) bool {
+	if s.Spec.Generation == 0 {
+		return true // nothing is asked for yet
+	}
 	if s.Status.ActiveGeneration != s.Spec.Generation {
-		return s.Spec.Generation == 0
+		return false
 	}
 	for _, kind := range []string{v1alpha1.ShipmentShipped, v1alpha1.ShipmentPromoted} {
 		c := meta.FindStatusCondition(s.Status.Conditions, kind)

@@ -34,13 +34,13 @@ func newWatches(a *Agent) *watches {
 	pods := c.Kube.CoreV1().Pods(metav1.NamespaceAll)
 	onNode := fields.OneTermEqualSelector("spec.nodeName", a.config.Node).String()
 	w := &watches{agent: a}
-	w.shipments = cache.NewSharedIndexInformer(&cache.ListWatch{
+	w.shipments = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return dynamic.List(ctx, o) },
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			return dynamic.Watch(ctx, o)
 		},
-	}, &unstructured.Unstructured{}, 0, cache.Indexers{byClaim: claimOfShipment})
-	w.pods = cache.NewSharedIndexInformer(&cache.ListWatch{
+	}, c.Dynamic), &unstructured.Unstructured{}, 0, cache.Indexers{byClaim: claimOfShipment})
+	w.pods = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector = onNode
 			return pods.List(ctx, o)
@@ -49,7 +49,7 @@ func newWatches(a *Agent) *watches {
 			o.FieldSelector = onNode
 			return pods.Watch(ctx, o)
 		},
-	}, &corev1.Pod{}, 0, cache.Indexers{byClaim: claimsOfPod})
+	}, c.Kube), &corev1.Pod{}, 0, cache.Indexers{byClaim: claimsOfPod})
 	return w
 }
 
@@ -59,7 +59,7 @@ func (w *watches) run(ctx context.Context) {
 	_, _ = w.shipments.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    w.shipmentChanged,
 		UpdateFunc: func(_, o any) { w.shipmentChanged(o) },
-		DeleteFunc: w.shipmentChanged,
+		DeleteFunc: w.shipmentGone,
 	})
 	_, _ = w.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    w.podChanged,
@@ -79,6 +79,19 @@ func (w *watches) synced(ctx context.Context) bool {
 func (w *watches) shipmentChanged(o any) {
 	if name, err := cache.DeletionHandlingObjectToName(o); err == nil {
 		w.agent.queue.Add(key{name.Namespace, name.Name})
+	}
+}
+
+// shipmentGone removes the shipment's key besides: nobody has the UID again.
+func (w *watches) shipmentGone(o any) {
+	w.shipmentChanged(o)
+	if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = gone.Obj
+	}
+	if u, ok := o.(*unstructured.Unstructured); ok {
+		if err := w.agent.env.State.ForgetKey(u.GetUID()); err != nil {
+			w.agent.log.Warn("a deleted shipment's key", "error", err)
+		}
 	}
 }
 

@@ -305,6 +305,8 @@ func reasonOf(e *ship.Error) string {
 		return v1alpha1.ReasonTargetAbility
 	case "PeerProtocol":
 		return v1alpha1.ReasonPeerRejected
+	case "Torn":
+		return v1alpha1.ReasonStateCorrupt
 	case "StateBusy":
 		return v1alpha1.ReasonQueued
 	case "Cancelled":

@@ -60,12 +60,12 @@ func (g *guard) start(ctx context.Context) (stop func()) {
 	pods, claims := kube.Pods(namespace), kube.PersistentVolumeClaims(namespace)
 	g.listed.Add(2)
 	work.Go(func() {
-		follow(ctx, &corev1.Pod{}, podName,
+		follow(ctx, g.session.env.Verifier.Cluster.Kube, &corev1.Pod{}, podName,
 			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) },
 			pods.Watch, &observer{changed: g.podChanged, gone: g.podGone, all: g.podsListed})
 	})
 	work.Go(func() {
-		follow(ctx, &corev1.PersistentVolumeClaim{}, fields.OneTermEqualSelector(metav1.ObjectNameField, g.facts.Claim.Name),
+		follow(ctx, g.session.env.Verifier.Cluster.Kube, &corev1.PersistentVolumeClaim{}, fields.OneTermEqualSelector(metav1.ObjectNameField, g.facts.Claim.Name),
 			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return claims.List(ctx, o) },
 			claims.Watch, &observer{changed: g.claimChanged, gone: g.claimGone, all: g.claimsListed})
 	})
@@ -206,7 +206,7 @@ type (
 
 // follow lists and watches until ctx ends. The lists are consistent ones: a
 // watch from an old list would tell as news what is long known.
-func follow(ctx context.Context, kind runtime.Object, selector fields.Selector, list listFunc, watching watchFunc, o *observer) {
+func follow(ctx context.Context, client any, kind runtime.Object, selector fields.Selector, list listFunc, watching watchFunc, o *observer) {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			opts.FieldSelector, opts.ResourceVersion, opts.ResourceVersionMatch = selector.String(), "", ""
@@ -217,5 +217,5 @@ func follow(ctx context.Context, kind runtime.Object, selector fields.Selector, 
 			return watching(ctx, opts)
 		},
 	}
-	cache.NewReflectorWithOptions(lw, kind, o, cache.ReflectorOptions{}).RunWithContext(ctx)
+	cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, client), kind, o, cache.ReflectorOptions{}).RunWithContext(ctx)
 }
