@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // PodUse is a pod that references a claim.
@@ -90,3 +92,23 @@ func (o *Object) Template(claim string) string { return templateOf(o, claim) }
 
 // RunsPods says whether pods, or workloads, descend from o.
 func (inv *Inventory) RunsPods(o *Object) bool { return inv.running[o] }
+
+// AsksForVolumes says whether o is a claim or has templates of claims.
+func (o *Object) AsksForVolumes() bool {
+	return o.Ref.GroupKind() == kindClaim || len(o.facts.claimTemplates) > 0 ||
+		o.facts.pod != nil && len(o.facts.pod.ephemeral) > 0
+}
+
+// ClaimTemplates returns the specs from which controllers make claims for u: the
+// claim templates of a StatefulSet and those of ephemeral volumes. The maps
+// belong to u.
+func ClaimTemplates(u *unstructured.Unstructured) []map[string]any {
+	out := elements(u.Object, "spec", "volumeClaimTemplates")
+	for _, v := range elements(PodSpec(u), "volumes") {
+		t, _, _ := unstructured.NestedFieldNoCopy(v, "ephemeral", "volumeClaimTemplate")
+		if m, ok := t.(map[string]any); ok {
+			out = append(out, m)
+		}
+	}
+	return out
+}

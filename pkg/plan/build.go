@@ -21,10 +21,9 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 	for i := range items {
 		b.judge(&items[i])
 	}
-	for i := range d.volumes {
-		if s := seen[d.volumes[i].ref.ID()]; s.Live != nil {
-			d.volumes[i].OnTarget = true
-		}
+	volumes := slices.Clone(d.volumes)
+	for i := range volumes {
+		volumes[i].meet(seen[volumes[i].ref.ID()])
 	}
 	b.references(items)
 	b.notExamined()
@@ -41,7 +40,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Source: End{ClusterID: d.inv.ClusterID, Namespace: d.inv.Namespace},
 		Target: End{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
-		Items:  items, Volumes: d.volumes, Groups: groups,
+		Items:  items, Volumes: volumes, Groups: groups,
 		Blockers: b.found, Warnings: b.told,
 		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
 	}, nil
@@ -66,6 +65,9 @@ func (b *builder) judge(item *Item) {
 		return
 	}
 	s := b.seen[item.Target.ID()]
+	if s.fitted != nil {
+		item.json = s.fitted
+	}
 	switch {
 	case s.Live == nil:
 		item.Action = Create
@@ -74,7 +76,7 @@ func (b *builder) judge(item *Item) {
 	default:
 		item.Action = Unchanged
 	}
-	if s.Live != nil && b.clash(item, s.Live) {
+	if s.Live != nil && (b.clash(item, s.Live) || b.foreign(item, s)) {
 		return
 	}
 	if s.Problem != nil {
@@ -122,6 +124,32 @@ func (b *builder) clash(item *Item, live *Live) bool {
 			Message: "the target has a claim of this name that no migration from here brought; its data would be overwritten",
 			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude pvc/" + ref.Name,
 		})
+	default:
+		return false
+	}
+	return true
+}
+
+// foreign says whether the live object is somebody else's and is left as it is:
+// because it is the same already, or because it is a limit that the target's
+// administrator has set. Others are completed where nobody objects.
+func (b *builder) foreign(item *Item, s Seen) bool {
+	if s.Live.Source != "" || b.home(item, s.Live) || workload.CanRest(item.Target.GroupKind()) {
+		return false
+	}
+	ref := *item.Target
+	switch {
+	case item.Source.Group == "" && (item.Source.Kind == "ResourceQuota" || item.Source.Kind == "LimitRange") && s.Changed:
+		item.Verdict, item.Reason, item.Action, item.Stage = capture.Skip, capture.ReasonTargetsOwn, "", ""
+	case !s.Changed:
+		item.Stage, item.Detail = "", "the target has the same already"
+	case s.Problem == nil:
+		b.warn(Finding{
+			Code: CodeAdopted, Object: &ref,
+			Message: "the target has one that no migration brought; what is missing in it is added",
+			Hint:    "leave it as it is with --exclude " + ref.Resource + "/" + ref.Name,
+		})
+		return false
 	default:
 		return false
 	}

@@ -59,6 +59,8 @@ const (
 	CodeOwnerLost Code = "owner-not-moved"
 	// CodeClassGuessed: the storage class was chosen by ability.
 	CodeClassGuessed Code = "storage-class-chosen"
+	// CodeAdopted: an object of somebody else on the target is completed.
+	CodeAdopted Code = "adopted"
 	// CodeNotMoved: data outside of claims stays behind.
 	CodeNotMoved Code = "data-not-moved"
 )

@@ -40,7 +40,12 @@ func NewDraft(inv *capture.Inventory, facts Facts, req Request) (*Draft, error) 
 		AtRest:         true,
 		StorageClasses: map[string]string{},
 		Images:         req.Images, LoadBalancers: req.LoadBalancers, Patches: req.Patches,
-		Originals: req.Originals,
+		Originals: req.Originals, IPFamilies: facts.IPFamilies, Services: map[string]bool{},
+	}
+	for _, o := range inv.Objects {
+		if o.Ref.GroupKind() == (schema.GroupKind{Kind: "Service"}) {
+			d.options.Services[o.Ref.Name] = true
+		}
 	}
 	if facts.NamespaceMissing {
 		d.block(Finding{
@@ -67,12 +72,7 @@ func (d *Draft) warn(f Finding)  { d.warnings = append(d.warnings, f) }
 
 // mapClasses finds the target's classes for all that o asks for.
 func (d *Draft) mapClasses(o *capture.Object) error {
-	if o.Verdict != capture.Move {
-		return nil
-	}
-	switch o.Ref.GroupKind() {
-	case kindClaim, schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
-	default:
+	if o.Verdict != capture.Move || !o.AsksForVolumes() {
 		return nil
 	}
 	u, err := o.Unstructured()
@@ -108,8 +108,9 @@ func (d *Draft) mapClass(ref capture.Ref, name string) {
 	}
 }
 
-// classNames returns the classes that a claim or a StatefulSet asks for. A claim
-// template without a class is the target's default class's business.
+// classNames returns the classes that a claim, the claim templates of a
+// StatefulSet or the ephemeral volumes of a pod ask for. A template without a
+// class is the target's default class's business.
 func classNames(u *unstructured.Unstructured) []string {
 	if u.GetKind() == kindClaim.Kind {
 		name, found, _ := unstructured.NestedString(u.Object, "spec", "storageClassName")
@@ -118,11 +119,9 @@ func classNames(u *unstructured.Unstructured) []string {
 		}
 		return []string{name}
 	}
-	templates, _, _ := unstructured.NestedSlice(u.Object, "spec", "volumeClaimTemplates")
 	var out []string
-	for _, t := range templates {
-		m, _ := t.(map[string]any)
-		if name, found, _ := unstructured.NestedString(m, "spec", "storageClassName"); found && !slices.Contains(out, name) {
+	for _, t := range capture.ClaimTemplates(u) {
+		if name, found, _ := unstructured.NestedString(t, "spec", "storageClassName"); found && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}

@@ -4,28 +4,46 @@
 package plan
 
 import (
-	"context"
-	"fmt"
 	"slices"
 
-	storagev1 "k8s.io/api/storage/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Facts are what the target offers, as far as the user may see it.
+// Facts are what the two clusters offer, as far as the user may see it. What
+// may not be seen is unknown, never empty: each list says whether it is known.
 type Facts struct {
 	ClusterID string
 	Namespace string
 	// NamespaceMissing is true when the namespace is known not to be there.
 	NamespaceMissing bool
-	// Classes of the target; ClassesKnown is false when they may not be listed.
-	Classes      []Class
-	ClassesKnown bool
-	// SourceClasses tell what a class that is missing on the target was.
-	SourceClasses []Class
+
+	// Classes of the target and of the source.
+	Classes       Known[Class]
+	SourceClasses Known[Class]
+	// Names of what the target has of kinds that objects refer to.
+	PriorityClasses Known[string]
+	RuntimeClasses  Known[string]
+	IngressClasses  Known[string]
+	Accounts        Known[Account]
+	// SourceAccounts tell what the source's accounts had.
+	SourceAccounts Known[Account]
+	Nodes          Known[Node]
+	Quotas         Known[corev1.ResourceQuota]
+
+	// IPFamilies of the target's Services, the first one first; empty when
+	// unknown.
+	IPFamilies []string
+	// Definitions are the source's CustomResourceDefinitions of kinds that the
+	// target does not serve, by <resource>.<group>; nil where they may not be
+	// read.
+	Definitions map[string]*unstructured.Unstructured
+}
+
+// Known is a list that may be unknown.
+type Known[T any] struct {
+	List  []T
+	Known bool
 }
 
 // Class is a StorageClass.
@@ -38,50 +56,30 @@ type Class struct {
 	Expansion bool
 }
 
-// ObserveFacts reads what the target offers. What the user may not read is
-// left unknown.
-func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, namespace string) (Facts, error) {
-	f := Facts{ClusterID: dst.ID, Namespace: namespace}
-	_, err := dst.Kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		f.NamespaceMissing = true
-	case err != nil && !apierrors.IsForbidden(err):
-		return f, fmt.Errorf("cluster %s: reading namespace %s: %w", dst.Name, namespace, err)
-	}
-	if f.Classes, f.ClassesKnown, err = classes(ctx, dst); err != nil {
-		return f, err
-	}
-	f.SourceClasses, _, err = classes(ctx, src)
-	return f, err
+// Account is a ServiceAccount.
+type Account struct {
+	Name        string
+	PullSecrets []string
+	// Bound annotations tie it to an identity of a cloud.
+	Bound []string
 }
 
-func classes(ctx context.Context, c *cluster.Cluster) ([]Class, bool, error) {
-	list, err := c.Kube.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
-	if apierrors.IsForbidden(err) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("cluster %s: listing storage classes: %w", c.Name, err)
-	}
-	out := make([]Class, 0, len(list.Items))
-	for _, s := range list.Items {
-		out = append(out, Class{
-			Name: s.Name, Provisioner: s.Provisioner,
-			Default:   s.Annotations["storageclass.kubernetes.io/is-default-class"] == "true",
-			Waits:     s.VolumeBindingMode != nil && *s.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer,
-			Expansion: s.AllowVolumeExpansion != nil && *s.AllowVolumeExpansion,
-		})
-	}
-	return out, true, nil
+// Node is what pods can ask of a node.
+type Node struct {
+	Labels map[string]string
+	Taints []corev1.Taint
 }
 
-func findClass(list []Class, name string) (Class, bool) {
-	i := slices.IndexFunc(list, func(c Class) bool { return c.Name == name })
-	if i < 0 {
-		return Class{}, false
+func (f Facts) class(name string) (Class, bool) {
+	return find(f.Classes.List, func(c Class) bool { return c.Name == name })
+}
+
+func find[T any](list []T, match func(T) bool) (T, bool) {
+	if i := slices.IndexFunc(list, match); i >= 0 {
+		return list[i], true
 	}
-	return list[i], true
+	var none T
+	return none, false
 }
 
 // resolveClass finds the target's class for a class of the source: what the
@@ -89,13 +87,13 @@ func findClass(list []Class, name string) (Class, bool) {
 // guessed is true for the last two; ok is false when there is none.
 func (f Facts) resolveClass(name string, said map[string]string) (class string, guessed, ok bool) {
 	if to, found := said[name]; found {
-		_, there := findClass(f.Classes, to)
-		return to, false, there || !f.ClassesKnown
+		_, there := f.class(to)
+		return to, false, there || !f.Classes.Known
 	}
-	if !f.ClassesKnown {
+	if !f.Classes.Known {
 		return name, false, true
 	}
-	if _, found := findClass(f.Classes, name); found && name != "" {
+	if _, found := f.class(name); found && name != "" {
 		return name, false, true
 	}
 	if c, found := f.byAbility(name); found {
@@ -105,9 +103,9 @@ func (f Facts) resolveClass(name string, said map[string]string) (class string, 
 }
 
 // byAbility prefers a class of the same driver, then the default class; among
-// several, one that waits for its first consumer like the source's.
+// several, one that binds and grows like the source's.
 func (f Facts) byAbility(name string) (Class, bool) {
-	was, known := findClass(f.SourceClasses, name)
+	was, known := find(f.SourceClasses.List, func(c Class) bool { return c.Name == name })
 	score := func(c Class) int {
 		n := 0
 		if known && c.Provisioner == was.Provisioner {
@@ -125,7 +123,7 @@ func (f Facts) byAbility(name string) (Class, bool) {
 		return n
 	}
 	best, top := Class{}, 0
-	for _, c := range f.Classes {
+	for _, c := range f.Classes.List {
 		if s := score(c); s > top {
 			best, top = c, s
 		}

@@ -28,7 +28,7 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	facts, err := ObserveFacts(ctx, src, dst, req.TargetNamespace)
+	facts, err := ObserveFacts(ctx, src, dst, inv, req.TargetNamespace)
 	if err != nil {
 		return nil, err
 	}

@@ -8,10 +8,13 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,6 +35,9 @@ type Seen struct {
 	Changed bool
 	// Problem is the answer to the dry-run, nil when it would be accepted.
 	Problem *apply.Problem
+
+	// fitted is the object when it had to be fitted to the live one.
+	fitted []byte
 }
 
 // Live is an object that is on the target already.
@@ -43,9 +49,15 @@ type Live struct {
 	Resting bool
 	// Active is true for a workload that a migration brought and activated.
 	Active bool
+	// Class and Request are a claim's.
+	Class   *string
+	Request resource.Quantity
 
-	digest [sha256.Size]byte
+	digest digest
 }
+
+// digest of an object's content, and of its content without our annotations.
+type digest struct{ all, plain [sha256.Size]byte }
 
 // Observation is what the target said about all objects of a draft.
 type Observation map[capture.ID]Seen
@@ -94,11 +106,49 @@ func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live)
 		err := w.TryNew(ctx, item.Apply(), d.request.ForceConflicts)
 		return Seen{Changed: true, Problem: apply.Explain(err)}
 	}
-	u, err := w.Try(ctx, item.Apply(), d.request.ForceConflicts)
-	if err != nil {
-		return Seen{Live: live, Changed: true, Problem: apply.Explain(err)}
+	s := Seen{Live: live, Changed: true}
+	body := item.Apply()
+	if item.Source.GroupKind() == kindClaim {
+		var err error
+		if s.fitted, err = item.fit(live); err != nil {
+			s.Problem = apply.Explain(err)
+			return s
+		}
+		body.JSON = s.fitted
 	}
-	return Seen{Live: live, Changed: digest(u) != live.digest}
+	u, err := w.Try(ctx, body, d.request.ForceConflicts)
+	if err != nil {
+		s.Problem = apply.Explain(err)
+		return s
+	}
+	now := digestOf(u)
+	s.Changed = now.all != live.digest.all
+	if live.Source == "" && !workload.CanRest(item.Target.GroupKind()) {
+		s.Changed = now.plain != live.digest.plain
+	}
+	return s
+}
+
+// fit returns the claim asking for what the target's claim of an earlier run
+// has: the class cannot change any more, and the size cannot shrink.
+func (i Item) fit(live *Live) ([]byte, error) {
+	u, err := i.Object()
+	if err != nil {
+		return nil, err
+	}
+	if live.Class != nil {
+		if err := unstructured.SetNestedField(u.Object, *live.Class, "spec", "storageClassName"); err != nil {
+			return nil, err
+		}
+	}
+	path := []string{"spec", "resources", "requests", "storage"}
+	text, _, _ := unstructured.NestedString(u.Object, path...)
+	if asked, err := resource.ParseQuantity(text); err == nil && asked.Cmp(live.Request) < 0 {
+		if err := unstructured.SetNestedField(u.Object, live.Request.String(), path...); err != nil {
+			return nil, err
+		}
+	}
+	return u.MarshalJSON()
 }
 
 // live reads, for every kind of the draft, what is on the target.
@@ -116,13 +166,14 @@ func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(observers)
 	for gvr, names := range kinds {
-		note := func(u *unstructured.Unstructured) {
+		note := func(u *unstructured.Unstructured) error {
 			if id := capture.RefOf(u, gvr.Resource).ID(); wanted[id] {
 				l := newLive(u)
 				mu.Lock()
 				defer mu.Unlock()
 				out[id] = l
 			}
+			return nil
 		}
 		group.Go(func() error {
 			err := each(ctx, dst, gvr, d.request.TargetNamespace, note)
@@ -138,7 +189,8 @@ func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]
 // livePage is small enough for objects of 1 MiB.
 const livePage = 100
 
-func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, f func(*unstructured.Unstructured)) error {
+// each lists a kind page by page. A kind that is not served has none.
+func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, f func(*unstructured.Unstructured) error) error {
 	opts := metav1.ListOptions{Limit: livePage}
 	for {
 		list, err := dst.Resource(gvr, namespace).List(ctx, opts)
@@ -149,7 +201,9 @@ func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionReso
 			return fmt.Errorf("cluster %s: listing %s: %w", dst.Name, gvr.Resource, err)
 		}
 		for i := range list.Items {
-			f(&list.Items[i])
+			if err := f(&list.Items[i]); err != nil {
+				return err
+			}
 		}
 		if opts.Continue = list.GetContinue(); opts.Continue == "" {
 			return nil
@@ -159,7 +213,7 @@ func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionReso
 
 // byName asks for each object where a list is not allowed: the credential of a
 // pair may read Secrets by name only. What may not be read looks absent.
-func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, names []string, f func(*unstructured.Unstructured)) error {
+func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, names []string, f func(*unstructured.Unstructured) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(observers)
 	for _, name := range names {
@@ -171,8 +225,7 @@ func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionRe
 			case err != nil:
 				return fmt.Errorf("cluster %s: reading %s %s: %w", dst.Name, gvr.Resource, name, err)
 			}
-			f(u)
-			return nil
+			return f(u)
 		})
 	}
 	return group.Wait()
@@ -182,20 +235,39 @@ func newLive(u *unstructured.Unstructured) *Live {
 	l := &Live{UID: u.GetUID(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Resting: workload.Resting(u)}
 	_, atRest := u.GetAnnotations()[v1alpha1.AnnotationAtRest]
 	l.Active = l.Source != "" && workload.CanRest(u.GroupVersionKind().GroupKind()) && !atRest
-	l.digest = digest(u)
+	if u.GroupVersionKind().GroupKind() == kindClaim {
+		if class, found, _ := unstructured.NestedString(u.Object, "spec", "storageClassName"); found {
+			l.Class = &class
+		}
+		text, _, _ := unstructured.NestedString(u.Object, "spec", "resources", "requests", "storage")
+		if q, err := resource.ParseQuantity(text); err == nil {
+			l.Request = q
+		}
+	}
+	l.digest = digestOf(u)
 	return l
 }
 
-// digest tells whether two answers of the server are the same object with the
+// digestOf tells whether two answers of the server are the same object with the
 // same content. What a write changes without changing the content is left out.
-func digest(u *unstructured.Unstructured) [sha256.Size]byte {
-	m, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata")
-	if meta, ok := m.(map[string]any); ok {
-		for _, f := range []string{"managedFields", "resourceVersion", "generation"} {
-			delete(meta, f)
-		}
+// It takes u apart.
+func digestOf(u *unstructured.Unstructured) digest {
+	for _, f := range []string{"managedFields", "resourceVersion", "generation"} {
+		unstructured.RemoveNestedField(u.Object, "metadata", f)
 	}
-	// Map keys are sorted; an object that came as JSON marshals.
+	d := digest{all: sum(u)}
+	annotations := u.GetAnnotations()
+	maps.DeleteFunc(annotations, func(k, _ string) bool { return strings.HasPrefix(k, v1alpha1.GroupName+"/") })
+	if len(annotations) == 0 {
+		annotations = nil
+	}
+	u.SetAnnotations(annotations)
+	d.plain = sum(u)
+	return d
+}
+
+func sum(u *unstructured.Unstructured) [sha256.Size]byte {
+	// Map keys are sorted, and an object that came as JSON marshals.
 	body, err := json.Marshal(u.Object)
 	if err != nil {
 		return [sha256.Size]byte{}

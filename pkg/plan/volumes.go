@@ -45,6 +45,23 @@ func newVolume(item Item, before, after *unstructured.Unstructured) (Volume, err
 	return v, nil
 }
 
+// meet takes over what the target's claim of an earlier run has.
+func (v *Volume) meet(s Seen) {
+	if s.Live == nil {
+		return
+	}
+	v.OnTarget = true
+	if s.Live.Class != nil {
+		v.TargetClass = *s.Live.Class
+	}
+	if v.TargetRequest.Cmp(s.Live.Request) < 0 {
+		v.TargetRequest = s.Live.Request
+	}
+	if s.fitted != nil {
+		v.json = s.fitted
+	}
+}
+
 func deref(s *string) string {
 	if s == nil {
 		return ""

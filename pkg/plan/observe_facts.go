@@ -1,0 +1,174 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// ObserveFacts reads what the two clusters offer. What the user may not read is
+// left unknown; the error is about a cluster that gives no answer.
+func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *capture.Inventory, namespace string) (Facts, error) {
+	f := Facts{ClusterID: dst.ID, Namespace: namespace}
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { f.NamespaceMissing, err = namespaceMissing(gctx, dst, namespace); return err })
+	group.Go(func() (err error) { f.IPFamilies, err = ipFamilies(gctx, dst, namespace); return err })
+	group.Go(func() (err error) { f.Definitions, err = definitions(gctx, src, inv); return err })
+	group.Go(read(gctx, dst, storageClasses, "", toClass, &f.Classes))
+	group.Go(read(gctx, src, storageClasses, "", toClass, &f.SourceClasses))
+	group.Go(read(gctx, dst, schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"}, "", toName, &f.PriorityClasses))
+	group.Go(read(gctx, dst, schema.GroupVersionResource{Group: "node.k8s.io", Version: "v1", Resource: "runtimeclasses"}, "", toName, &f.RuntimeClasses))
+	group.Go(read(gctx, dst, schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingressclasses"}, "", toName, &f.IngressClasses))
+	group.Go(read(gctx, dst, core("serviceaccounts"), namespace, toAccount, &f.Accounts))
+	group.Go(read(gctx, src, core("serviceaccounts"), inv.Namespace, toAccount, &f.SourceAccounts))
+	group.Go(read(gctx, dst, core("nodes"), "", toNode, &f.Nodes))
+	group.Go(read(gctx, dst, core("resourcequotas"), namespace, toTyped[corev1.ResourceQuota], &f.Quotas))
+	return f, group.Wait()
+}
+
+var storageClasses = storagev1.SchemeGroupVersion.WithResource("storageclasses")
+
+func core(resource string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Version: "v1", Resource: resource}
+}
+
+// read lists a kind into known. A kind that may not be listed, or is not
+// served, stays unknown.
+func read[T any](ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, to func(*unstructured.Unstructured) (T, error), known *Known[T]) func() error {
+	return func() error {
+		var list []T
+		err := each(ctx, c, gvr, namespace, func(u *unstructured.Unstructured) error {
+			t, err := to(u)
+			list = append(list, t)
+			return err
+		})
+		if apierrors.IsForbidden(err) {
+			return nil
+		}
+		known.List, known.Known = list, err == nil
+		return err
+	}
+}
+
+func toTyped[T any](u *unstructured.Unstructured) (T, error) {
+	var t T
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &t)
+	return t, err
+}
+
+func toName(u *unstructured.Unstructured) (string, error) { return u.GetName(), nil }
+
+func toClass(u *unstructured.Unstructured) (Class, error) {
+	s, err := toTyped[storagev1.StorageClass](u)
+	return Class{
+		Name: s.Name, Provisioner: s.Provisioner,
+		Default:   s.Annotations["storageclass.kubernetes.io/is-default-class"] == "true",
+		Waits:     s.VolumeBindingMode != nil && *s.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer,
+		Expansion: s.AllowVolumeExpansion != nil && *s.AllowVolumeExpansion,
+	}, err
+}
+
+func toAccount(u *unstructured.Unstructured) (Account, error) {
+	s, err := toTyped[corev1.ServiceAccount](u)
+	a := Account{Name: s.Name}
+	for _, p := range s.ImagePullSecrets {
+		a.PullSecrets = append(a.PullSecrets, p.Name)
+	}
+	for k := range s.Annotations {
+		if strings.HasPrefix(k, "eks.amazonaws.com/") || strings.HasPrefix(k, "iam.gke.io/") || strings.HasPrefix(k, "azure.workload.identity/") {
+			a.Bound = append(a.Bound, k)
+		}
+	}
+	slices.Sort(a.Bound)
+	return a, err
+}
+
+func toNode(u *unstructured.Unstructured) (Node, error) {
+	n, err := toTyped[corev1.Node](u)
+	return Node{Labels: n.Labels, Taints: n.Spec.Taints}, err
+}
+
+func namespaceMissing(ctx context.Context, dst *cluster.Cluster, namespace string) (bool, error) {
+	_, err := dst.Kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil && !apierrors.IsForbidden(err):
+		return false, fmt.Errorf("cluster %s: reading namespace %s: %w", dst.Name, namespace, err)
+	}
+	return false, nil
+}
+
+// ipFamilies asks the target for a Service that takes every family there is,
+// without creating it. Whatever refuses it leaves the families unknown.
+func ipFamilies(ctx context.Context, dst *cluster.Cluster, namespace string) ([]string, error) {
+	policy := corev1.IPFamilyPolicyPreferDualStack
+	probe := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "motion-probe-"},
+		Spec:       corev1.ServiceSpec{IPFamilyPolicy: &policy, Ports: []corev1.ServicePort{{Port: 80}}},
+	}
+	s, err := dst.Kube.CoreV1().Services(namespace).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return nil, context.Cause(ctx)
+	}
+	var out []string
+	for _, family := range s.Spec.IPFamilies {
+		out = append(out, string(family))
+	}
+	return out, nil
+}
+
+// definitions reads, from the source, what would make the target serve the
+// kinds that it does not.
+func definitions(ctx context.Context, src *cluster.Cluster, inv *capture.Inventory) (map[string]*unstructured.Unstructured, error) {
+	out := map[string]*unstructured.Unstructured{}
+	for _, o := range inv.Objects {
+		name := o.Ref.Resource + "." + o.Ref.Group
+		if _, asked := out[name]; asked || o.Verdict != capture.NeedsAdmin || o.Reason != capture.ReasonKindMissing {
+			continue
+		}
+		gvr := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+		u, err := src.Resource(gvr, "").Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+			out[name] = nil
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cluster %s: reading the definition of %s: %w", src.Name, name, err)
+		}
+		out[name] = definition(u)
+	}
+	return out, nil
+}
+
+// definition is a CustomResourceDefinition as somebody would write it.
+func definition(u *unstructured.Unstructured) *unstructured.Unstructured {
+	clean := map[string]any{"name": u.GetName()}
+	out := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": u.GetAPIVersion(), "kind": u.GetKind(), "metadata": clean, "spec": u.Object["spec"],
+	}}
+	if labels := u.GetLabels(); len(labels) > 0 {
+		out.SetLabels(labels)
+	}
+	// A conversion webhook lives on the source.
+	if s, _, _ := unstructured.NestedString(out.Object, "spec", "conversion", "strategy"); s == "Webhook" {
+		unstructured.RemoveNestedField(out.Object, "spec", "conversion")
+	}
+	return out
+}
