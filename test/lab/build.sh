@@ -45,3 +45,5 @@ go build -C "$here/coredns" -trimpath -ldflags '-s -w' -o "$bin/lab/coredns" .
 for module in "$here"/k8s*/; do
 	kubernetes "${module%/}"
 done
+# kubectl of the newest minor, for those who have none.
+ln -sf "$(cd "$bin/lab" && ls kubernetes-* | sort -V | tail -n 1)" "$bin/lab/kubectl"

@@ -10,14 +10,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubectl-motion/kubectl-motion/test/lab/fault"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/lifecycle"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/node"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/provision"
@@ -56,7 +59,8 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", dir, "folder of the lab (also: MOTION_LAB_DIR)")
 	root.AddCommand(a.up(), a.down(), a.status(), a.kubeconfig(), a.loadImage(), a.logs(),
-		a.supervisor(), router(), a.node(), provisioner())
+		a.exec(), a.supervisor(), router(), a.node(), provisioner())
+	root.AddCommand(a.faults()...)
 	for _, verb := range []string{"start", "stop", "kill", "restart"} {
 		root.AddCommand(a.control(verb))
 	}
@@ -75,7 +79,7 @@ func (a *app) up() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Dir, o.Say = a.dir, c.ErrOrStderr()
+			o.Dir, o.Say, o.Mend = a.dir, c.ErrOrStderr(), fault.Heal
 			if o.Programs == "" {
 				o.Programs = filepath.Join(filepath.Dir(self), "lab")
 			}
@@ -203,6 +207,26 @@ func (a *app) logs() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func (a *app) exec() *cobra.Command {
+	return a.on("exec NODE -- COMMAND", "Run a command on a node, as its root", cobra.MinimumNArgs(2),
+		func(lab *topology.Lab, args []string) error {
+			n := lab.Node(args[0])
+			if n == nil {
+				return fmt.Errorf("no node %q", args[0])
+			}
+			pid, err := lifecycle.NodePID(lab, n)
+			if err != nil {
+				return err
+			}
+			nsenter, err := exec.LookPath("nsenter")
+			if err != nil {
+				return err
+			}
+			enter := []string{nsenter, "--target", strconv.Itoa(pid), "--mount", "--net", "--pid", "--uts", "--ipc", "--"}
+			return syscall.Exec(nsenter, append(enter, args[1:]...), os.Environ())
+		})
 }
 
 func (a *app) control(verb string) *cobra.Command {

@@ -30,7 +30,7 @@ func (c Catalog) postgres() recipe {
 	return recipe{
 		packages: &image.Packages{
 			Cache: filepath.Join(c.Cache, "packages"),
-			Names: []string{"postgresql-15", "postgresql-client-15", "busybox-static", "tzdata", "libc-bin"},
+			Names: []string{"postgresql-15", "postgresql-client-15", "busybox", "tzdata", "libc-bin"},
 			Include: []string{bin, "/usr/lib/postgresql/15/lib/", "/usr/share/postgresql/15/", "/usr/share/zoneinfo/",
 				"/usr/lib/locale/", "/bin/busybox"},
 			// Compiling queries with LLVM would make the image five times as large.
@@ -52,12 +52,12 @@ func (c Catalog) tools() recipe {
 	return recipe{
 		packages: &image.Packages{
 			Cache: filepath.Join(c.Cache, "packages"),
-			Names: []string{"busybox-static", "bash", "coreutils", "findutils", "attr", "acl", "rsync", "util-linux",
-				"e2fsprogs", "xfsprogs", "libc-bin"},
+			Names: []string{"busybox", "bash", "coreutils", "findutils", "attr", "acl", "rsync", "util-linux",
+				"e2fsprogs", "xfsprogs", "curl", "libc-bin"},
 			Include: []string{"/bin/busybox", "/bin/bash", "/bin/cp", "/bin/dd", "/bin/ls", "/bin/touch",
 				"/bin/sync", "/usr/bin/stat", "/usr/bin/truncate", "/usr/bin/sha256sum", "/usr/bin/md5sum",
 				"/usr/bin/find", "/usr/bin/getfattr", "/usr/bin/setfattr", "/bin/getfacl", "/bin/setfacl",
-				"/usr/bin/rsync", "/usr/bin/fallocate", "/usr/bin/chattr", "/usr/bin/lsattr", "/usr/sbin/xfs_io",
+				"/usr/bin/rsync", "/usr/bin/fallocate", "/usr/bin/chattr", "/usr/bin/lsattr", "/usr/sbin/xfs_io", "/usr/bin/curl",
 				"/usr/lib/locale/"},
 		},
 		Image: image.Image{

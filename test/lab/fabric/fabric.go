@@ -53,21 +53,41 @@ func Router(c *topology.Cluster, pid int) error {
 	device := c.HostDevice()
 	_ = In(0, "link del "+device+"\n") // of a router that died a moment ago
 	if err := In(0, lines(
-		"link add %s type veth peer name uplink netns %d", device, pid,
+		"link add %s type veth peer name %s netns %d", device, topology.Uplink, pid,
 		"addr add %s/30 dev %s", host, device,
 		"link set %s up", device,
 		"route replace %s via %s", c.NodeNetwork(), router,
 	)); err != nil {
 		return err
 	}
-	return In(pid, lines(
+	if err := In(pid, lines(
 		"link set lo up",
-		"addr add %s/30 dev uplink", router,
-		"link set uplink up",
+		"addr add %s/30 dev %s", router, topology.Uplink,
+		"link set %s up", topology.Uplink,
 		"link add nodes type bridge",
 		"addr add %s/24 dev nodes", c.Router(),
 		"link set nodes up",
-	))
+	)); err != nil {
+		return err
+	}
+	return chains(pid, "FORWARD")
+}
+
+// Chains of iptables rules that faults fill. Cut stops what it names at once; Firewall stops new connections only.
+const (
+	CutChain      = "MOTION-CUT"
+	FirewallChain = "MOTION-FIREWALL"
+)
+
+// chains hooks the empty fault chains into a built-in one. Connections are tracked from the start, or a firewall that
+// comes up later would take those that exist for new ones.
+func chains(pid int, hook string) error {
+	rules := strings.Join([]string{"*filter", ":" + CutChain + " - [0:0]", ":" + FirewallChain + " - [0:0]",
+		"-A " + hook + " -j " + CutChain,
+		"-A " + hook + " -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+		"-A " + hook + " -j " + FirewallChain, "COMMIT", ""}, "\n")
+	_, err := run(pid, strings.NewReader(rules), "iptables-restore", "-w", "--noflush")
+	return err
 }
 
 // Connect links two routers, given the processes that hold them.
@@ -111,6 +131,11 @@ func Plug(n *topology.Node, node, router int) error {
 			if err := In(node, lines("route replace %s via %s", other.PodNetwork(), other.IP())); err != nil {
 				return err
 			}
+		}
+	}
+	if n.ControlPlane() {
+		if err := chains(node, "INPUT"); err != nil {
+			return err
 		}
 	}
 	// Last, because it is what the node waits for.

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
@@ -28,11 +29,13 @@ import (
 )
 
 func main() {
-	if len(os.Args) < 2 {
+	if filepath.Base(os.Args[0]) != "kubectl" { // called by that name it needs no first argument
+		os.Args = os.Args[1:]
+	}
+	if len(os.Args) == 0 {
 		usage()
 	}
-	component := os.Args[1]
-	os.Args = os.Args[1:]
+	component := filepath.Base(os.Args[0])
 	if component == "etcd" {
 		etcdmain.Main(os.Args)
 		return

@@ -45,7 +45,9 @@ func Down(dir string, purge bool, say io.Writer) error {
 			return err
 		}
 	}
-	_ = os.Remove(registry) // when this was the last lab
+	if err := restoreInotify(); err != nil {
+		return err
+	}
 	return purgeDir(dir, purge)
 }
 

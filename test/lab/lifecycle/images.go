@@ -69,7 +69,7 @@ func Load(ctx context.Context, lab *topology.Lab, n *topology.Node, file string)
 // containerd waits for a node's containerd and returns its socket as the host sees it.
 func containerd(ctx context.Context, lab *topology.Lab, n *topology.Node) (string, error) {
 	for {
-		pid, err := nodePID(lab, n)
+		pid, err := NodePID(lab, n)
 		if err == nil {
 			socket := fmt.Sprintf("/proc/%d/root%s", pid, component.ContainerdSocket)
 			cmd := exec.CommandContext(ctx, filepath.Join(lab.Bin(), "ctr"), "-a", socket, "--timeout", "2s", "version")

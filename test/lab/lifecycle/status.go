@@ -89,6 +89,25 @@ func Do(lab *topology.Lab, verb, name string) error {
 	return err
 }
 
+// StartAll starts whatever was stopped, nodes before what runs on them.
+func StartAll(lab *topology.Lab) error {
+	for range 2 {
+		all, err := Status(lab)
+		if err != nil {
+			return err
+		}
+		for _, c := range all {
+			if c.Wanted {
+				continue
+			}
+			if _, err := supervise.Ask(c.socket, "start", c.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // LogFile is the log of a component; the supervisor's own is called "supervisor".
 func LogFile(lab *topology.Lab, name string) (string, error) {
 	if name == SupervisorCommand {
@@ -98,10 +117,11 @@ func LogFile(lab *topology.Lab, name string) (string, error) {
 	return c.Log, err
 }
 
-// nodePID returns the process id, on the host, of a node's first process.
-func nodePID(lab *topology.Lab, n *topology.Node) (int, error) { return pidOf(lab, n.Name()) }
+// NodePID returns the process id, on the host, of a node's first process.
+func NodePID(lab *topology.Lab, n *topology.Node) (int, error) { return pidOf(lab, n.Name()) }
 
-func routerPID(lab *topology.Lab, c *topology.Cluster) (int, error) {
+// RouterPID returns the process id, on the host, of a cluster's router.
+func RouterPID(lab *topology.Lab, c *topology.Cluster) (int, error) {
 	return pidOf(lab, c.RouterName())
 }
 

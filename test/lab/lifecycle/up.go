@@ -30,6 +30,7 @@ type Options struct {
 	VolumeSize string // of each node's volume filesystem, as truncate(1) takes it
 	Shapes     []topology.Shape
 	Say        io.Writer
+	Mend       func(*topology.Lab) error // undoes faults in a lab that runs already
 }
 
 // Up brings a lab up, from whatever state it is in, and returns when both clusters are ready.
@@ -53,19 +54,32 @@ func Up(ctx context.Context, o Options) (*topology.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !supervisorAnswers(lab) {
-		// What a killed supervisor left must be gone before the same names and files are used again.
-		if err := sweep(lab); err != nil {
-			return nil, err
-		}
-		if err := makeCgroups(lab); err != nil {
-			return nil, err
-		}
-		if err := startSupervisor(ctx, lab); err != nil {
-			return nil, err
-		}
+	if err := runs(ctx, lab, o); err != nil {
+		return nil, err
 	}
 	return lab, ready(ctx, lab, archives)
+}
+
+// runs makes sure that the supervisor and all that it should run do.
+func runs(ctx context.Context, lab *topology.Lab, o Options) error {
+	if supervisorAnswers(lab) {
+		if err := o.Mend(lab); err != nil {
+			// Something may just be starting again; whether it does is what ready finds out.
+			fmt.Fprintf(o.Say, "warning: %v\n", err)
+		}
+		return nil
+	}
+	// What a killed supervisor left must be gone before the same names and files are used again.
+	if err := sweep(lab); err != nil {
+		return err
+	}
+	if err := makeCgroups(lab); err != nil {
+		return err
+	}
+	if err := raiseInotify(); err != nil {
+		return err
+	}
+	return startSupervisor(ctx, lab)
 }
 
 // prepare makes everything on disk that the lab needs and does not have yet. It returns the archives of the images.
@@ -101,7 +115,9 @@ func install(lab *topology.Lab, programs string) error {
 	}
 	files := []string{self}
 	for _, e := range entries {
-		files = append(files, filepath.Join(programs, e.Name()))
+		if e.Type().IsRegular() { // kubectl is a link for people
+			files = append(files, filepath.Join(programs, e.Name()))
+		}
 	}
 	for _, file := range files {
 		if err := copyIfChanged(file, filepath.Join(lab.Bin(), filepath.Base(file))); err != nil {

@@ -160,6 +160,9 @@ func (c *Cluster) Uplink() (host, router string) {
 	return c.lab.address(fmt.Sprintf("0.%d", base+1)), c.lab.address(fmt.Sprintf("0.%d", base+2))
 }
 
+// Uplink is the name, on every router, of its device toward the host.
+const Uplink = "uplink"
+
 // HostDevice is the network device of the uplink on the host.
 func (c *Cluster) HostDevice() string { return fmt.Sprintf("mlab%d-%d", c.lab.Slot, c.Index) }
 
