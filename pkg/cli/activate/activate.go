@@ -100,6 +100,10 @@ func (f *Flags) run(ctx context.Context, v verb) error {
 	if err := ends.CheckTimeout(f.timeout); err != nil {
 		return err
 	}
+	name, err := climigrate.Name(f.ends, f.name)
+	if err != nil {
+		return err
+	}
 	sink, err := progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut)
 	if err != nil {
 		return &exit.UsageError{Err: err}
@@ -108,10 +112,6 @@ func (f *Flags) run(ctx context.Context, v verb) error {
 	source, target, err := f.connect(ctx, sink)
 	if err != nil {
 		return err
-	}
-	name := f.name
-	if name == "" {
-		name = climigrate.Name(f.ends)
 	}
 	if err := v.do(&migrate.Switch{Source: source, Target: target, Name: name, Patience: f.timeout, Sink: sink}, ctx); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -80,7 +81,11 @@ func (f *Flags) ConnectSource(ctx context.Context) (*cluster.Cluster, error) {
 	if name == "" {
 		name = config.Host
 	}
-	return cluster.New(ctx, name, ns, config)
+	source, err := cluster.New(ctx, name, ns, config)
+	if errors.Is(err, cluster.ErrUnreachable) && len(raw.Clusters) == 0 {
+		err = fmt.Errorf("%w\nhint: no kubeconfig names a cluster: set KUBECONFIG, or say --kubeconfig FILE", err)
+	}
+	return source, err
 }
 
 var errNoTarget = errors.New("name the target with --to PAIR or --to-context CONTEXT")
@@ -94,6 +99,14 @@ func (f *Flags) Check() error {
 		return &exit.UsageError{Err: errors.New("--to and --to-context exclude each other")}
 	case f.To != "" && f.ToKubeconfig != "":
 		return &exit.UsageError{Err: errors.New("--to-kubeconfig goes with --to-context")}
+	}
+	return nil
+}
+
+// CheckTimeout refuses a --timeout in which nothing can happen.
+func CheckTimeout(d time.Duration) error {
+	if d <= 0 {
+		return &exit.UsageError{Err: fmt.Errorf("--timeout %s must be positive, as in 5m", d)}
 	}
 	return nil
 }

@@ -115,13 +115,17 @@ func (f *Flags) ToOptions() (*Options, error) {
 	if err := f.output.Check(); err != nil {
 		return nil, err
 	}
+	if err := ends.CheckTimeout(f.timeout); err != nil {
+		return nil, err
+	}
+	name, err := Name(f.ends, f.name)
+	if err != nil {
+		return nil, err
+	}
 	o := &Options{flags: f, request: migrate.Request{
-		Name: f.name, Pair: f.ends.To, Mode: v1alpha1.ModeAtRest, Patience: f.timeout,
+		Name: name, Pair: f.ends.To, Mode: v1alpha1.ModeAtRest, Patience: f.timeout,
 		Plan: plan.Request{StorageClasses: f.classes, ForceConflicts: f.force},
 	}}
-	if o.request.Name == "" {
-		o.request.Name = Name(f.ends)
-	}
 	switch {
 	case f.start && f.cutover:
 		return nil, &exit.UsageError{Err: errors.New("--start and --cutover exclude each other")}
@@ -137,7 +141,6 @@ func (f *Flags) ToOptions() (*Options, error) {
 		}
 		o.request.Limits = &v1alpha1.ShipmentLimits{Bandwidth: &q}
 	}
-	var err error
 	if o.sink, err = progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut); err != nil {
 		return nil, &exit.UsageError{Err: err}
 	}

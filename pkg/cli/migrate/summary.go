@@ -4,18 +4,28 @@
 package migrate
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// Name is the Migration's name when none was given: what the user calls the
-// target, as far as an object's name may have it.
-func Name(f *ends.Flags) string {
+// Name is the Migration's: the one given, else what the user calls the target, as
+// far as an object's name may have it. It is a label's value too.
+func Name(f *ends.Flags, given string) (string, error) {
+	if given != "" {
+		if msgs := validation.IsDNS1123Label(given); len(msgs) > 0 {
+			return "", &exit.UsageError{Err: fmt.Errorf("--name %q must be a DNS label: %s", given, strings.Join(msgs, "; "))}
+		}
+		return given, nil
+	}
 	name := f.To
 	if name == "" {
 		name = f.ToContext
@@ -29,7 +39,10 @@ func Name(f *ends.Flags) string {
 		}
 		return '-'
 	}, name)
-	return strings.Trim(name[:min(len(name), 50)], "-")
+	if name = strings.Trim(name[:min(len(name), 50)], "-"); name == "" {
+		return "", &exit.UsageError{Err: errors.New("the target's name makes no name for the Migration: give it one with --name")}
+	}
+	return name, nil
 }
 
 // summary is what a person reads on stdout.

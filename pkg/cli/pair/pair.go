@@ -114,6 +114,9 @@ func (f *Flags) ToOptions(name string) (*Options, error) {
 	if f.ttl < minTTL {
 		return nil, &exit.UsageError{Err: fmt.Errorf("--credential-ttl %s is shorter than %s", f.ttl, minTTL)}
 	}
+	if err := ends.CheckTimeout(f.timeout); err != nil {
+		return nil, err
+	}
 	var err error
 	if o.from, err = prefixes("--source-cidr", f.sourceCIDR); err != nil {
 		return nil, err

@@ -54,6 +54,10 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
+
+		SuggestionsMinimumDistance: 2,
+		// Runnable, because cobra takes what it does not know for a wish for help.
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	config := genericclioptions.NewConfigFlags(true)
 	config.AddFlags(cmd.PersistentFlags())
@@ -61,6 +65,10 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		// The flags of a mistyped verb are unknown too, but not what is wrong.
+		if unknown := c.ValidateArgs(c.Flags().Args()); unknown != nil && !c.HasParent() {
+			return unknown
+		}
 		return &exit.UsageError{Err: fmt.Errorf("%w\nhint: see %s --help", err, c.CommandPath())}
 	})
 	cmd.AddCommand(
@@ -71,7 +79,30 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		activate.NewCmdRollback(config, streams),
 		newCmdVersion(streams),
 	)
+	argumentsAreUsage(cmd)
+	for _, c := range cmd.Commands() {
+		argumentsAreUsage(c)
+	}
 	return cmd
+}
+
+// argumentsAreUsage gives what a command says about its arguments the exit code
+// of wrong usage.
+func argumentsAreUsage(c *cobra.Command) {
+	check := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		err := check(c, args)
+		if err == nil {
+			return nil
+		}
+		hint := "see " + c.CommandPath() + " --help"
+		for _, arg := range args {
+			if like := c.SuggestionsFor(arg); len(like) > 0 {
+				hint = "did you mean " + strings.Join(like, " or ") + "?"
+			}
+		}
+		return &exit.UsageError{Err: fmt.Errorf("%w\nhint: %s", err, hint)}
+	}
 }
 
 func newCmdVersion(streams genericiooptions.IOStreams) *cobra.Command {

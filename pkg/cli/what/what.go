@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package what holds the flags that say what moves and how it is changed on the
+// way. They are the same for a plan and for the migration that runs it.
+package what
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+)
+
+// Flags are what was typed.
+type Flags struct {
+	selector  string
+	include   []string
+	exclude   []string
+	classes   map[string]string
+	images    map[string]string
+	patches   []string
+	balancers string
+	force     bool
+}
+
+// Add registers the flags.
+func (f *Flags) Add(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.selector, "selector", "l", "", "Label selector; what the selected objects need comes along")
+	fs.StringSliceVar(&f.include, "include", nil, "Move only these, as TYPE or TYPE/NAME; what they need comes along")
+	fs.StringSliceVar(&f.exclude, "exclude", nil, "Leave these behind, as TYPE or TYPE/NAME")
+	fs.StringToStringVar(&f.classes, "storage-class", nil, "Storage class on the target for one on the source, as in fast=premium")
+	fs.StringToStringVar(&f.images, "image", nil, "Image prefix on the target for one on the source, as in registry.old/team=registry.new/team")
+	fs.StringArrayVar(&f.patches, "patch", nil, "File with JSON or strategic merge patches for objects by kind, name or label")
+	fs.StringVar(&f.balancers, "load-balancers", string(rewrite.LoadBalancersClusterIP), "Services of type LoadBalancer become clusterip, or keep their type")
+	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that others own")
+}
+
+// Request is the part of a plan's request that the flags decide. Errors are
+// about what was typed.
+func (f *Flags) Request() (plan.Request, error) {
+	r := plan.Request{
+		StorageClasses: f.classes, Images: f.images, ForceConflicts: f.force,
+		LoadBalancers: rewrite.LoadBalancers(f.balancers),
+	}
+	if r.LoadBalancers != rewrite.LoadBalancersClusterIP && r.LoadBalancers != rewrite.LoadBalancersKeep {
+		return r, usagef("--load-balancers must be clusterip or keep, not %q", f.balancers)
+	}
+	var err error
+	if r.Selection, err = f.selection(); err != nil {
+		return r, err
+	}
+	for _, file := range f.patches {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return r, usagef("--patch: %w", err)
+		}
+		patches, err := rewrite.ParsePatches(file, text)
+		if err != nil {
+			return r, usagef("--patch: %w", err)
+		}
+		r.Patches = append(r.Patches, patches...)
+	}
+	return r, nil
+}
+
+func (f *Flags) selection() (capture.Selection, error) {
+	var s capture.Selection
+	if f.selector != "" {
+		sel, err := labels.Parse(f.selector)
+		if err != nil {
+			return s, usagef("--selector %q: %w", f.selector, err)
+		}
+		s.Labels = sel
+	}
+	var err error
+	if s.Include, err = patterns("--include", f.include); err != nil {
+		return s, err
+	}
+	s.Exclude, err = patterns("--exclude", f.exclude)
+	return s, err
+}
+
+func patterns(flag string, texts []string) ([]capture.Pattern, error) {
+	var out []capture.Pattern
+	for _, t := range texts {
+		p, err := capture.ParsePattern(t)
+		if err != nil {
+			return nil, usagef("%s: %w", flag, err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func usagef(format string, args ...any) error {
+	return &exit.UsageError{Err: fmt.Errorf(format, args...)}
+}
