@@ -128,23 +128,23 @@ func Pod(g Group, o Options) *corev1.Pod {
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                 corev1.RestartPolicyAlways,
-			ActiveDeadlineSeconds:         ptr(int64(deadline)),
-			TerminationGracePeriodSeconds: ptr(int64(0)),
-			AutomountServiceAccountToken:  ptr(false),
-			EnableServiceLinks:            ptr(false),
+			ActiveDeadlineSeconds:         new(int64(deadline)),
+			TerminationGracePeriodSeconds: new(int64(0)),
+			AutomountServiceAccountToken:  new(false),
+			EnableServiceLinks:            new(false),
 			ImagePullSecrets:              pull,
 			NodeSelector:                  g.Placement.NodeSelector,
 			Affinity:                      affinity(g.Placement),
 			Tolerations:                   g.Placement.Tolerations,
 			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: ptr(true), RunAsUser: ptr(int64(nobody)), RunAsGroup: ptr(int64(nobody)),
+				RunAsNonRoot: new(true), RunAsUser: new(int64(nobody)), RunAsGroup: new(int64(nobody)),
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{
 				Name: containerName, Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
 				Resources: res,
 				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true),
+					AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
 					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 				},
 			}},
@@ -218,5 +218,3 @@ func template(t *v1alpha1.HolderTemplate) (string, []corev1.LocalObjectReference
 	}
 	return image, t.ImagePullSecrets, res
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -228,7 +228,7 @@ func reason(s *v1alpha1.VolumeShipment) string {
 func (f *fleet) troubles(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	text := ""
+	var text strings.Builder
 	for _, p := range []place{f.source, f.target} {
 		pods, err := p.cluster.Kube.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelHolder + "=true"})
 		if err != nil {
@@ -236,11 +236,11 @@ func (f *fleet) troubles(ctx context.Context) string {
 		}
 		for i := range pods.Items {
 			if why := holder.Trouble(&pods.Items[i]); why != "" {
-				text += fmt.Sprintf("\n  pod %s in %s: %s", pods.Items[i].Name, p, why)
+				fmt.Fprintf(&text, "\n  pod %s in %s: %s", pods.Items[i].Name, p, why)
 			}
 		}
 	}
-	return text
+	return text.String()
 }
 
 // pass asks for one generation of every volume and waits until all have ended.

@@ -58,8 +58,7 @@ func TestTheWorstVolumeDecides(t *testing.T) {
 		t.Errorf("a full target: %v", err)
 	}
 	f = &fleet{volumes: []*volume{unequal}}
-	var verification *VerificationError
-	if !errors.As(f.broken(), &verification) {
+	if _, ok := errors.AsType[*VerificationError](f.broken()); !ok {
 		t.Errorf("unequal ends: %v", f.broken())
 	}
 }

@@ -6,6 +6,7 @@ package pair
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -116,13 +117,13 @@ func (p *Pairing) agentTrouble(ctx context.Context, c *cluster.Cluster) string {
 	if err != nil {
 		return ""
 	}
-	text := ""
+	var text strings.Builder
 	for i := range pods.Items {
 		for _, s := range pods.Items[i].Status.ContainerStatuses {
 			if w := s.State.Waiting; w != nil {
-				text += fmt.Sprintf("\n  pod %s on %s: %s: %s", pods.Items[i].Name, pods.Items[i].Spec.NodeName, w.Reason, w.Message)
+				fmt.Fprintf(&text, "\n  pod %s on %s: %s: %s", pods.Items[i].Name, pods.Items[i].Spec.NodeName, w.Reason, w.Message)
 			}
 		}
 	}
-	return text
+	return text.String()
 }
