@@ -41,7 +41,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(newRunCommand(), newProbeCommand(), newVersionCommand())
+	c.AddCommand(newRunCommand(), newProbeCommand(), newCopyCommand(), newVersionCommand())
 	return c
 }
 

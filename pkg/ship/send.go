@@ -4,14 +4,503 @@
 package ship
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
+)
+
+const (
+	// connBuffer is what is gathered before it is written to a connection.
+	connBuffer = 256 << 10
+	// tick is how often a checkpoint is asked for at least.
+	tick = 30 * time.Second
+	// lastWords is how long a broken connection's end waits for the reason from the other end.
+	lastWords = 3 * time.Second
+	// patience is how often connecting may fail in a row.
+	patience = 6
 )
 
 func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+	s := &sender{view: v, dial: dial, store: st.store, o: o, count: newCounters(), log: logger(o.Logger)}
+	if s.o.Connections == 0 {
+		s.o.Connections = 4
+	}
+	s.o.Connections = min(max(s.o.Connections, 2), 8)
+	if notice := s.store.Notice(); notice != "" {
+		s.log.Warn("the state at the source was damaged and has been set aside; more will be read", "cause", notice)
+	}
+	stop := s.count.report(o.Progress)
+	defer stop()
+	err := s.run(ctx)
+	s.result.Figures = s.count.figures()
+	return s.result, err
 }
 
-func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOptions) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+// sender is one call of Send.
+type sender struct {
+	view  View
+	dial  Conn
+	store *manifest.Store
+	o     SendOptions
+	count *counters
+	log   *slog.Logger
+	rate  *pipe.Rate
+
+	result Result
+}
+
+// run connects again and again until the pass is over, or nothing gets through any more.
+func (s *sender) run(ctx context.Context) error {
+	s.rate = pipe.NewRate(s.o.Bandwidth)
+	failures := 0
+	for {
+		before := s.count.wire.Load()
+		err := s.session(ctx)
+		s.result.Sessions++
+		if err == nil {
+			return nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return fault.Wrap(fault.Cancelled, cause, "the shipment was cancelled")
+		}
+		if fault.Of(err) != fault.ConnectionLost {
+			return err
+		}
+		if failures++; s.count.wire.Load() > before+1<<20 {
+			failures = 0
+		}
+		if failures >= patience {
+			return err
+		}
+		s.log.Warn("a connection broke; connecting again", "error", err)
+		if err := pause(ctx, time.Duration(failures*failures)*100*time.Millisecond); err != nil {
+			return fault.Wrap(fault.Cancelled, err, "the shipment was cancelled")
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sendSession is one session's driver.
+type sendSession struct {
+	*sender
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	group  sync.WaitGroup
+	id     [16]byte
+
+	machine *session.Sender
+	events  chan session.Input
+	control net.Conn
+	words   chan struct{} // closed when the control connection has nothing more to say
+	pass    *pass
+	base    *baseStream
+	conns   []net.Conn
+	started time.Time
+	scanned time.Time
+}
+
+// session runs one session to its end. When it returns, nothing of it is left.
+func (s *sender) session(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	x := &sendSession{sender: s, ctx: ctx, cancel: cancel, machine: session.NewSender(), events: make(chan session.Input, 1024),
+		words: make(chan struct{}), started: time.Now()}
+	s.count.restart()
+	defer func() {
+		cancel(errLost)
+		for _, c := range x.conns {
+			_ = c.Close()
+		}
+		x.group.Wait()
+		x.discard(err)
+	}()
+	if _, err := rand.Read(x.id[:]); err != nil {
+		return err
+	}
+	if x.control, err = x.connect(0); err != nil {
+		return err
+	}
+	rows, err := s.store.NewRun()
+	if err != nil {
+		return err
+	}
+	x.base = newBaseStream(ctx, rows)
+	x.group.Go(x.listen)
+	x.group.Go(x.tick)
+	x.machine.Step(session.Started{Hello: x.hello()})
+	return x.drive()
+}
+
+// connect makes a connection and says what it is for.
+func (x *sendSession) connect(index int) (net.Conn, error) {
+	c, err := x.dial(x.ctx)
+	if err != nil {
+		return nil, fault.Wrap(fault.ConnectionLost, err, "connect to the other end")
+	}
+	x.conns = append(x.conns, c)
+	_, err = c.Write(wire.AppendMessage(nil, wire.Open{Version: wire.Version, Session: x.id, Index: uint8(index)}))
+	return c, fault.Wrap(fault.ConnectionLost, err, "greet the other end")
+}
+
+func (x *sendSession) hello() wire.Hello {
+	info := x.view.Info()
+	h := wire.Hello{Generation: x.o.Generation, Image: info.Image, Size: info.Size, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve}
+	head := x.store.Head()
+	if digest, ok := parseDigest(head.Digest); ok && head.Mask == uint32(h.Mask) && head.Base != 0 {
+		h.Known, h.Have = true, digest
+	}
+	return h
+}
+
+func maskOf(o SendOptions) tree.Mask {
+	if o.SELinux {
+		return 0
+	}
+	return tree.MaskSELinux
+}
+
+func parseDigest(text string) (d tree.Digest, ok bool) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(d) {
+		return d, false
+	}
+	return tree.Digest(b), true
+}
+
+// drive takes events until the session is over. Nothing in it waits for what an event is
+// needed for.
+func (x *sendSession) drive() error {
+	for {
+		for _, a := range x.machine.Ready() {
+			if end, ok := a.(session.End); ok {
+				return x.end(end.Err)
+			}
+			if err := x.act(a); err != nil {
+				x.machine.Step(session.Failed{Err: err})
+			}
+		}
+		if x.machine.Ended() {
+			continue
+		}
+		select {
+		case in := <-x.events:
+			if f, ok := in.(session.Failed); ok {
+				in = x.lastWords(f)
+			}
+			x.machine.Step(in)
+		case <-x.ctx.Done():
+			return context.Cause(x.ctx)
+		}
+	}
+}
+
+// lastWords waits, when a connection broke, whether the other end has told why.
+func (x *sendSession) lastWords(f session.Failed) session.Input {
+	if fault.Of(f.Err) != fault.ConnectionLost {
+		return f
+	}
+	timeout := time.NewTimer(lastWords)
+	defer timeout.Stop()
+	for {
+		select {
+		case in := <-x.events:
+			if m, ok := in.(session.Message); ok {
+				if _, failure := m.M.(wire.Failure); failure {
+					return m
+				}
+			}
+		case <-x.words:
+			for {
+				select {
+				case in := <-x.events:
+					if m, ok := in.(session.Message); ok {
+						if _, failure := m.M.(wire.Failure); failure {
+							return m
+						}
+					}
+				default:
+					return f
+				}
+			}
+		case <-timeout.C:
+			return f
+		}
+	}
+}
+
+func (x *sendSession) act(a session.Action) error {
+	switch a := a.(type) {
+	case session.Send:
+		if _, ok := a.M.(wire.Done); ok {
+			x.scanned = time.Now()
+		}
+		b := wire.AppendMessage(nil, a.M)
+		x.count.wire.Add(int64(len(b)))
+		_, err := x.control.Write(b)
+		return fault.Wrap(fault.ConnectionLost, err, "write to the other end")
+	case session.Scan:
+		return x.scan(a.Welcome)
+	case session.Feed:
+		x.base.feed(a.M)
+	case session.Acknowledged:
+		x.log.Debug("durable at the target", "frames", a.Seq)
+	}
+	return nil
+}
+
+// scan begins to read the source.
+func (x *sendSession) scan(w wire.Welcome) error {
+	x.count.total.Store(w.Entries)
+	info := x.view.Info()
+	x.pass = &pass{view: x.view, store: x.store, o: x.o, count: x.count, budget: pipe.NewBudget(sendMemory), mask: maskOf(x.o),
+		trusting: x.o.Precopy || info.Trusted && info.Stamps == scan.Exact, frames: make(chan outFrame, queued),
+		report: x.event, open: map[scan.Content]struct{}{}, root: tree.NewRoot(maskOf(x.o))}
+	var err error
+	if x.pass.record, err = x.store.NewRun(); err != nil {
+		return err
+	}
+	head := x.store.Head()
+	kept := manifest.Empty()
+	if w.Same {
+		if kept, err = x.store.Read(head.Base); err != nil {
+			return err
+		}
+	}
+	memory, err := x.store.ReadAll(append([]uint64{head.Base}, head.Memory...)...)
+	if err != nil {
+		return err
+	}
+	for i := range x.o.Connections {
+		c, err := x.connect(1 + i)
+		if err != nil {
+			return err
+		}
+		x.group.Go(func() { x.pump(c) })
+	}
+	x.group.Go(func() {
+		done, err := x.pass.run(x.ctx, newBaseJoin(kept, x.base), memory)
+		close(x.pass.frames)
+		if err != nil {
+			x.event(session.Failed{Err: err})
+			return
+		}
+		x.event(session.Scanned{Done: done})
+	})
+	return nil
+}
+
+func (x *sendSession) event(in session.Input) {
+	select {
+	case x.events <- in:
+	case <-x.ctx.Done():
+	}
+}
+
+// listen reads the control connection.
+func (x *sendSession) listen() {
+	defer close(x.words)
+	in := bufio.NewReaderSize(countingReader{x.control, &x.count.wire}, connBuffer)
+	for {
+		m, err := wire.ReadMessage(in)
+		if err != nil {
+			x.event(session.Failed{Err: broken(err)})
+			return
+		}
+		switch m.(type) {
+		case wire.Base, wire.BaseRows:
+			if x.base.admit() != nil {
+				return
+			}
+		}
+		x.event(session.Message{M: m})
+	}
+}
+
+// broken types an error of a connection: what the other end sent wrongly is its fault,
+// everything else the network's.
+func broken(err error) error {
+	if errors.Is(err, wire.ErrProtocol) {
+		return fault.Wrap(fault.PeerProtocol, err, "read from the other end")
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("it hung up")
+	}
+	return fault.Wrap(fault.ConnectionLost, err, "read from the other end")
+}
+
+func (x *sendSession) tick() {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			x.event(session.Tick{})
+		case <-x.ctx.Done():
+			return
+		}
+	}
+}
+
+// pump writes frames to one data connection.
+func (x *sendSession) pump(c net.Conn) {
+	out := bufio.NewWriterSize(c, connBuffer)
+	var head [32]byte
+	for {
+		f, ok := x.nextFrame(out)
+		if !ok {
+			return
+		}
+		h := wire.AppendFrameHeader(head[:0], f.Frame)
+		err := x.rate.Wait(x.ctx, len(h)+len(f.Body))
+		if err == nil {
+			_, err = out.Write(h)
+		}
+		if err == nil {
+			_, err = out.Write(f.Body)
+		}
+		x.count.wire.Add(int64(len(h) + len(f.Body)))
+		x.pass.budget.Release(f.release)
+		if err != nil {
+			x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
+			return
+		}
+	}
+}
+
+// nextFrame waits for a frame, flushing what was gathered when there is none at once. After
+// the last one it flushes and gives false.
+func (x *sendSession) nextFrame(out *bufio.Writer) (outFrame, bool) {
+	select {
+	case f, ok := <-x.pass.frames:
+		if ok {
+			return f, true
+		}
+	default:
+		if out.Buffered() > 0 {
+			if err := out.Flush(); err != nil {
+				x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
+				return outFrame{}, false
+			}
+		}
+	}
+	select {
+	case f, ok := <-x.pass.frames:
+		if ok {
+			return f, true
+		}
+	case <-x.ctx.Done():
+		return outFrame{}, false
+	}
+	if err := out.Flush(); err != nil {
+		x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
+	}
+	return outFrame{}, false
+}
+
+// end closes the session: what went well is kept, what failed here is told to the other end.
+func (x *sendSession) end(err error) error {
+	if err != nil {
+		var known *fault.Error
+		if !errors.As(err, &known) {
+			err = fault.Wrap(fault.Internal, err, "ship the volume")
+		}
+		x.tell(err)
+		return err
+	}
+	out := x.machine.Outcome()
+	x.result.Promoted, x.result.Unchanged = out.Promoted, x.pass.seq == 0
+	x.result.Strength = strengthOf(out.Strength)
+	x.result.Digest = x.pass.root.Sum().String()
+	x.result.ScanTime, x.result.PromoteTime = x.scanned.Sub(x.started), time.Since(x.scanned)
+	x.result.ShipTime = x.result.ScanTime
+	return x.keep(out.Promoted)
+}
+
+// tell sends a failure that began here to the other end.
+func (x *sendSession) tell(err error) {
+	var known *fault.Error
+	if !errors.As(err, &known) || known.Remote || known.Reason == fault.ConnectionLost || known.Reason == fault.Cancelled {
+		return
+	}
+	_ = x.control.SetWriteDeadline(time.Now().Add(lastWords))
+	_, _ = x.control.Write(wire.AppendMessage(nil, failure(known)))
+}
+
+func failure(e *fault.Error) wire.Failure {
+	what := e.What
+	if e.Err != nil {
+		what += ": " + e.Err.Error()
+	}
+	return wire.Failure{Reason: e.Reason, HasPath: e.HasPath, Path: e.Path, What: what[:min(len(what), 4096)]}
+}
+
+var strengths = [...]Strength{1: Transport, 2: Stamps, 3: Readback}
+
+func strengthOf(n uint8) Strength {
+	if int(n) < len(strengths) {
+		return strengths[n]
+	}
+	return ""
+}
+
+// keep makes the pass's manifest the one to begin from next time.
+func (x *sendSession) keep(promoted bool) error {
+	if err := x.store.Seal(x.pass.record, x.pass.seq, tree.Time{}); err != nil {
+		return err
+	}
+	head := x.store.Head()
+	if promoted {
+		head.Digest, head.Mask, head.Generation = x.result.Digest, uint32(maskOf(x.o)), x.o.Generation
+		head.Base, head.Memory, head.Entries = x.pass.record.Number(), nil, x.pass.record.Records()
+		head.Journal, head.Stage = nil, ""
+		head.Phase, head.Image = manifest.Whole, x.view.Info().Image
+	} else {
+		head.Memory = append(slices.Clone(head.Memory), x.pass.record.Number())
+	}
+	return x.store.Commit(head)
+}
+
+// discard puts away what a session leaves: of one that failed, what was read is remembered.
+func (x *sendSession) discard(failed error) {
+	if x.base != nil {
+		_ = x.base.rows.Close()
+		x.store.Discard(x.base.rows.Number())
+	}
+	if x.pass == nil || x.pass.record == nil {
+		return
+	}
+	if failed != nil && x.pass.record.Records() > 0 && x.store.Seal(x.pass.record, 0, tree.Time{}) == nil {
+		head := x.store.Head()
+		head.Memory = append(slices.Clone(head.Memory), x.pass.record.Number())
+		if err := x.store.Commit(head); err != nil {
+			x.log.Warn("what was read is not remembered", "error", err)
+		}
+	}
+	_ = x.pass.record.Close()
+	x.store.Discard(x.pass.record.Number())
 }

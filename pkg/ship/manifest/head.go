@@ -26,6 +26,15 @@ const (
 	Rolling Phase = "rolling"
 )
 
+// Runs gives all runs that the head names.
+func (h *Head) Runs() []uint64 {
+	var runs []uint64
+	if h.Base != 0 {
+		runs = append(runs, h.Base)
+	}
+	return append(append(runs, h.Journal...), h.Memory...)
+}
+
 // Head is the root of a volume's state: small, replaced as a whole.
 type Head struct {
 	Phase Phase `json:"phase,omitempty"`
@@ -42,8 +51,12 @@ type Head struct {
 	Entries int64 `json:"entries,omitempty"`
 	// Base is the run that describes the tree; 0 means an empty tree.
 	Base uint64 `json:"base,omitempty"`
-	// Journal are runs that override Base, oldest first.
+	// Journal are runs that override Base, oldest first: a receiver's knowledge of what it
+	// wrote or staged.
 	Journal []uint64 `json:"journal,omitempty"`
+	// Memory are runs of a sender's passes that were not promoted, oldest first: what was
+	// read, for its stamps.
+	Memory []uint64 `json:"memory,omitempty"`
 	// Stage is the name of the stage directory in the target's root; "" means none.
 	Stage string `json:"stage,omitempty"`
 	// Staged is the highest number given to a staged inode.

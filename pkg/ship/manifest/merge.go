@@ -6,10 +6,13 @@ package manifest
 import (
 	"errors"
 	"io"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
 // Overlay joins iterators into one. Where several have a path, the last of them wins;
-// Gone records are passed on.
+// Gone records are passed on. A record that is Gone or no directory hides what earlier
+// iterators have below its path.
 func Overlay(its ...Iterator) Iterator {
 	o := &overlay{sources: make([]source, len(its))}
 	for i, it := range its {
@@ -39,13 +42,23 @@ func (s *source) fill() error {
 	return err
 }
 
-type overlay struct{ sources []source }
+type overlay struct {
+	sources []source
+	// hidden are paths, each inside the one before, below which sources do not count.
+	hidden []hiding
+}
+
+// hiding says that sources up to index rank have nothing below path.
+type hiding struct {
+	path string
+	rank int
+}
 
 func (o *overlay) Next() (Record, error) {
 	best := -1
 	for i := range o.sources {
 		s := &o.sources[i]
-		if err := s.fill(); err != nil {
+		if err := o.fill(i); err != nil {
 			return Record{}, err
 		}
 		if s.full && (best < 0 || s.head.Entry.Path <= o.sources[best].head.Entry.Path) {
@@ -56,12 +69,47 @@ func (o *overlay) Next() (Record, error) {
 		return Record{}, io.EOF
 	}
 	r := o.sources[best].head
+	rank := -1
 	for i := range o.sources {
 		if s := &o.sources[i]; s.full && s.head.Entry.Path == r.Entry.Path {
 			s.full = false
+			if s.head.Gone || s.head.Entry.Kind != tree.Dir {
+				rank = i
+			}
 		}
 	}
+	o.hide(r.Entry.Path, rank)
 	return r, nil
+}
+
+// hide notes that sources up to rank have nothing below path.
+func (o *overlay) hide(path string, rank int) {
+	for n := len(o.hidden); n > 0 && !tree.Inside(path, o.hidden[n-1].path); n-- {
+		o.hidden = o.hidden[:n-1]
+	}
+	if rank >= 0 {
+		o.hidden = append(o.hidden, hiding{path, rank})
+	}
+}
+
+// fill gets the next record of source i that is not hidden.
+func (o *overlay) fill(i int) error {
+	s := &o.sources[i]
+	for {
+		if err := s.fill(); err != nil || !s.full || !o.hides(i, s.head.Entry.Path) {
+			return err
+		}
+		s.full = false
+	}
+}
+
+func (o *overlay) hides(i int, path string) bool {
+	for _, h := range o.hidden {
+		if h.rank >= i && tree.Inside(path, h.path) {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *overlay) Close() error {

@@ -30,8 +30,11 @@ type Record struct {
 	Staged uint64
 	// Patch: Staged holds only the leaves that differ from the inode at Path.
 	Patch bool
-	// Partial: the content is not complete; what Rows say of it is nevertheless true.
+	// Partial: something is there, but its content is not known.
 	Partial bool
+	// Found: this is how the target itself was found when it was looked at, as opposed to
+	// what is staged for it.
+	Found bool
 }
 
 // Rows is a place in a run's file of leaf digests. Run 0 is none.
@@ -52,13 +55,14 @@ const (
 	flagPatch
 	flagPartial
 	flagAllocated
+	flagFound
 	allRecordFlags = 1<<iota - 1
 )
 
 // appendRecord encodes r, leaving out what its path shares with the one before.
 func appendRecord(b []byte, r *Record, previous string) []byte {
 	shared := sharedPrefix(previous, r.Entry.Path)
-	b = append(b, recordFlags(r))
+	b = binary.AppendUvarint(b, recordFlags(r))
 	b = binary.AppendUvarint(b, uint64(shared))
 	b = binary.AppendUvarint(b, uint64(len(r.Entry.Path)-shared))
 	b = append(b, r.Entry.Path[shared:]...)
@@ -80,8 +84,8 @@ func appendRecord(b []byte, r *Record, previous string) []byte {
 	return b
 }
 
-func recordFlags(r *Record) (f byte) {
-	set := func(on bool, flag byte) {
+func recordFlags(r *Record) (f uint64) {
+	set := func(on bool, flag uint64) {
 		if on {
 			f |= flag
 		}
@@ -94,6 +98,7 @@ func recordFlags(r *Record) (f byte) {
 	set(r.Patch, flagPatch)
 	set(r.Partial, flagPartial)
 	set(r.Entry.Allocated, flagAllocated)
+	set(r.Found, flagFound)
 	return f
 }
 
@@ -116,7 +121,7 @@ var errRecord = errors.New("bad record")
 
 // decodeRecord reads one record; previous is the path of the one before it.
 func decodeRecord(d *tree.Decoder, previous string) (r Record) {
-	f := d.Byte()
+	f := d.Uvarint(allRecordFlags)
 	shared := int(d.Uvarint(uint64(len(previous))))
 	suffix := d.Bytes(int(d.Uvarint(tree.MaxPath)))
 	if d.Err() != nil {
@@ -127,7 +132,7 @@ func decodeRecord(d *tree.Decoder, previous string) (r Record) {
 		d.Fail(fmt.Errorf("%w: its path is not valid", errRecord))
 		return r
 	}
-	r.Gone, r.Patch, r.Partial = f&flagGone != 0, f&flagPatch != 0, f&flagPartial != 0
+	r.Gone, r.Patch, r.Partial, r.Found = f&flagGone != 0, f&flagPatch != 0, f&flagPartial != 0, f&flagFound != 0
 	if f&flagStamp != 0 {
 		r.Stamp = tree.Stamp{Ino: d.Uvarint(1<<64 - 1), CTime: decodeTime(d), BTime: decodeTime(d), Settled: f&flagSettled != 0}
 	}

@@ -22,9 +22,9 @@ import (
 //	CRC-32C  4 bytes over type and payload
 //	payload
 //
-// A payload of records begins without a previous path. A mark's payload is three numbers of
-// 8 bytes: the caller's mark, the records before it, the length of the file of leaf
-// digests. What lies behind the last good mark does not count: records may reach the disk
+// A payload of records begins without a previous path. A mark's payload is numbers: the
+// caller's mark, the records before it, the length of the file of leaf digests (8 bytes
+// each), and the time of the cut (seconds 8 bytes, nanoseconds 4). What lies behind the last good mark does not count: records may reach the disk
 // before what they speak of does.
 const (
 	runMagic    = "motion run 1\n"
@@ -45,6 +45,29 @@ type mark struct {
 	value   uint64
 	records int64
 	rows    int64
+	// cut: stamps older than this are settled; zero when nothing is known about it.
+	cut tree.Time
+}
+
+const markSize = 36
+
+func (m mark) encode() []byte {
+	var b [markSize]byte
+	binary.LittleEndian.PutUint64(b[0:], m.value)
+	binary.LittleEndian.PutUint64(b[8:], uint64(m.records))
+	binary.LittleEndian.PutUint64(b[16:], uint64(m.rows))
+	binary.LittleEndian.PutUint64(b[24:], uint64(m.cut.Sec))
+	binary.LittleEndian.PutUint32(b[32:], m.cut.Nsec)
+	return b[:]
+}
+
+func decodeMark(b []byte) mark {
+	return mark{
+		value:   binary.LittleEndian.Uint64(b[0:]),
+		records: int64(binary.LittleEndian.Uint64(b[8:])),
+		rows:    int64(binary.LittleEndian.Uint64(b[16:])),
+		cut:     tree.Time{Sec: int64(binary.LittleEndian.Uint64(b[24:])), Nsec: binary.LittleEndian.Uint32(b[32:])},
+	}
 }
 
 // Writer appends records to a new run, in ascending order of their paths; a path that
@@ -140,8 +163,9 @@ func (w *Writer) FlushRows() error {
 }
 
 // Checkpoint makes everything written so far durable and puts value on record as the
-// last mark. What the records speak of must be durable before.
-func (w *Writer) Checkpoint(value uint64) error {
+// last mark. What the records speak of must be durable before: by a sync that began at cut,
+// which makes settled the stamps that are older (see tree.Settled). A zero cut says nothing.
+func (w *Writer) Checkpoint(value uint64, cut tree.Time) (mark, error) {
 	w.flushBlock()
 	if w.err == nil {
 		w.err = w.rows.Flush()
@@ -149,18 +173,15 @@ func (w *Writer) Checkpoint(value uint64) error {
 	if w.err == nil && w.rowsLen > 0 {
 		w.err = w.rowsFile.Sync()
 	}
-	var payload [24]byte
-	binary.LittleEndian.PutUint64(payload[0:], value)
-	binary.LittleEndian.PutUint64(payload[8:], uint64(w.records))
-	binary.LittleEndian.PutUint64(payload[16:], uint64(w.rowsLen))
-	w.writeBlock(typeMark, payload[:])
+	m := mark{value: value, records: w.records, rows: w.rowsLen, cut: cut}
+	w.writeBlock(typeMark, m.encode())
 	if w.err == nil {
 		w.err = w.out.Flush()
 	}
 	if w.err == nil {
 		w.err = w.run.Sync()
 	}
-	return w.err
+	return m, w.err
 }
 
 // Close closes the files without making anything durable.
@@ -184,6 +205,7 @@ type reader struct {
 	f       *os.File
 	in      *bufio.Reader
 	left    int64 // records before the mark
+	cut     tree.Time
 	block   []byte
 	d       *tree.Decoder
 	prev    string
@@ -191,7 +213,7 @@ type reader struct {
 }
 
 func newReader(f *os.File, m mark) (*reader, error) {
-	r := &reader{f: f, in: bufio.NewReaderSize(f, 256<<10), left: m.records}
+	r := &reader{f: f, in: bufio.NewReaderSize(f, 256<<10), left: m.records, cut: m.cut}
 	if err := readMagic(r.in); err != nil {
 		return nil, err
 	}
@@ -251,6 +273,9 @@ func (r *reader) take() (Record, error) {
 	}
 	r.left--
 	r.prev = rec.Entry.Path
+	if r.cut != (tree.Time{}) && rec.Stamp.Ino != 0 && tree.Settled(rec.Stamp.CTime, r.cut) {
+		rec.Stamp.Settled = true
+	}
 	return rec, nil
 }
 
@@ -292,13 +317,8 @@ func lastMark(f io.Reader) (last mark, ok bool) {
 			return last, ok
 		}
 		buf = payload[:0]
-		if kind == typeMark && len(payload) == 24 {
-			ok = true
-			last = mark{
-				value:   binary.LittleEndian.Uint64(payload[0:]),
-				records: int64(binary.LittleEndian.Uint64(payload[8:])),
-				rows:    int64(binary.LittleEndian.Uint64(payload[16:])),
-			}
+		if kind == typeMark && len(payload) == markSize {
+			last, ok = decodeMark(payload), true
 		}
 	}
 }

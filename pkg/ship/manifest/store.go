@@ -100,12 +100,8 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
-	runs := h.Journal
-	if h.Base != 0 {
-		runs = append([]uint64{h.Base}, runs...)
-	}
-	for _, n := range runs {
-		m, err := s.readMark(n)
+	for _, n := range h.Runs() {
+		m, err := s.readMark(n, n == h.Base)
 		if err != nil {
 			return err
 		}
@@ -115,14 +111,14 @@ func (s *Store) load() error {
 	return nil
 }
 
-func (s *Store) readMark(n uint64) (mark, error) {
+func (s *Store) readMark(n uint64, complete bool) (mark, error) {
 	f, err := os.Open(s.runPath(n))
 	if err != nil {
 		return mark{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	defer f.Close()
 	m, ok := lastMark(f)
-	if !ok && n == s.head.Base {
+	if !ok && complete {
 		return mark{}, fmt.Errorf("%w: run %d has no mark", ErrCorrupt, n)
 	}
 	if st, err := os.Stat(s.rowsPath(n)); m.rows > 0 && (err != nil || st.Size() < m.rows) {
@@ -185,8 +181,8 @@ func (s *Store) sweep() error {
 }
 
 func (s *Store) named() map[uint64]bool {
-	keep := map[uint64]bool{s.head.Base: true}
-	for _, n := range s.head.Journal {
+	keep := map[uint64]bool{}
+	for _, n := range s.head.Runs() {
 		keep[n] = true
 	}
 	return keep
@@ -234,14 +230,16 @@ func (s *Store) NewRun() (*Writer, error) {
 	return newWriter(n, run, rows), nil
 }
 
-// Seal makes everything w wrote durable and readable, under the mark value.
-func (s *Store) Seal(w *Writer, value uint64) error {
-	if err := w.Checkpoint(value); err != nil {
+// Seal makes everything w wrote durable and readable, under the mark value. See
+// Writer.Checkpoint for cut.
+func (s *Store) Seal(w *Writer, value uint64, cut tree.Time) error {
+	m, err := w.Checkpoint(value, cut)
+	if err != nil {
 		return fmt.Errorf("write the state: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marks[w.number] = mark{value: value, records: w.records, rows: w.rowsLen}
+	s.marks[w.number] = m
 	return nil
 }
 

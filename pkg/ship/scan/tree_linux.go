@@ -22,14 +22,25 @@ import (
 // the filesystem, not to its content.
 const lostFound = "lost+found"
 
+// stagePrefix and 16 hex digits are the name of a stage directory in a target's root. It is
+// no part of any view, also when what made it is gone.
+const stagePrefix = ".kubectl-motion-stage."
+
+// StageName makes the name of a stage directory.
+func StageName(random uint64) string { return fmt.Sprintf("%s%016x", stagePrefix, random) }
+
+// IsStage says whether a name in the root is that of a stage directory.
+func IsStage(name string) bool {
+	hex, ok := strings.CutPrefix(name, stagePrefix)
+	return ok && len(hex) == 16 && strings.Trim(hex, "0123456789abcdef") == ""
+}
+
 // Tree is a View of a directory tree.
 type Tree struct {
 	root    int
 	info    Info
 	mask    tree.Mask
 	noatime uint64
-	// hidden is a name in the root that is not there for this view; see Hide.
-	hidden string
 }
 
 // OpenTree makes a view of the directory root, which stays the caller's to close after
@@ -72,9 +83,6 @@ func cut(fd int, o Options) (tree.Time, error) {
 	return tree.Time{Sec: now.Sec, Nsec: uint32(now.Nsec)}, unix.Syncfs(fd)
 }
 
-// Hide leaves out one name in the root: a stage directory.
-func (t *Tree) Hide(name string) { t.hidden = name }
-
 // Info describes the view.
 func (t *Tree) Info() Info { return t.info }
 
@@ -92,21 +100,8 @@ func (t *Tree) Root() (Node, error) {
 
 func (t *Tree) node(path string, st *unix.Statx_t) Node {
 	n := NodeOf(path, st)
-	n.Stamp.Settled = Settled(n.Stamp.CTime, t.info.Cut)
+	n.Stamp.Settled = tree.Settled(n.Stamp.CTime, t.info.Cut)
 	return n
-}
-
-// granularity is how coarse the clock behind ctime is taken to be: a jiffy, with room.
-const granularity = 10_000_000
-
-// Settled says whether every change after cut must show in a ctime that now is ctime.
-// Filesystems without room for nanoseconds keep whole seconds.
-func Settled(ctime, cut tree.Time) bool {
-	step := int64(granularity)
-	if ctime.Nsec == 0 {
-		step = 1_000_000_000
-	}
-	return ctime.Compare(cut.Add(-step)) < 0
 }
 
 // Details fills in attributes and a symlink's target.
@@ -330,7 +325,7 @@ func (t *Tree) leftOut(dir, path string, st *unix.Statx_t) bool {
 	if dir != "" {
 		return false
 	}
-	return path == lostFound && kindOf(st.Mode) == tree.Dir || t.hidden != "" && path == t.hidden
+	return kindOf(st.Mode) == tree.Dir && (path == lostFound || IsStage(path))
 }
 
 // names are the names of one directory, packed.
@@ -412,4 +407,20 @@ func (s *names) paths(dir string, batch []name) []string {
 		out[i] = b.String()[from:]
 	}
 	return out
+}
+
+// Names gives the names in an open directory, in byte order.
+func Names(fd int) ([]string, error) {
+	if _, err := unix.Seek(fd, 0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	var s names
+	if err := s.read(fd); err != nil {
+		return nil, err
+	}
+	out := make([]string, len(s.list))
+	for i, n := range s.list {
+		out[i] = s.text(n)
+	}
+	return out, nil
 }

@@ -21,3 +21,16 @@ type Stamp struct {
 func (s Stamp) Same(t Stamp) bool {
 	return s.Ino != 0 && s.Ino == t.Ino && s.CTime == t.CTime && s.BTime == t.BTime
 }
+
+// Granularity, in nanoseconds, is how coarse the clock behind ctime is taken to be: a jiffy, with room.
+const Granularity = 10_000_000
+
+// Settled says whether every change after cut must show in a ctime that now is ctime.
+// Filesystems without room for nanoseconds keep whole seconds.
+func Settled(ctime, cut Time) bool {
+	step := int64(Granularity)
+	if ctime.Nsec == 0 {
+		step = 1_000_000_000
+	}
+	return ctime.Compare(cut.Add(-step)) < 0
+}

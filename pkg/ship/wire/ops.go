@@ -19,14 +19,15 @@ const (
 	// OpDelete: nothing exists at Path any more, nor below it.
 	OpDelete OpKind = 1
 	// OpPut: Entry exists. A file's content is the base's (ContentKept), in Data
-	// (ContentInline), or what the File's data operations before it made (ContentFile).
+	// (ContentInline), or what the operations since OpOpen made (ContentOpen).
 	OpPut OpKind = 2
-	// OpOpen begins the content of File: of the entry at Path, Size bytes long. With Patch
-	// it begins as the base's content cut or lengthened with zeros, otherwise as zeros.
+	// OpOpen begins a large content: of the entry at Path, Size bytes long. With Patch it
+	// begins as the base's content cut or lengthened with zeros, otherwise as zeros. Only
+	// OpData and OpZero follow, in ascending order of Offset, and the OpPut that ends it.
 	OpOpen OpKind = 3
-	// OpData: File has Data at Offset.
+	// OpData: the open content has Data at Offset.
 	OpData OpKind = 4
-	// OpZero: File has Length zeros at Offset.
+	// OpZero: the open content has Length zeros at Offset.
 	OpZero OpKind = 5
 )
 
@@ -38,19 +39,16 @@ const (
 	ContentKept Content = 0
 	// ContentInline: in the operation itself.
 	ContentInline Content = 1
-	// ContentFile: made by the data operations of the operation's File.
-	ContentFile Content = 2
+	// ContentOpen: the open content, which ends here.
+	ContentOpen Content = 2
 )
 
 // Op is one operation of a pass's log.
 type Op struct {
-	Kind    OpKind
-	Path    string // OpDelete, OpOpen
-	Entry   tree.Entry
-	Content Content
-	// File numbers the open content of OpOpen, OpData, OpZero and ContentFile: 1, 2, 3 ...
-	// in the order of opening within a pass.
-	File      uint64
+	Kind      OpKind
+	Path      string // OpDelete, OpOpen
+	Entry     tree.Entry
+	Content   Content
 	Patch     bool
 	Size      int64
 	Allocated bool
@@ -74,25 +72,19 @@ func AppendOp(b []byte, op *Op) []byte {
 	case OpPut:
 		b = append(b, byte(op.Content), flag(op.Entry.Allocated, opAllocated))
 		b = tree.AppendEntry(b, &op.Entry)
-		switch op.Content {
-		case ContentInline:
+		if op.Content == ContentInline {
 			b = binary.AppendUvarint(b, uint64(len(op.Data)))
 			b = append(b, op.Data...)
-		case ContentFile:
-			b = binary.AppendUvarint(b, op.File)
 		}
 	case OpOpen:
-		b = binary.AppendUvarint(b, op.File)
 		b = append(b, flag(op.Allocated, opAllocated)|flag(op.Patch, opPatch))
 		b = appendText(b, op.Path)
 		b = binary.AppendUvarint(b, uint64(op.Size))
 	case OpData:
-		b = binary.AppendUvarint(b, op.File)
 		b = binary.AppendUvarint(b, uint64(op.Offset))
 		b = binary.AppendUvarint(b, uint64(len(op.Data)))
 		b = append(b, op.Data...)
 	case OpZero:
-		b = binary.AppendUvarint(b, op.File)
 		b = binary.AppendUvarint(b, uint64(op.Offset))
 		b = binary.AppendUvarint(b, uint64(op.Length))
 	default:
@@ -146,19 +138,16 @@ func decodeOp(d *tree.Decoder) (op Op) {
 	case OpPut:
 		decodePut(d, &op)
 	case OpOpen:
-		op.File = d.Uvarint(1<<63 - 1)
 		f := flags(d, opAllocated|opPatch)
 		op.Allocated, op.Patch = f&opAllocated != 0, f&opPatch != 0
 		op.Path = d.Path()
 		op.Size = int64(d.Uvarint(1<<63 - 1))
 	case OpData:
-		op.File = d.Uvarint(1<<63 - 1)
 		op.Offset = int64(d.Uvarint(1<<63 - 1))
 		op.Data = d.Bytes(int(d.Uvarint(MaxRaw)))
 		op.Length = int64(len(op.Data))
 		span(d, &op)
 	case OpZero:
-		op.File = d.Uvarint(1<<63 - 1)
 		op.Offset = int64(d.Uvarint(1<<63 - 1))
 		op.Length = int64(d.Uvarint(1<<63 - 1))
 		span(d, &op)
@@ -184,8 +173,7 @@ func decodePut(d *tree.Decoder, op *Op) {
 		if d.Err() == nil && (op.Entry.Kind != tree.File || int64(len(op.Data)) != op.Entry.Size) {
 			d.Fail(protocol("inline content that is not the entry's"))
 		}
-	case ContentFile:
-		op.File = d.Uvarint(1<<63 - 1)
+	case ContentOpen:
 		if !hasContent {
 			d.Fail(protocol("a %s with content", op.Entry.Kind))
 		}

@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+)
+
+// newCopyEndCommand is one of copy's two processes; it is told what to do on its standard
+// input.
+func newCopyEndCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "end",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var end copyEnd
+			if err := json.NewDecoder(c.InOrStdin()).Decode(&end); err != nil {
+				return fmt.Errorf("read what to do: %w", err)
+			}
+			// A blocking system call holds a processor until it is noticed to block.
+			runtime.GOMAXPROCS(4 * runtime.NumCPU())
+			debug.SetMemoryLimit(200 << 20)
+			return end.run(c.Context(), &notes{w: c.OutOrStdout()})
+		},
+	}
+}
+
+// notes writes lines of JSON.
+type notes struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (n *notes) say(note copyNote) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	b, err := json.Marshal(note)
+	if err == nil {
+		_, _ = n.w.Write(append(b, '\n'))
+	}
+}
+
+// Write takes a log line.
+func (n *notes) Write(line []byte) (int, error) {
+	n.say(copyNote{Log: string(bytes.TrimRight(line, "\n"))})
+	return len(line), nil
+}
+
+// run is one end's whole life. What goes wrong is said as a note, not as an error of the
+// process.
+func (e *copyEnd) run(ctx context.Context, n *notes) error {
+	log := slog.New(slog.NewTextHandler(n, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	var result ship.Result
+	var err error
+	if e.Send {
+		result, err = e.send(ctx, n, log)
+	} else {
+		result, err = e.receive(ctx, n, log)
+	}
+	note := copyNote{Result: &result}
+	if err != nil {
+		note.Reason, note.Error = fault.Of(err), e.name()+": "+err.Error()
+	}
+	n.say(note)
+	return nil
+}
+
+func (e *copyEnd) local(role link.Role) (link.Local, link.Peer, error) {
+	key, err := link.ParsePEM(e.Key)
+	return link.Local{Key: key, UID: e.UID, Role: role}, link.Peer{UID: e.PeerUID, KeySHA256: e.PeerKey}, err
+}
+
+func (e *copyEnd) send(ctx context.Context, n *notes, log *slog.Logger) (ship.Result, error) {
+	local, peer, err := e.local(link.Sender)
+	if err != nil {
+		return ship.Result{}, err
+	}
+	f, err := os.Open(e.Path)
+	if err != nil {
+		return ship.Result{}, fault.Wrap(fault.Unreadable, err, "open the source")
+	}
+	defer f.Close()
+	view, err := openView(f)
+	if err != nil {
+		return ship.Result{}, err
+	}
+	defer view.Close()
+	state, err := ship.OpenState(e.State, "copy")
+	if err != nil {
+		return ship.Result{}, err
+	}
+	defer state.Close()
+	var d net.Dialer
+	dial := func(ctx context.Context) (net.Conn, error) {
+		raw, err := d.DialContext(ctx, "tcp", e.Address)
+		if err != nil {
+			return nil, err
+		}
+		return link.Dial(ctx, raw, local, peer)
+	}
+	o := ship.SendOptions{Connections: e.Options.Connections, Bandwidth: e.Options.Bandwidth, SpecialFiles: ship.Preserve, Logger: log,
+		Progress: func(f ship.Figures) { n.say(copyNote{Figures: &f}) }}
+	return ship.Send(ctx, view, dial, state, o)
+}
+
+// openView makes a view of a directory, device or image file.
+func openView(f *os.File) (ship.View, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.IsDir() {
+		return scan.OpenTree(f, scan.Options{})
+	}
+	return scan.OpenDevice(f, scan.Options{})
+}
+
+func (e *copyEnd) receive(ctx context.Context, n *notes, log *slog.Logger) (ship.Result, error) {
+	local, peer, err := e.local(link.Receiver)
+	if err != nil {
+		return ship.Result{}, err
+	}
+	target, err := e.openTarget()
+	if err != nil {
+		return ship.Result{}, err
+	}
+	defer target.Close()
+	state, err := ship.OpenState(e.State, "copy")
+	if err != nil {
+		return ship.Result{}, err
+	}
+	defer state.Close()
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", e.Address)
+	if err != nil {
+		return ship.Result{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	defer l.Close()
+	n.say(copyNote{Address: l.Addr().String()})
+	o := ship.ReceiveOptions{Verify: e.Options.Verify, TrustTarget: e.Options.TrustTarget, SpecialFiles: ship.Preserve, Logger: log}
+	return ship.Receive(ctx, target, acceptFrom(l, local, peer), state, o)
+}
+
+// acceptFrom gives authenticated connections of a listener. Whoever fails to be the other
+// end is turned away.
+func acceptFrom(l net.Listener, local link.Local, peer link.Peer) ship.Conn {
+	return func(ctx context.Context) (net.Conn, error) {
+		stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+		defer stop()
+		for {
+			raw, err := l.Accept()
+			if err != nil {
+				return nil, errors.Join(err, context.Cause(ctx))
+			}
+			preface, err := link.ReadPreface(raw)
+			if err != nil {
+				_ = raw.Close()
+				continue
+			}
+			if c, err := link.Accept(ctx, raw, preface, local, peer); err == nil {
+				return c, nil
+			}
+		}
+	}
+}
+
+// openTarget opens DST, making it when it does not exist.
+func (e *copyEnd) openTarget() (ship.Target, error) {
+	f, err := os.OpenFile(e.Path, os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		return land.OpenDevice(f, land.Options{})
+	case errors.Is(err, os.ErrNotExist) && e.Options.SourceImage:
+		if f, err = os.OpenFile(e.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
+		}
+		if err := f.Truncate(e.Options.SourceSize); err != nil {
+			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
+		}
+		return land.OpenDevice(f, land.Options{})
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.Mkdir(e.Path, 0o700); err != nil {
+			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
+		}
+	}
+	if f, err = os.Open(e.Path); err != nil {
+		return nil, fault.Wrap(fault.TargetUnwritable, err, "open the target")
+	}
+	return land.OpenTree(f, land.Options{})
+}

@@ -1,0 +1,438 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
+)
+
+// appliers write in parallel.
+const appliers = 24
+
+// applier carries out the operations of a pass: dispatch in order, work in parallel.
+type applier struct {
+	target   land.Target
+	inPlace  bool
+	preserve bool
+	base     *surveyed
+	staged   atomic.Uint64 // last number of a staged inode
+	count    *counters
+	maxSize  int64
+
+	// Only for the dispatcher:
+	last string // path of the last operation
+	any  bool
+	open *incoming
+
+	work   chan *applied
+	fail   func(error)
+	mu     sync.Mutex // guards prefix
+	wake   sync.Cond
+	prefix uint64
+	closed bool
+}
+
+// applied is a frame being applied.
+type applied struct {
+	seq     uint64
+	tasks   []func() error
+	results []result
+	release int64
+	done    func(*applied)
+}
+
+// result is what the journal must know of an operation: a record, or leaf digests of the
+// content that was opened last.
+type result struct {
+	record *manifest.Record
+	open   *incoming
+	closes *incoming
+	rows   []byte
+	offset int64
+	zero   int64
+}
+
+// incoming is a large content that is being received.
+type incoming struct {
+	path  string
+	size  int64
+	base  manifest.Record
+	patch bool
+	file  land.File
+	place land.Place
+	// overlay: the file holds only what changes; zeros need not be written.
+	overlay bool
+	keep    bool // zeros stay allocated
+	end     int64
+	writes  sync.WaitGroup
+}
+
+func newApplier(ctx context.Context, target land.Target, inPlace bool) *applier {
+	a := &applier{target: target, inPlace: inPlace, work: make(chan *applied, 1024)}
+	a.wake.L = &a.mu
+	context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		a.closed = true
+		a.mu.Unlock()
+		a.wake.Broadcast()
+	})
+	return a
+}
+
+// worker applies frames until ctx ends.
+func (a *applier) worker(ctx context.Context) {
+	for {
+		select {
+		case f := <-a.work:
+			for _, task := range f.tasks {
+				if err := task(); err != nil {
+					a.fail(err)
+					return
+				}
+			}
+			f.tasks = nil
+			f.done(f)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reached tells that all frames up to seq are applied.
+func (a *applier) reached(seq uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.prefix = seq
+	a.wake.Broadcast()
+}
+
+// after waits until all frames before seq are applied.
+func (a *applier) after(seq uint64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.prefix+1 < seq && !a.closed {
+		a.wake.Wait()
+	}
+	if a.closed {
+		return errLost
+	}
+	return nil
+}
+
+// dispatch begins to apply a frame. Frames must come in order.
+func (a *applier) dispatch(f *applied, ops []wire.Op) error {
+	for i := range ops {
+		if err := a.op(f, &ops[i]); err != nil {
+			return err
+		}
+	}
+	a.work <- f
+	return nil
+}
+
+func (a *applier) op(f *applied, op *wire.Op) error {
+	switch op.Kind {
+	case wire.OpData, wire.OpZero:
+		return a.data(f, op)
+	case wire.OpOpen:
+		return a.begin(f, op)
+	case wire.OpDelete:
+		if err := a.turn(op.Path, false); err != nil {
+			return err
+		}
+		return a.remove(f, op.Path)
+	}
+	if err := a.turn(op.Entry.Path, op.Content == wire.ContentOpen); err != nil {
+		return err
+	}
+	if what := tree.Special(&op.Entry); what != "" && !a.preserve {
+		return fault.At(fault.SpecialFileRefused, op.Entry.Path, nil, "it is "+what+", and the policy of the target refuses those")
+	}
+	if op.Content == wire.ContentOpen {
+		return a.complete(f, op)
+	}
+	base, ok, err := a.base.find(op.Entry.Path)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		base = manifest.Record{}
+	}
+	a.count.changed.Add(1)
+	switch {
+	case op.Entry.Kind == tree.Image:
+		return fault.New(fault.PeerProtocol, "an image without content")
+	case op.Entry.Kind == tree.Dir:
+		return a.directory(f, op, base)
+	case op.Entry.Kind == tree.Hardlink:
+		return a.link(f, op)
+	case op.Entry.Kind != tree.File:
+		return a.special(f, op)
+	case op.Content == wire.ContentKept:
+		return a.keep(f, op, base)
+	default:
+		return a.whole(f, op, base)
+	}
+}
+
+// turn checks that paths ascend, and that nothing comes between the operations of a content.
+func (a *applier) turn(path string, closes bool) error {
+	if closes {
+		if a.open == nil || a.open.path != path {
+			return fault.At(fault.PeerProtocol, path, nil, "a content ends that was not opened")
+		}
+		return nil
+	}
+	if a.open != nil || a.any && path <= a.last {
+		return fault.At(fault.PeerProtocol, path, nil, "an operation out of order")
+	}
+	a.last, a.any = path, true
+	return nil
+}
+
+func (a *applier) remove(f *applied, path string) error {
+	a.count.changed.Add(1)
+	f.results = append(f.results, result{record: &manifest.Record{Entry: tree.Entry{Path: path}, Gone: true}})
+	if a.inPlace {
+		f.tasks = append(f.tasks, func() error { return a.target.Remove(path) })
+	}
+	return nil
+}
+
+func (a *applier) directory(f *applied, op *wire.Op, base manifest.Record) error {
+	rec := &manifest.Record{Entry: op.Entry}
+	f.results = append(f.results, result{record: rec})
+	if !a.inPlace || base.Entry.Kind == tree.Dir {
+		return nil
+	}
+	return a.target.Mkdir(op.Entry.Path)
+}
+
+func (a *applier) link(f *applied, op *wire.Op) error {
+	rec := &manifest.Record{Entry: op.Entry}
+	f.results = append(f.results, result{record: rec})
+	if !a.inPlace {
+		return nil
+	}
+	path, first, seq := op.Entry.Path, op.Entry.Link, f.seq
+	f.tasks = append(f.tasks, func() error {
+		if err := a.after(seq); err != nil {
+			return err
+		}
+		n, err := a.target.Link(path, first)
+		rec.Stamp = n.Stamp
+		return err
+	})
+	return nil
+}
+
+func (a *applier) place(path string) land.Place {
+	if a.inPlace {
+		return land.Place{Path: path}
+	}
+	return land.Place{Path: path, Staged: a.staged.Add(1)}
+}
+
+func (a *applier) special(f *applied, op *wire.Op) error {
+	p := a.place(op.Entry.Path)
+	rec := &manifest.Record{Entry: op.Entry, Staged: p.Staged}
+	f.results = append(f.results, result{record: rec})
+	f.tasks = append(f.tasks, func() error {
+		n, err := a.target.Make(p, &rec.Entry)
+		return settle(rec, n, err)
+	})
+	return nil
+}
+
+// settle takes into the record what the inode now is.
+func settle(rec *manifest.Record, n scan.Node, err error) error {
+	if err != nil {
+		return err
+	}
+	content, size, allocated := rec.Entry.Content, rec.Entry.Size, rec.Entry.Allocated
+	rec.Entry, rec.Stamp = n.Entry, n.Stamp
+	rec.Entry.Content, rec.Entry.Size, rec.Entry.Allocated = content, size, allocated
+	return nil
+}
+
+// keep changes the description of a file that keeps its content.
+func (a *applier) keep(f *applied, op *wire.Op, base manifest.Record) error {
+	if base.Entry.Kind != tree.File || base.Partial || base.Entry.Content != op.Entry.Content || base.Entry.Size != op.Entry.Size {
+		return fault.At(fault.PeerProtocol, op.Entry.Path, nil, "it should keep a content that it does not have")
+	}
+	rec := &manifest.Record{Entry: op.Entry, Rows: base.Rows, Staged: base.Staged, Patch: base.Patch}
+	f.results = append(f.results, result{record: rec})
+	if a.inPlace {
+		f.tasks = append(f.tasks, func() error {
+			n, err := a.target.Describe(&rec.Entry)
+			return settle(rec, n, err)
+		})
+	}
+	return nil
+}
+
+// whole writes a file that came whole.
+func (a *applier) whole(f *applied, op *wire.Op, base manifest.Record) error {
+	p := a.place(op.Entry.Path)
+	rec := &manifest.Record{Entry: op.Entry, Staged: p.Staged}
+	f.results = append(f.results, result{record: rec})
+	data, edit := op.Data, a.inPlace && base.Entry.Kind == tree.File
+	f.tasks = append(f.tasks, func() error { return a.writeWhole(p, rec, data, edit) })
+	return nil
+}
+
+func (a *applier) writeWhole(p land.Place, rec *manifest.Record, data []byte, edit bool) error {
+	e := &rec.Entry
+	if tree.Content(e.Size, tree.Leaves(nil, data)) != e.Content {
+		return fault.At(fault.DigestMismatch, e.Path, nil, "its content is not what was announced")
+	}
+	file, err := a.fresh(p, edit)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if e.Allocated {
+		if err := file.Resize(e.Size, true); err != nil {
+			return err
+		}
+	}
+	if err := file.WriteAt(data, 0); err != nil {
+		return err
+	}
+	if !e.Allocated && endsInZero(data) {
+		if err := file.Resize(e.Size, false); err != nil {
+			return err
+		}
+	}
+	n, err := file.Describe(e)
+	return settle(rec, n, err)
+}
+
+func endsInZero(data []byte) bool { return len(data) > 0 && data[len(data)-1] == 0 }
+
+// fresh gives an empty file: a new one, or, with edit, the one that is there.
+func (a *applier) fresh(p land.Place, edit bool) (land.File, error) {
+	if !edit {
+		return a.target.Create(p)
+	}
+	file, err := a.target.Edit(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Resize(0, false); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// begin opens a large content.
+func (a *applier) begin(f *applied, op *wire.Op) error {
+	if err := a.turn(op.Path, false); err != nil {
+		return err
+	}
+	base, ok, err := a.base.find(op.Path)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		base = manifest.Record{}
+	}
+	in := &incoming{path: op.Path, size: op.Size, base: base, patch: op.Patch, keep: op.Allocated}
+	if in.patch && (base.Partial || base.Rows.Run == 0) {
+		return fault.At(fault.PeerProtocol, op.Path, nil, "it should be patched, but there is nothing to patch")
+	}
+	if a.maxSize > 0 && op.Size > a.maxSize && op.Allocated {
+		return fault.At(fault.TargetFull, op.Path, nil, "it is larger than the target's capacity")
+	}
+	if err := a.openContent(in, op); err != nil {
+		return err
+	}
+	a.open = in
+	f.results = append(f.results, result{open: in})
+	return nil
+}
+
+func (a *applier) openContent(in *incoming, op *wire.Op) (err error) {
+	switch {
+	case a.inPlace && in.patch:
+		in.place = land.Place{Path: op.Path}
+		in.file, err = a.target.Edit(in.place)
+	case a.inPlace:
+		in.place = land.Place{Path: op.Path}
+		in.file, err = a.fresh(in.place, in.base.Entry.Kind == tree.File || a.target.Image())
+	case in.patch && in.base.Staged != 0:
+		in.place, in.overlay = land.Place{Path: op.Path, Staged: in.base.Staged}, in.base.Patch
+		in.file, err = a.target.Edit(in.place)
+	default:
+		in.place, in.overlay = a.place(op.Path), in.patch
+		in.file, err = a.target.Create(in.place)
+	}
+	if err != nil {
+		return err
+	}
+	return in.file.Resize(op.Size, op.Allocated && !in.overlay)
+}
+
+// data writes a part of the open content.
+func (a *applier) data(f *applied, op *wire.Op) error {
+	in := a.open
+	if in == nil || op.Offset < in.end || op.Offset+op.Length > in.size ||
+		op.Length%tree.LeafSize != 0 && op.Offset+op.Length != in.size {
+		return fault.New(fault.PeerProtocol, "data outside the open content")
+	}
+	in.end = op.Offset + op.Length
+	i := len(f.results)
+	f.results = append(f.results, result{offset: op.Offset})
+	in.writes.Add(1)
+	data, offset, length := op.Data, op.Offset, op.Length
+	if op.Kind == wire.OpZero {
+		f.results[i].zero = length
+		f.tasks = append(f.tasks, func() error {
+			defer in.writes.Done()
+			if in.overlay {
+				return nil
+			}
+			return in.file.Zero(offset, length, in.keep)
+		})
+		return nil
+	}
+	f.tasks = append(f.tasks, func() error {
+		defer in.writes.Done()
+		f.results[i].rows = tree.Leaves(nil, data)
+		return in.file.WriteAt(data, offset)
+	})
+	return nil
+}
+
+// complete ends the open content.
+func (a *applier) complete(f *applied, op *wire.Op) error {
+	in := a.open
+	a.open = nil
+	a.count.changed.Add(1)
+	if op.Entry.Size != in.size {
+		return fault.At(fault.PeerProtocol, in.path, nil, "its size changed on the way")
+	}
+	rec := &manifest.Record{Entry: op.Entry, Staged: in.place.Staged, Patch: in.overlay}
+	f.results = append(f.results, result{record: rec, closes: in})
+	f.tasks = append(f.tasks, func() error {
+		in.writes.Wait()
+		defer in.file.Close()
+		if in.overlay {
+			return nil
+		}
+		n, err := in.file.Describe(&rec.Entry)
+		return settle(rec, n, err)
+	})
+	return nil
+}

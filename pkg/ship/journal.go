@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// journal writes what was applied into a run, in the order of the log. It checks each
+// large content against what was announced. It is for one goroutine.
+type journal struct {
+	store *manifest.Store
+	w     *manifest.Writer
+
+	in   *incoming
+	hash *tree.ContentHasher
+	rows manifest.Rows
+	leaf int64 // next leaf of in
+	buf  []byte
+}
+
+// add takes the results of the next frame.
+func (j *journal) add(results []result) error {
+	for i := range results {
+		r := &results[i]
+		switch {
+		case r.open != nil:
+			j.in, j.hash, j.rows, j.leaf = r.open, tree.NewContent(r.open.size), j.w.Rows(), 0
+		case r.closes != nil:
+			if err := j.complete(r.record); err != nil {
+				return err
+			}
+		case r.record != nil:
+			if err := j.w.Add(r.record); err != nil {
+				return err
+			}
+		default:
+			if err := j.part(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// part takes the leaf digests of a range of the content.
+func (j *journal) part(r *result) error {
+	if err := j.fill(r.offset / tree.LeafSize); err != nil {
+		return err
+	}
+	if r.zero == 0 {
+		return j.digests(r.rows)
+	}
+	return j.zeros(tree.LeafCount(r.zero))
+}
+
+func (j *journal) digests(rows []byte) error {
+	j.hash.Add(rows)
+	j.leaf += int64(len(rows) / tree.LeafDigestSize)
+	return j.w.AddRows(rows)
+}
+
+const fillStep = 4096 // leaves
+
+func (j *journal) scratch(leaves int64) []byte {
+	if j.buf == nil {
+		j.buf = make([]byte, fillStep*tree.LeafDigestSize)
+	}
+	return j.buf[:min(leaves, fillStep)*tree.LeafDigestSize]
+}
+
+func (j *journal) zeros(leaves int64) error {
+	for leaves > 0 {
+		part := j.scratch(leaves)
+		clear(part)
+		if err := j.digests(part); err != nil {
+			return err
+		}
+		leaves -= int64(len(part) / tree.LeafDigestSize)
+	}
+	return nil
+}
+
+// fill takes the leaves up to the one given from the base, or as zeros.
+func (j *journal) fill(to int64) error {
+	kept := int64(0)
+	if j.in.patch {
+		kept = min(to, tree.LeafCount(j.in.base.Entry.Size))
+	}
+	for j.leaf < kept {
+		part := j.scratch(kept - j.leaf)
+		if err := j.store.ReadRows(j.in.base.Rows, j.leaf, part); err != nil {
+			return err
+		}
+		if err := j.digests(part); err != nil {
+			return err
+		}
+	}
+	return j.zeros(to - j.leaf)
+}
+
+func (j *journal) complete(rec *manifest.Record) error {
+	if err := j.fill(tree.LeafCount(j.in.size)); err != nil {
+		return err
+	}
+	if j.hash.Sum() != rec.Entry.Content {
+		return fault.At(fault.DigestMismatch, j.in.path, nil, "its content is not what was announced")
+	}
+	if manifest.HasRows(rec.Entry.Size) {
+		rec.Rows = j.rows
+	}
+	j.in = nil
+	return j.w.Add(rec)
+}

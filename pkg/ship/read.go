@@ -1,0 +1,372 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
+)
+
+// outcome is what came of a job.
+type outcome struct {
+	cost    int64
+	frames  []body
+	records []recorded
+	piece   *pieceOutcome
+}
+
+// body is a frame without its number.
+type body struct {
+	rawLen         int
+	packed         []byte
+	bytes, entries int64
+}
+
+// recorded is one entry of the pass, as it goes into the sender's manifest.
+type recorded struct {
+	r manifest.Record
+	// gone: nothing to record.
+	gone bool
+	// from is where leaf digests that are kept can be read.
+	from manifest.Rows
+}
+
+type pieceOutcome struct {
+	*piece
+	rows []byte
+	data *body // the operations, when there are any
+}
+
+// reader carries out jobs. Each worker has its own.
+type reader struct {
+	p      *pass
+	packer wire.Packer
+	raw    []byte
+	buf    []byte
+}
+
+func (r *reader) do(_ context.Context, j job) (outcome, error) {
+	out := outcome{cost: j.cost}
+	var err error
+	if j.piece != nil {
+		out.piece, err = r.piece(j.piece)
+		return out, err
+	}
+	r.raw = r.raw[:0]
+	var bytes, entries int64
+	flush := func() {
+		if len(r.raw) > 0 {
+			out.frames = append(out.frames, r.pack(r.raw, bytes, entries))
+			r.raw, bytes, entries = r.raw[:0], 0, 0
+		}
+	}
+	for i := range j.entries {
+		before := len(r.raw)
+		rec, n, err := r.entry(&j.entries[i])
+		if err != nil {
+			return out, err
+		}
+		if len(r.raw) > before {
+			bytes, entries = bytes+n, entries+1
+		}
+		if rec != nil {
+			out.records = append(out.records, *rec)
+		}
+		if len(r.raw) >= wire.TargetRaw {
+			flush()
+		}
+	}
+	flush()
+	return out, nil
+}
+
+func (r *reader) pack(raw []byte, bytes, entries int64) body {
+	return body{rawLen: len(raw), packed: r.packer.Pack(nil, raw, r.p.compressing()), bytes: bytes, entries: entries}
+}
+
+// entry describes one path and appends the operation it takes, if any; bytes is the
+// content in it. A nil record means that the path vanished.
+func (r *reader) entry(e *planned) (_ *recorded, bytes int64, err error) {
+	if e.node == nil {
+		r.op(&wire.Op{Kind: wire.OpDelete, Path: e.path})
+		return nil, 0, nil
+	}
+	rec := &recorded{}
+	var data []byte
+	if e.isKnown {
+		rec.r, rec.from = e.known, e.known.Rows
+		rec.r.Stamp = e.node.Stamp
+	} else {
+		rec.r = manifest.Record{Entry: e.node.Entry, Stamp: e.node.Stamp}
+		if data, err = r.describe(e, &rec.r); err != nil || rec.r.Entry.Kind == 0 {
+			return nil, 0, err
+		}
+	}
+	rec.r.Rows, rec.r.Staged, rec.r.Patch = manifest.Rows{}, 0, false
+	entry := &rec.r.Entry
+	if err := r.p.allowed(entry); err != nil {
+		return nil, 0, err
+	}
+	if e.inBase && same(&e.base, entry) {
+		return rec, 0, nil
+	}
+	op := wire.Op{Kind: wire.OpPut, Entry: *entry}
+	if entry.Kind == tree.File && !(e.inBase && !e.base.Partial && e.base.Entry.Kind == tree.File && e.base.Entry.Content == entry.Content) {
+		if data == nil {
+			if data, err = r.reread(e, entry); err != nil || data == nil {
+				return nil, 0, err
+			}
+		}
+		op.Content, op.Data = wire.ContentInline, data
+	}
+	r.op(&op)
+	return rec, int64(len(op.Data)), nil
+}
+
+func (r *reader) op(op *wire.Op) {
+	r.raw = wire.AppendOp(r.raw, op)
+	r.p.count.changed.Add(1)
+}
+
+// same says whether the base's record is of exactly this entry.
+func same(base *manifest.Record, e *tree.Entry) bool {
+	if base.Partial || base.Entry.Kind != e.Kind || base.Entry.Content != e.Content {
+		return false
+	}
+	return bytes.Equal(tree.AppendBody(nil, &base.Entry), tree.AppendBody(nil, e))
+}
+
+// describe completes a record by looking closer at its node, reading a small file whole.
+// Kind 0 afterwards means that it vanished.
+func (r *reader) describe(e *planned, rec *manifest.Record) (data []byte, err error) {
+	switch e.node.Kind {
+	case tree.Hardlink:
+		return nil, nil
+	case tree.File:
+		data, err = r.small(e.node, rec)
+	default:
+		n := *e.node
+		err = r.p.view.Details(&n)
+		rec.Entry = n.Entry
+	}
+	var moved *scan.MovedError
+	if errors.As(err, &moved) {
+		rec.Entry.Kind = 0
+		return nil, r.p.moved(moved.Path)
+	}
+	return data, err
+}
+
+// small reads a file of at most manifest.InlineLimit bytes.
+func (r *reader) small(n *scan.Node, rec *manifest.Record) ([]byte, error) {
+	c, err := r.p.view.Open(n)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := c.Details(n); err != nil {
+		return nil, err
+	}
+	if int64(cap(r.buf)) < n.Size {
+		r.buf = make([]byte, max(n.Size, manifest.InlineLimit))
+	}
+	data := r.buf[:n.Size]
+	got, err := c.ReadAt(data, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	r.p.count.read.Add(int64(got))
+	clear(data[got:])
+	after, err := c.Node()
+	if err != nil {
+		return nil, err
+	}
+	rec.Entry, rec.Stamp = n.Entry, n.Stamp
+	rec.Entry.Content = tree.Content(n.Size, tree.Leaves(nil, data))
+	if got < len(data) || !after.Stamp.Same(n.Stamp) || after.Size != n.Size {
+		rec.Stamp.Settled = false
+		if err := r.p.moved(n.Path); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// reread reads a file whose content is known but not in the base. It must still be that.
+func (r *reader) reread(e *planned, entry *tree.Entry) ([]byte, error) {
+	rec := manifest.Record{}
+	data, err := r.describe(e, &rec)
+	if err != nil || rec.Entry.Kind == 0 {
+		return nil, err
+	}
+	if rec.Entry.Content != entry.Content {
+		return nil, fault.At(fault.Internal, e.path, nil, "its content changed though its stamp did not; remove the state and start again")
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return data, nil
+}
+
+// piece reads a part of a large content, and makes operations of what differs from the base.
+func (r *reader) piece(p *piece) (*pieceOutcome, error) {
+	c := p.c
+	c.once.Do(func() { c.begin(r.p) })
+	out := &pieceOutcome{piece: p}
+	var moved *scan.MovedError
+	if errors.As(c.err, &moved) {
+		if !p.first {
+			return out, nil
+		}
+		return out, r.p.moved(moved.Path)
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	if err := r.readPiece(out); err != nil {
+		return nil, err
+	}
+	if c.left.Add(-1) == 0 {
+		return out, c.end(r.p)
+	}
+	return out, nil
+}
+
+func (c *content) begin(p *pass) {
+	c.node = *c.planned.node
+	if c.open, c.err = p.view.Open(&c.node); c.err != nil {
+		return
+	}
+	p.keepOpen(c.open)
+	c.err = c.open.Details(&c.node)
+}
+
+// end looks at the inode again after everything was read.
+func (c *content) end(p *pass) error {
+	after, err := c.open.Node()
+	if err == nil && (!after.Stamp.Same(c.node.Stamp) || after.Size != c.size) {
+		c.moved.Store(true)
+	}
+	p.closed(c.open)
+	if closeErr := c.open.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func (r *reader) readPiece(out *pieceOutcome) error {
+	p, c := out.piece, out.piece.c
+	if int64(cap(r.buf)) < pieceSize {
+		r.buf = make([]byte, pieceSize)
+	}
+	data := r.buf[:p.length]
+	short, err := r.fill(c, data, p.offset)
+	if err != nil {
+		return err
+	}
+	if short {
+		c.moved.Store(true)
+	}
+	out.rows = tree.Leaves(make([]byte, 0, tree.LeafCount(p.length)*tree.LeafDigestSize), data)
+	old, err := r.oldRows(c, p)
+	if err != nil {
+		return err
+	}
+	r.raw = r.raw[:0]
+	sent := r.differences(out.rows, old, data, p.offset, c.patch)
+	if len(r.raw) > 0 {
+		b := r.pack(r.raw, sent, 0)
+		out.data = &b
+	}
+	return nil
+}
+
+// fill reads data at off, leaving out holes. short means the file has become shorter.
+func (r *reader) fill(c *content, data []byte, off int64) (short bool, err error) {
+	end := off + int64(len(data))
+	at := off
+	for at < end {
+		start, stop, err := c.open.NextData(at)
+		if err != nil {
+			return false, err
+		}
+		start, stop = min(start, end), min(stop, end)
+		clear(data[at-off : start-off])
+		if start == end {
+			break
+		}
+		n, err := c.open.ReadAt(data[start-off:stop-off], start)
+		r.p.count.read.Add(int64(n))
+		if errors.Is(err, io.EOF) {
+			clear(data[start-off+int64(n):])
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		at = stop
+	}
+	return false, nil
+}
+
+// oldRows reads the base's leaf digests of p; nil means the base has none there.
+func (r *reader) oldRows(c *content, p *piece) ([]byte, error) {
+	if !c.patch {
+		return nil, nil
+	}
+	first := p.offset / tree.LeafSize
+	n := min(tree.LeafCount(p.length), tree.LeafCount(c.base.Entry.Size)-first)
+	if n <= 0 {
+		return nil, nil
+	}
+	old := make([]byte, n*tree.LeafDigestSize)
+	return old, r.p.store.ReadRows(c.base.Rows, first, old)
+}
+
+// differences appends operations for the leaves that are not as the base has them: data,
+// and zeros where the base has none. Neighbours share an operation. It gives the bytes of data.
+func (r *reader) differences(rows, old, data []byte, offset int64, patch bool) (sent int64) {
+	leaf := func(i int) []byte { return rows[i*tree.LeafDigestSize : (i+1)*tree.LeafDigestSize] }
+	var zero tree.LeafDigest
+	kind := func(i int) wire.OpKind {
+		isZero := bytes.Equal(leaf(i), zero[:])
+		at := i * tree.LeafDigestSize
+		switch {
+		case !patch && isZero:
+			return 0
+		case at < len(old) && bytes.Equal(leaf(i), old[at:at+tree.LeafDigestSize]):
+			return 0
+		case isZero:
+			return wire.OpZero
+		default:
+			return wire.OpData
+		}
+	}
+	n := len(rows) / tree.LeafDigestSize
+	for i := 0; i < n; {
+		k, from := kind(i), i
+		for i < n && kind(i) == k {
+			i++
+		}
+		if k == 0 {
+			continue
+		}
+		start, stop := from*tree.LeafSize, min(i*tree.LeafSize, len(data))
+		op := wire.Op{Kind: k, Offset: offset + int64(start), Length: int64(stop - start)}
+		if k == wire.OpData {
+			op.Data = data[start:stop]
+			sent += int64(stop - start)
+		}
+		r.raw = wire.AppendOp(r.raw, &op)
+	}
+	return sent
+}

@@ -1,0 +1,185 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"bufio"
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
+)
+
+const (
+	// openTimeout is how long a new connection may take to say what it is for.
+	openTimeout = 10 * time.Second
+	// maxConns bounds the data connections of a session.
+	maxConns = 8
+)
+
+func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOptions) (Result, error) {
+	r := &receiver{target: t, accept: accept, store: st.store, o: o, count: newCounters(), log: logger(o.Logger),
+		controls: make(chan *greeted, 1)}
+	if notice := r.store.Notice(); notice != "" {
+		r.log.Warn("the state at the target was damaged and has been set aside; the target will be read to rebuild it", "cause", notice)
+	}
+	stop := r.count.report(o.Progress)
+	defer stop()
+	err := r.run(ctx)
+	r.result.Figures = r.count.figures()
+	return r.result, err
+}
+
+// receiver is one call of Receive.
+type receiver struct {
+	target land.Target
+	accept Conn
+	store  *manifest.Store
+	o      ReceiveOptions
+	count  *counters
+	log    *slog.Logger
+
+	controls chan *greeted
+	mu       sync.Mutex
+	current  *recvSession
+
+	result Result
+	// moved is the run that says what rolling forward left behind; 0 when it did not run.
+	moved uint64
+}
+
+// greeted is a connection that has said what it is for.
+type greeted struct {
+	net.Conn
+	in   *bufio.Reader
+	open wire.Open
+}
+
+// run takes sessions until one ends as it should, or fails for good.
+func (r *receiver) run(ctx context.Context) error {
+	if err := r.recover(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel(errLost)
+	group.Go(func() { r.acceptAll(ctx, cancel, &group) })
+	for {
+		var c *greeted
+		select {
+		case c = <-r.controls:
+		case <-ctx.Done():
+			return fault.Wrap(fault.Cancelled, context.Cause(ctx), "wait for the source")
+		}
+		err := r.session(ctx, c)
+		r.result.Sessions++
+		if err == nil {
+			return nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return fault.Wrap(fault.Cancelled, cause, "the shipment was cancelled")
+		}
+		if fault.Of(err) != fault.ConnectionLost {
+			return err
+		}
+		r.log.Warn("a connection broke; waiting for the source", "error", err)
+	}
+}
+
+// acceptAll sorts connections as they come.
+func (r *receiver) acceptAll(ctx context.Context, cancel context.CancelCauseFunc, group *sync.WaitGroup) {
+	for {
+		c, err := r.accept(ctx)
+		if err != nil {
+			cancel(fault.Wrap(fault.ConnectionLost, err, "accept connections"))
+			return
+		}
+		group.Go(func() { r.sort(ctx, c) })
+	}
+}
+
+// sort reads what a connection is for and hands it over.
+func (r *receiver) sort(ctx context.Context, c net.Conn) {
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	_ = c.SetReadDeadline(time.Now().Add(openTimeout))
+	g := &greeted{Conn: c, in: bufio.NewReaderSize(countingReader{c, &r.count.wire}, connBuffer)}
+	m, err := wire.ReadMessage(g.in)
+	open, ok := m.(wire.Open)
+	if err != nil || !ok {
+		_ = c.Close()
+		return
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	g.open = open
+	if open.Version != wire.Version {
+		known := fault.New(fault.PeerVersion, "the target speaks version %d of the protocol, the source %d", wire.Version, open.Version)
+		_, _ = c.Write(wire.AppendMessage(nil, failure(known)))
+		_ = c.Close()
+		return
+	}
+	if open.Index != 0 {
+		if !r.attach(g) {
+			_ = c.Close()
+		}
+		return
+	}
+	// A new session means that the old one is dead, even where that is not yet felt.
+	r.mu.Lock()
+	if r.current != nil {
+		r.current.cancel(fault.New(fault.ConnectionLost, "the source has connected again"))
+	}
+	r.mu.Unlock()
+	select {
+	case r.controls <- g:
+	case <-ctx.Done():
+		_ = c.Close()
+	}
+}
+
+// attach gives a data connection to the session it belongs to.
+func (r *receiver) attach(g *greeted) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.current != nil && r.current.id == g.open.Session && r.current.attach(g)
+}
+
+// session runs one session to its end. When it returns, nothing of it is left.
+func (r *receiver) session(ctx context.Context, c *greeted) error {
+	inPlace, err := r.writesInPlace()
+	if err != nil {
+		return err
+	}
+	x := newRecvSession(ctx, r, c, inPlace)
+	r.mu.Lock()
+	r.current = x
+	r.mu.Unlock()
+	err = x.run()
+	r.mu.Lock()
+	r.current = nil
+	r.mu.Unlock()
+	x.close()
+	return err
+}
+
+// writesInPlace decides whether there is anything on the target to protect.
+func (r *receiver) writesInPlace() (bool, error) {
+	switch r.store.Head().Phase {
+	case manifest.Torn:
+		return true, nil
+	case manifest.Whole:
+		return r.target.Image(), nil
+	}
+	if r.target.Image() {
+		return true, nil
+	}
+	return r.target.Empty()
+}

@@ -1,0 +1,619 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
+)
+
+// receiveMemory bounds the frames that wait to be applied or are being applied.
+const receiveMemory = 64 << 20
+
+// recvSession is one session's driver.
+type recvSession struct {
+	*receiver
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	group   sync.WaitGroup
+	id      [16]byte
+	control *greeted
+	inPlace bool
+
+	machine *session.Receiver
+	events  chan session.Input
+	out     *outbox
+	window  *window
+
+	connMu sync.Mutex
+	conns  []net.Conn
+
+	frameMu sync.Mutex
+	frames  map[uint64]*arrivedFrame
+
+	mask     tree.Mask
+	applier  *applier
+	dispatch chan *arrivedFrame
+	journalQ chan journalItem
+	found    *exceptions
+	verdict  surveyVerdict
+
+	// Only for the driver:
+	applied  map[uint64]*applied
+	prefix   uint64
+	through  uint64 // what the sync under way covers; 0 when there is none
+	held     []*applied
+	cut      tree.Time
+	lastSeen uint64
+
+	// Guarded by runMu: the runs of this session.
+	runMu   sync.Mutex
+	drift   *manifest.Writer // what the survey found
+	journal *manifest.Writer // what was applied
+	tree    *manifest.Writer // the whole tree after promotion
+}
+
+// arrivedFrame is a decoded frame.
+type arrivedFrame struct {
+	seq  uint64
+	ops  []wire.Op
+	raw  []byte
+	cost int64
+}
+
+type journalItem struct {
+	results []result
+	persist uint64 // when not 0: make durable, with cut
+	cut     tree.Time
+}
+
+// surveyVerdict is what the survey at the beginning of a session says of the whole.
+type surveyVerdict struct {
+	digest tree.Digest
+	count  int64
+	walked bool
+}
+
+func newRecvSession(ctx context.Context, r *receiver, c *greeted, inPlace bool) *recvSession {
+	ctx, cancel := context.WithCancelCause(ctx)
+	x := &recvSession{receiver: r, ctx: ctx, cancel: cancel, id: c.open.Session, control: c, inPlace: inPlace,
+		machine: session.NewReceiver(inPlace), events: make(chan session.Input, 1024), frames: map[uint64]*arrivedFrame{},
+		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*applied{}}
+	x.window = newWindow(ctx, receiveMemory)
+	x.out = newOutbox(ctx, c, r.count)
+	x.found = newExceptions(ctx)
+	r.count.restart()
+	return x
+}
+
+// attach takes a data connection.
+func (x *recvSession) attach(g *greeted) bool {
+	x.connMu.Lock()
+	defer x.connMu.Unlock()
+	if len(x.conns) >= maxConns || x.ctx.Err() != nil {
+		return false
+	}
+	x.conns = append(x.conns, g)
+	x.group.Go(func() { x.readFrames(g) })
+	return true
+}
+
+func (x *recvSession) event(in session.Input) {
+	select {
+	case x.events <- in:
+	case <-x.ctx.Done():
+	}
+}
+
+func (x *recvSession) failed(err error) { x.event(session.Failed{Err: err}) }
+
+// run drives the session to its end.
+func (x *recvSession) run() error {
+	x.group.Go(x.listen)
+	x.group.Go(x.out.run)
+	for {
+		for _, a := range x.machine.Ready() {
+			if end, ok := a.(session.End); ok {
+				return x.end(end.Err)
+			}
+			if err := x.act(a); err != nil {
+				x.machine.Step(session.Failed{Err: err})
+			}
+		}
+		if x.machine.Ended() {
+			continue
+		}
+		select {
+		case in := <-x.events:
+			if a, ok := in.(session.Applied); ok {
+				x.wasApplied(a.Seq)
+			}
+			x.machine.Step(in)
+		case <-x.ctx.Done():
+			return context.Cause(x.ctx)
+		}
+	}
+}
+
+// end tells the other end why the session is over, if that is not known to it.
+func (x *recvSession) end(err error) error {
+	var known *fault.Error
+	if err != nil && !errors.As(err, &known) {
+		err = fault.Wrap(fault.Internal, err, "receive the volume")
+		errors.As(err, &known)
+	}
+	if known != nil && !known.Remote && known.Reason != fault.ConnectionLost && known.Reason != fault.Cancelled {
+		x.out.last(failure(known))
+	}
+	return err
+}
+
+// close ends everything the session began, and waits for it.
+func (x *recvSession) close() {
+	x.cancel(errLost)
+	_ = x.control.Close()
+	x.connMu.Lock()
+	for _, c := range x.conns {
+		_ = c.Close()
+	}
+	x.connMu.Unlock()
+	x.group.Wait()
+	if x.applier != nil {
+		_ = x.applier.base.Close()
+		if x.applier.open != nil {
+			_ = x.applier.open.file.Close()
+		}
+	}
+	x.runMu.Lock()
+	defer x.runMu.Unlock()
+	for _, w := range []*manifest.Writer{x.drift, x.journal, x.tree} {
+		if w != nil {
+			_ = w.Close()
+			x.store.Discard(w.Number())
+		}
+	}
+}
+
+// listen reads the control connection.
+func (x *recvSession) listen() {
+	for {
+		m, err := wire.ReadMessage(x.control.in)
+		if err != nil {
+			x.failed(broken(err))
+			return
+		}
+		x.event(session.Message{M: m})
+	}
+}
+
+// readFrames reads a data connection.
+func (x *recvSession) readFrames(g *greeted) {
+	var buf []byte
+	for {
+		h, err := wire.ReadHeader(g.in)
+		if errors.Is(err, io.EOF) {
+			return // the source has nothing more to send on this one
+		}
+		if err != nil {
+			x.failed(broken(err))
+			return
+		}
+		f := &arrivedFrame{seq: h.Seq, cost: int64(2*h.RawLen + 512)}
+		if !x.window.admit(f.seq, f.cost) {
+			return
+		}
+		if buf, err = wire.ReadBody(g.in, h, buf); err == nil {
+			f.raw, err = wire.Unpack(rawBuffer(h.RawLen), buf, h.RawLen)
+		}
+		if err == nil {
+			f.ops, err = wire.DecodeOps(f.raw)
+		}
+		if err != nil {
+			x.failed(broken(err))
+			return
+		}
+		x.count.sent.Add(int64(h.RawLen))
+		x.frameMu.Lock()
+		x.frames[f.seq] = f
+		x.frameMu.Unlock()
+		x.event(session.FrameArrived{Seq: f.seq})
+	}
+}
+
+var rawPool = sync.Pool{New: func() any { b := make([]byte, 0, wire.TargetRaw+wire.TargetRaw/4); return &b }}
+
+func rawBuffer(n int) []byte {
+	b := *rawPool.Get().(*[]byte)
+	if cap(b) < n {
+		return make([]byte, 0, n)
+	}
+	return b[:0]
+}
+
+func (x *recvSession) act(a session.Action) error {
+	switch a := a.(type) {
+	case session.Send:
+		x.out.push(a.M)
+	case session.Survey:
+		return x.begin(a.Hello)
+	case session.Apply:
+		x.frameMu.Lock()
+		f := x.frames[a.Seq]
+		delete(x.frames, a.Seq)
+		x.frameMu.Unlock()
+		x.window.passed(a.Seq + 1)
+		x.lastSeen = a.Seq
+		x.dispatch <- f
+	case session.Sync:
+		x.through = a.Through
+		x.group.Go(func() { x.sync(a.Through) })
+	case session.Persist:
+		x.journalQ <- journalItem{persist: a.Through, cut: x.cut}
+	case session.Judge:
+		x.group.Go(func() { x.answer(func() (session.Input, error) { return x.judge() }) })
+	case session.WriteCommit:
+		x.group.Go(func() {
+			x.answer(func() (session.Input, error) { return session.CommitWritten{}, x.writeCommit(a.Digest) })
+		})
+	case session.RollForward:
+		x.group.Go(func() { x.answer(func() (session.Input, error) { return x.rollForward() }) })
+	case session.WritePromotion:
+		x.group.Go(func() { x.answer(func() (session.Input, error) { return x.promote(a.Digest) }) })
+	}
+	return nil
+}
+
+func (x *recvSession) answer(f func() (session.Input, error)) {
+	in, err := f()
+	if err != nil {
+		in = session.Failed{Err: err}
+	}
+	x.event(in)
+}
+
+// begin checks what the pass wants, answers, and starts to look at the target.
+func (x *recvSession) begin(h wire.Hello) error {
+	if h.Generation != x.o.Generation {
+		return fault.New(fault.PeerProtocol, "the source ships generation %d, the target expects %d", h.Generation, x.o.Generation)
+	}
+	if err := x.suits(h); err != nil {
+		return err
+	}
+	x.mask = h.Mask
+	if err := x.target.Probe(h.Mask); err != nil {
+		return err
+	}
+	head, err := x.usableHead()
+	if err != nil {
+		return err
+	}
+	w := wire.Welcome{InPlace: x.inPlace, Entries: head.Entries}
+	if digest, ok := parseDigest(head.Digest); ok && head.Phase == manifest.Whole {
+		w.Whole, w.Promoted = true, digest
+		w.Same = h.Known && h.Have == digest
+	}
+	x.count.total.Store(head.Entries)
+	if err := x.prepare(head); err != nil {
+		return err
+	}
+	x.out.push(w)
+	x.group.Go(func() {
+		if err := x.survey(head, w.Same); err != nil {
+			x.failed(err)
+			return
+		}
+		x.event(session.Surveyed{})
+	})
+	return nil
+}
+
+// suits says what keeps this target from taking that source.
+func (x *recvSession) suits(h wire.Hello) error {
+	switch {
+	case h.Image && !x.target.Image():
+		return fault.New(fault.TargetAbility, "the source is a device or image file, the target a directory")
+	case !h.Image && x.target.Image():
+		return fault.New(fault.TargetAbility, "the source is a directory, the target a device or image file")
+	case h.Image && h.Size > x.target.Size():
+		return fault.New(fault.TargetTooSmall, "the source has %d bytes, the target %d", h.Size, x.target.Size())
+	}
+	return nil
+}
+
+// usableHead gives the head without what cannot be used in this session: knowledge that was
+// taken under another mask.
+func (x *recvSession) usableHead() (manifest.Head, error) {
+	head := x.store.Head()
+	known := head.Base != 0 || len(head.Journal) > 0
+	if !known || head.Mask == uint32(x.mask) && head.Image == x.target.Image() {
+		return head, nil
+	}
+	x.log.Info("what is known of the target was taken under other options; reading it again")
+	head = manifest.Head{Phase: head.Phase}
+	return head, x.store.Commit(head)
+}
+
+// prepare opens the runs of the session and starts the workers.
+func (x *recvSession) prepare(head manifest.Head) error {
+	var err error
+	x.runMu.Lock()
+	defer x.runMu.Unlock()
+	if x.drift, err = x.store.NewRun(); err != nil {
+		return err
+	}
+	if x.journal, err = x.store.NewRun(); err != nil {
+		return err
+	}
+	kept, err := x.store.ReadAll(append([]uint64{head.Base}, head.Journal...)...)
+	if err != nil {
+		return err
+	}
+	if err := x.target.RemoveStages(head.Stage); err != nil {
+		return err
+	}
+	if head.Stage != "" {
+		ok, err := x.target.OpenStage(head.Stage, false)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fault.New(fault.StateCorrupt, "the stage %s is gone from the target", head.Stage)
+		}
+	}
+	a := newApplier(x.ctx, x.target, x.inPlace)
+	a.preserve, a.count, a.maxSize = x.o.SpecialFiles == Preserve, x.count, x.o.MaxBytes
+	a.base = &surveyed{kept: manifest.NewCursor(kept), found: x.found}
+	a.staged.Store(head.Staged)
+	a.fail = x.failed
+	x.applier = a
+	for range appliers {
+		x.group.Go(func() { a.worker(x.ctx) })
+	}
+	x.group.Go(x.dispatchAll)
+	x.group.Go(x.writeJournal)
+	return nil
+}
+
+// dispatchAll hands frames to the applier, in order.
+func (x *recvSession) dispatchAll() {
+	for first := true; ; first = false {
+		var f *arrivedFrame
+		select {
+		case f = <-x.dispatch:
+		case <-x.ctx.Done():
+			return
+		}
+		if first {
+			if err := x.beginWriting(); err != nil {
+				x.failed(err)
+				return
+			}
+		}
+		a := &applied{seq: f.seq, release: f.cost, done: x.frameDone(f)}
+		if err := x.applier.dispatch(a, f.ops); err != nil {
+			x.failed(err)
+			return
+		}
+	}
+}
+
+func (x *recvSession) frameDone(f *arrivedFrame) func(*applied) {
+	return func(a *applied) {
+		raw := f.raw
+		f.ops, f.raw = nil, nil
+		if cap(raw) <= 2*wire.TargetRaw {
+			rawPool.Put(&raw)
+		}
+		x.window.release(f.cost)
+		x.frameMu.Lock()
+		x.applied[a.seq] = a
+		x.frameMu.Unlock()
+		x.event(session.Applied{Seq: a.seq})
+	}
+}
+
+// beginWriting makes it durable that the target is being written, before it is.
+func (x *recvSession) beginWriting() error {
+	x.runMu.Lock()
+	defer x.runMu.Unlock()
+	head := x.store.Head()
+	head.Journal = append(append([]uint64(nil), head.Journal...), x.drift.Number(), x.journal.Number())
+	head.Mask, head.Image = uint32(x.mask), x.target.Image()
+	stage := ""
+	if x.inPlace {
+		head.Phase = manifest.Torn
+	} else {
+		// Numbers are not given twice: this session may use those up to the next one's.
+		head.Staged += 1 << 32
+		if head.Stage == "" {
+			var random [8]byte
+			if _, err := rand.Read(random[:]); err != nil {
+				return err
+			}
+			head.Stage = scan.StageName(binary.LittleEndian.Uint64(random[:]))
+			stage = head.Stage
+		}
+	}
+	for _, w := range []*manifest.Writer{x.drift, x.journal} {
+		if err := x.store.Seal(w, 0, tree.Time{}); err != nil {
+			return err
+		}
+	}
+	if err := x.store.Commit(head); err != nil {
+		return err
+	}
+	if stage == "" {
+		return nil
+	}
+	_, err := x.target.OpenStage(stage, true)
+	return err
+}
+
+// wasApplied passes on what is applied, in order: to those who wait for it, and to the
+// journal, but not beyond what a sync under way covers.
+func (x *recvSession) wasApplied(uint64) {
+	for {
+		x.frameMu.Lock()
+		a := x.applied[x.prefix+1]
+		delete(x.applied, x.prefix+1)
+		x.frameMu.Unlock()
+		if a == nil {
+			break
+		}
+		x.prefix++
+		x.held = append(x.held, a)
+	}
+	x.applier.reached(x.prefix)
+	x.release()
+}
+
+func (x *recvSession) release() {
+	for len(x.held) > 0 && (x.through == 0 || x.held[0].seq <= x.through) {
+		x.journalQ <- journalItem{results: x.held[0].results}
+		x.held = x.held[1:]
+	}
+}
+
+func (x *recvSession) sync(through uint64) {
+	x.answer(func() (session.Input, error) {
+		now := time.Now()
+		if err := x.target.Sync(); err != nil {
+			return nil, err
+		}
+		x.runMu.Lock()
+		x.cut = tree.Time{}.Add(now.UnixNano())
+		x.runMu.Unlock()
+		return session.Synced{Through: through}, nil
+	})
+}
+
+// writeJournal writes the journal, and makes it durable when asked.
+func (x *recvSession) writeJournal() {
+	j := &journal{store: x.store, w: x.journal}
+	for {
+		var item journalItem
+		select {
+		case item = <-x.journalQ:
+		case <-x.ctx.Done():
+			return
+		}
+		if item.persist == 0 {
+			if err := j.add(item.results); err != nil {
+				x.failed(err)
+				return
+			}
+			continue
+		}
+		if err := x.persist(item); err != nil {
+			x.failed(err)
+			return
+		}
+		x.event(session.Persisted{Through: item.persist})
+	}
+}
+
+func (x *recvSession) persist(item journalItem) error {
+	x.runMu.Lock()
+	defer x.runMu.Unlock()
+	if err := x.store.Seal(x.drift, 0, item.cut); err != nil {
+		return err
+	}
+	return x.store.Seal(x.journal, item.persist, item.cut)
+}
+
+// outbox writes control messages from one goroutine, so that nobody else waits for the
+// other end to read.
+type outbox struct {
+	ctx    context.Context
+	c      net.Conn
+	count  *counters
+	mu     sync.Mutex
+	wake   sync.Cond
+	queue  []wire.Message
+	slots  chan struct{}
+	done   chan struct{}
+	closed bool
+}
+
+func newOutbox(ctx context.Context, c net.Conn, count *counters) *outbox {
+	o := &outbox{ctx: ctx, c: c, count: count, slots: make(chan struct{}, 4), done: make(chan struct{})}
+	o.wake.L = &o.mu
+	context.AfterFunc(ctx, func() {
+		o.mu.Lock()
+		o.closed = true
+		o.mu.Unlock()
+		o.wake.Broadcast()
+	})
+	return o
+}
+
+func (o *outbox) push(m wire.Message) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = append(o.queue, m)
+	o.wake.Broadcast()
+}
+
+// pushSlowly queues a message of a long stream; it waits while several of them wait.
+func (o *outbox) pushSlowly(m wire.Message) error {
+	select {
+	case o.slots <- struct{}{}:
+	case <-o.ctx.Done():
+		return context.Cause(o.ctx)
+	}
+	o.push(slow{m})
+	return nil
+}
+
+type slow struct{ wire.Message }
+
+// last sends a final message, and waits for it to be gone.
+func (o *outbox) last(m wire.Message) {
+	o.mu.Lock()
+	o.queue = append(o.queue, m)
+	o.closed = true
+	o.mu.Unlock()
+	o.wake.Broadcast()
+	_ = o.c.SetWriteDeadline(time.Now().Add(lastWords))
+	<-o.done
+}
+
+func (o *outbox) run() {
+	defer close(o.done)
+	for {
+		o.mu.Lock()
+		for len(o.queue) == 0 && !o.closed {
+			o.wake.Wait()
+		}
+		if len(o.queue) == 0 {
+			o.mu.Unlock()
+			return
+		}
+		m := o.queue[0]
+		o.queue = o.queue[1:]
+		o.mu.Unlock()
+		if s, ok := m.(slow); ok {
+			m = s.Message
+			<-o.slots
+		}
+		b := wire.AppendMessage(nil, m)
+		o.count.wire.Add(int64(len(b)))
+		if _, err := o.c.Write(b); err != nil {
+			return // the reading side notices
+		}
+	}
+}
