@@ -1,0 +1,123 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verify_test
+
+import (
+	"errors"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/agenttest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+)
+
+// Each case bends one object of a world in which every check passes.
+func TestEveryObjectOfTheChainIsLookedAt(t *testing.T) {
+	cases := map[string]struct {
+		bend   func(*agenttest.World)
+		reason string
+	}{
+		"as it should be":           {func(*agenttest.World) {}, ""},
+		"shipment being deleted":    {func(w *agenttest.World) { w.Shipment.DeletionTimestamp = new(metav1.Now()) }, v1alpha1.ReasonSuperseded},
+		"shipment made again":       {func(w *agenttest.World) { w.Shipment.UID = agenttest.PeerUID }, v1alpha1.ReasonSuperseded},
+		"shipment of another node":  {func(w *agenttest.World) { w.Shipment.Status.NodeName = "node-2" }, v1alpha1.ReasonSuperseded},
+		"shipment of no node":       {func(w *agenttest.World) { w.Shipment.Status.NodeName = "" }, v1alpha1.ReasonSuperseded},
+		"namespace not selected":    {func(w *agenttest.World) { w.Namespace.Labels = nil }, v1alpha1.ReasonPolicyDenied},
+		"peer not named":            {func(w *agenttest.World) { w.Policy.Spec.Peers[0].ClusterID = "other" }, v1alpha1.ReasonPolicyDenied},
+		"claim made again":          {func(w *agenttest.World) { w.Claim.UID = agenttest.PeerUID }, v1alpha1.ReasonClaimMismatch},
+		"claim of another name":     {func(w *agenttest.World) { w.Claim.Name = "logs" }, v1alpha1.ReasonClaimMismatch},
+		"volume of another claim":   {func(w *agenttest.World) { w.Volume.Spec.ClaimRef.UID = agenttest.PeerUID }, v1alpha1.ReasonClaimMismatch},
+		"volume that is not there":  {func(w *agenttest.World) { w.Volume.Name = "pv-2" }, v1alpha1.ReasonClaimMismatch},
+		"pod on another node":       {func(w *agenttest.World) { w.Pod.Spec.NodeName = "node-2" }, v1alpha1.ReasonWaitingForHolder},
+		"pod in another namespace":  {func(w *agenttest.World) { w.Pod.Namespace = "red" }, v1alpha1.ReasonWaitingForHolder},
+		"pod with part of a volume": {func(w *agenttest.World) { w.Pod.Spec.Containers[0].VolumeMounts[0].SubPath = "a" }, v1alpha1.ReasonHolderInvalid},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := agenttest.Fine(v1alpha1.RoleSend)
+			c.bend(w)
+			facts, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			if c.reason == "" {
+				if err != nil || facts.Shared != nil || facts.Seat.PodUID != agenttest.PodUID {
+					t.Fatalf("%+v, %v", facts, err)
+				}
+				return
+			}
+			if err == nil || fault.Reason(err) != c.reason {
+				t.Errorf("%v, want %s", err, c.reason)
+			}
+		})
+	}
+}
+
+func TestAnotherWriterIsReported(t *testing.T) {
+	attached := &storagev1.VolumeAttachment{ObjectMeta: metav1.ObjectMeta{Name: "va"}}
+	name := agenttest.Volume
+	attached.Spec.NodeName, attached.Spec.Source.PersistentVolumeName = "node-2", &name
+	cases := map[string]func(*agenttest.World){
+		"an application": func(w *agenttest.World) { w.More = []runtime.Object{agenttest.Application("pg-0")} },
+		"an attachment to another node": func(w *agenttest.World) {
+			w.Volume.Spec.Local, w.Volume.Spec.CSI = nil, &corev1.CSIPersistentVolumeSource{}
+			w.More = []runtime.Object{attached}
+		},
+	}
+	for name, bend := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := agenttest.Fine(v1alpha1.RoleSend)
+			bend(w)
+			facts, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			if err != nil || facts.Shared == nil || fault.Reason(facts.Shared) != v1alpha1.ReasonNotExclusive {
+				t.Errorf("%+v, %v", facts, err)
+			}
+		})
+	}
+}
+
+func TestAnAPIServerThatDoesNotAnswerDecidesNothing(t *testing.T) {
+	for _, resource := range []string{"namespaces", "persistentvolumeclaims", "persistentvolumes", "pods"} {
+		t.Run(resource, func(t *testing.T) {
+			v := agenttest.New(t, agenttest.Fine(v1alpha1.RoleSend))
+			down := func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewServiceUnavailable("down")
+			}
+			v.Cluster.Kube.(*fake.Clientset).PrependReactor("*", resource, down)
+			_, err := v.Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			if err == nil || errors.As(err, new(*fault.Error)) {
+				t.Errorf("%v is a decision", err)
+			}
+		})
+	}
+}
+
+// A cache may be old: every read must be one that the API server answers from
+// its store, which is what an empty resourceVersion asks for.
+func TestNothingIsReadFromACache(t *testing.T) {
+	v := agenttest.New(t, agenttest.Fine(v1alpha1.RoleSend))
+	kube := v.Cluster.Kube.(*fake.Clientset)
+	if _, err := v.Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range kube.Actions() {
+		switch a := a.(type) {
+		case clienttesting.GetActionImpl:
+			if a.GetOptions.ResourceVersion != "" {
+				t.Errorf("get %s with resourceVersion %q", a.Resource.Resource, a.GetOptions.ResourceVersion)
+			}
+		case clienttesting.ListActionImpl:
+			if a.ListOptions.ResourceVersion != "" {
+				t.Errorf("list %s with resourceVersion %q", a.Resource.Resource, a.ListOptions.ResourceVersion)
+			}
+		default:
+			t.Errorf("%s %s", a.GetVerb(), a.GetResource().Resource)
+		}
+	}
+}
