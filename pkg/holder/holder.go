@@ -127,9 +127,10 @@ func Pod(g Group, o Options) *corev1.Pod {
 			OwnerReferences: []metav1.OwnerReference{o.Owner},
 		},
 		Spec: corev1.PodSpec{
-			RestartPolicy:                 corev1.RestartPolicyAlways,
-			ActiveDeadlineSeconds:         new(int64(deadline)),
-			TerminationGracePeriodSeconds: new(int64(0)),
+			RestartPolicy:         corev1.RestartPolicyAlways,
+			ActiveDeadlineSeconds: new(int64(deadline)),
+			// Not 0: the pod would be gone from the API before the kubelet has unmounted.
+			TerminationGracePeriodSeconds: new(int64(1)),
 			AutomountServiceAccountToken:  new(false),
 			EnableServiceLinks:            new(false),
 			ImagePullSecrets:              pull,

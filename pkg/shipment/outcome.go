@@ -30,16 +30,12 @@ type Outcome struct {
 
 // OutcomeOf reads the statuses of both ends for one generation.
 //
-// The receiver alone says what was promoted: it is the end that has the bytes.
-// A failure that either end reports as final ends the generation.
+// A generation is promoted when both say so: the receiver has the bytes, and the
+// sender knows whether anybody could write while it read them. A failure that
+// either end reports as final ends the generation.
 func OutcomeOf(p Pair, generation int64) Outcome {
 	o := Outcome{Figures: figures(p, generation)}
 	r, s := p.Receive, p.Send
-	if r.Status.PromotedGeneration == generation && s.Status.ActiveGeneration >= generation {
-		o.Ended, o.Promoted, o.Shipped = true, true, true
-		o.Digest, o.Consistency = r.Status.Digest, r.Status.Consistency
-		return o
-	}
 	for _, end := range []*v1alpha1.VolumeShipment{r, s} {
 		if end.Status.ActiveGeneration != generation {
 			continue
@@ -57,6 +53,12 @@ func OutcomeOf(p Pair, generation int64) Outcome {
 		case shipped.Status != metav1.ConditionTrue && shipped.Reason != "" && shipped.Reason != v1alpha1.ReasonShipping:
 			o.Reason, o.Message = shipped.Reason, shipped.Message
 		}
+	}
+	if r.Status.PromotedGeneration == generation && s.Status.ActiveGeneration == generation &&
+		condition(s, v1alpha1.ShipmentPromoted).Status == metav1.ConditionTrue {
+		o.Ended, o.Promoted, o.Shipped = true, true, true
+		o.Digest, o.Consistency = r.Status.Digest, r.Status.Consistency
+		o.Reason, o.Message = "", ""
 	}
 	return o
 }
