@@ -97,6 +97,8 @@ func (a *app) up() *cobra.Command {
 	}
 	c.Flags().StringVar(&o.VolumeSize, "volume-size", "20G", "size of each node's volume filesystem (a sparse file)")
 	c.Flags().StringVar(&o.Programs, "programs", "", "folder with the lab's programs (default: lab, beside this one)")
+	c.Flags().BoolVar(&o.Restart, "restart", false, "power the whole lab off first, and start it with the programs of today; "+
+		"objects and volumes stay")
 	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait for the clusters")
 	return c
 }

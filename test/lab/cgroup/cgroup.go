@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -25,7 +26,8 @@ import (
 // Tree is the machine's cgroup setup.
 type Tree struct {
 	unified     bool
-	hierarchies []string
+	hierarchies []string // where the lab's cgroups are made
+	all         []string // where container runtimes may have made some below them
 }
 
 // Detect reads the machine's cgroup mounts.
@@ -38,7 +40,7 @@ func Detect() (*Tree, error) {
 }
 
 // parse reads mountinfo (see proc(5)): the mount point is field 5, the type follows the " - ". Version 1 wins when
-// both are mounted, because a hybrid machine keeps its controllers there.
+// both are mounted, because a hybrid machine keeps its controllers there; runc uses the version 2 mount as well.
 func parse(mountinfo string) (*Tree, error) {
 	var v1 []string
 	v2 := ""
@@ -59,9 +61,13 @@ func parse(mountinfo string) (*Tree, error) {
 	}
 	switch {
 	case len(v1) > 0:
-		return &Tree{hierarchies: v1}, nil
+		all := v1
+		if v2 != "" {
+			all = append(slices.Clone(v1), v2)
+		}
+		return &Tree{hierarchies: v1, all: all}, nil
 	case v2 != "":
-		return &Tree{unified: true, hierarchies: []string{v2}}, nil
+		return &Tree{unified: true, hierarchies: []string{v2}, all: []string{v2}}, nil
 	}
 	return nil, errors.New("no cgroup filesystem is mounted below /sys/fs/cgroup")
 }
@@ -155,7 +161,7 @@ func (t *Tree) Enter(path string, pid int) error {
 // Dirs returns the existing cgroup directories at and below path, in every hierarchy, deepest first.
 func (t *Tree) Dirs(path string) []string {
 	var dirs []string
-	for _, root := range t.hierarchies {
+	for _, root := range t.all {
 		_ = filepath.WalkDir(filepath.Join(root, path), func(p string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
 				dirs = append(dirs, p)

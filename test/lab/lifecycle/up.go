@@ -30,6 +30,7 @@ type Options struct {
 	VolumeSize string // of each node's volume filesystem, as truncate(1) takes it
 	Shapes     []topology.Shape
 	Say        io.Writer
+	Restart    bool                      // end everything first: programs may have changed
 	Mend       func(*topology.Lab) error // undoes faults in a lab that runs already
 }
 
@@ -62,7 +63,7 @@ func Up(ctx context.Context, o Options) (*topology.Lab, error) {
 
 // runs makes sure that the supervisor and all that it should run do.
 func runs(ctx context.Context, lab *topology.Lab, o Options) error {
-	if supervisorAnswers(lab) {
+	if !o.Restart && supervisorAnswers(lab) {
 		if err := o.Mend(lab); err != nil {
 			// Something may just be starting again; whether it does is what ready finds out.
 			fmt.Fprintf(o.Say, "warning: %v\n", err)
