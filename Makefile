@@ -41,6 +41,8 @@ export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
 
 # The agent and everything in its image run on Linux nodes, whatever builds them.
 AGENT_ARCH ?= $(shell go env GOARCH)
+# What the plugin asks for by default: its own version of deploy.DefaultRepository.
+AGENT_IMAGE ?= ghcr.io/kubectl-motion/motion-agent:$(VERSION)
 
 # --- Tools, pinned; they stay out of every go.mod ------------------------------
 
@@ -87,9 +89,16 @@ $(BIN)/kubectl-motion:
 $(BIN)/motion-agent:
 	GOOS=linux GOARCH=$(AGENT_ARCH) $(GO_BUILD) -o $@ ./cmd/motion-agent
 
+# The agent's image carries the plugin too: what runs in a cluster on a schedule
+# is the same code as on a desk.
 .PHONY: image
-image: ## Build the agent's and the lab's images into bin/images/, without a container engine
-	cd deploy/image && go run ./cmd/build-image -version '$(VERSION)' -out $(CURDIR)/$(BIN)/images
+image: $(BIN)/motion-agent ## Write the agent's image to bin/images/, without a container engine
+	@mkdir -p $(BIN)/images
+	GOOS=linux GOARCH=$(AGENT_ARCH) $(GO_BUILD) -o $(BIN)/linux_$(AGENT_ARCH)/kubectl-motion ./cmd/kubectl-motion
+	cd deploy/image && go run ./cmd/build-image --name '$(AGENT_IMAGE)' --platform linux/$(AGENT_ARCH) \
+		--binary $(CURDIR)/$(BIN)/motion-agent=/motion-agent \
+		--binary $(CURDIR)/$(BIN)/linux_$(AGENT_ARCH)/kubectl-motion=/kubectl-motion \
+		-o $(CURDIR)/$(BIN)/images/motion-agent.tar
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Regenerate deep copies and CRDs from pkg/api (builds controller-gen into bin/tools)
@@ -104,12 +113,12 @@ clean: ## Remove bin/ and dist/ (not the lab: make lab-down)
 
 .PHONY: demo
 demo: ## Move a running PostgreSQL between two real clusters; the lab stays up (Linux, root; installs Debian packages, see make deps)
-	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory lab-deps
 	@$(MAKE) --no-print-directory build image lab-up
 	test/demo/demo.sh
 
 .PHONY: lab-up
-lab-up: deps $(BIN)/motion-lab ## Start two real Kubernetes clusters on this machine (Linux, root; installs Debian packages; first build takes minutes)
+lab-up: lab-deps $(BIN)/motion-lab ## Start two real Kubernetes clusters on this machine (Linux, root; installs Debian packages; first build takes minutes)
 	$(BIN)/motion-lab up
 
 .PHONY: lab-down
@@ -117,7 +126,7 @@ lab-down: ## Stop the lab and remove everything it made
 	@if [ -x $(BIN)/motion-lab ]; then $(BIN)/motion-lab down; else echo "lab-down: bin/motion-lab was never built here: no lab to stop"; fi
 
 .PHONY: $(BIN)/motion-lab
-$(BIN)/motion-lab: deps
+$(BIN)/motion-lab: lab-deps
 	test/lab/build.sh
 
 ##@ Test
@@ -125,7 +134,7 @@ $(BIN)/motion-lab: deps
 .PHONY: test
 test: ## Everything: unit tests, then the end-to-end tests in the lab (Linux, root; installs Debian packages, see make deps)
 	@rm -f $(RESULTS)
-	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory lab-deps
 	@status=0; \
 	$(MAKE) --no-print-directory unit || status=$$?; \
 	$(MAKE) --no-print-directory e2e || status=$$?; \
@@ -142,7 +151,7 @@ unit: $(BIN)/tally ## Unit tests of every module (no root, no network, any platf
 	done; exit $$status
 
 .PHONY: e2e
-e2e: deps build image $(BIN)/motion-lab $(BIN)/tally ## End-to-end tests against real clusters (Linux, root; installs Debian packages; KEEP_LAB=1 keeps the lab)
+e2e: lab-deps build image $(BIN)/motion-lab $(BIN)/tally ## End-to-end tests against real clusters (Linux, root; installs Debian packages; KEEP_LAB=1 keeps the lab)
 	test/with-lab.sh $(MAKE) --no-print-directory e2e-tests
 
 .PHONY: e2e-tests
@@ -155,7 +164,7 @@ e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is al
 	exit $$status
 
 .PHONY: bench
-bench: deps build ## Benchmarks against rsync and tar, side by side (Linux, root; installs Debian packages)
+bench: lab-deps build ## Benchmarks against rsync and tar, side by side (Linux, root; installs Debian packages)
 	test/bench/run.sh
 
 .PHONY: fuzz
@@ -216,6 +225,10 @@ krew: dist ## Render krew-manifest.yaml for those archives into dist/krew/motion
 .PHONY: deps
 deps: ## Install the Debian packages that lab, tests and benchmarks use, if missing (root; .ci/deps holds the list)
 	@.ci/deps
+
+.PHONY: lab-deps
+lab-deps:
+	@.ci/deps lab
 
 .PHONY: help
 help: ## Show this help

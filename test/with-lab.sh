@@ -44,7 +44,7 @@ finish() {
   trap - EXIT INT TERM
   [ "$status" -eq 0 ] || show_logs
   if [ -n "${KEEP_LAB:-}" ]; then
-    say "the lab stays up as KEEP_LAB asks; make lab-down removes it"
+    say "the lab stays up; make lab-down removes it"
   elif ! "$MOTION_LAB" down; then
     failed "motion-lab down left something behind"
     [ "$status" -ne 0 ] || status=1
@@ -52,6 +52,10 @@ finish() {
   exit "$status"
 }
 
+if "$MOTION_LAB" status >/dev/null 2>&1; then
+  say "the lab was up before, so it will stay up"
+  KEEP_LAB=1
+fi
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
