@@ -8,8 +8,9 @@
 #
 # The command finds KUBECONFIG (every context of the lab), MOTION_LAB and
 # MOTION (the binaries' absolute names). Afterwards the lab goes down, whatever
-# happened, unless KEEP_LAB is set. When something failed, each component's
-# last lines are printed first, and the whole logs are left in bin/lab-logs.
+# happened, unless KEEP_LAB is set or it was up before. When something failed,
+# each component's last lines are printed first, and the whole logs are left in
+# bin/lab-logs.
 # The exit status is the command's; a lab that does not start is a failure, and
 # so is one that leaves something behind.
 set -uo pipefail
