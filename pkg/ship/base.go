@@ -96,7 +96,7 @@ func (b *baseStream) head(limit string, all bool) (r *wire.BaseRecord, ok bool, 
 			return nil, false, err
 		}
 		base, isBase := m.(wire.Base)
-		if !isBase || b.last || b.began && base.Through < b.through {
+		if !isBase || b.last || b.began && !base.Last && base.Through < b.through {
 			return nil, false, fault.New(fault.PeerProtocol, "the other end sent %T in the middle of its base", m)
 		}
 		b.records, b.through, b.last, b.began = base.Records, base.Through, base.Last, true
