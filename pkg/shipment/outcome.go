@@ -45,6 +45,10 @@ func OutcomeOf(p Pair, generation int64) Outcome {
 		case shipped.Status == metav1.ConditionTrue && promoted.Status == metav1.ConditionFalse && Final(promoted.Reason):
 			o.Ended, o.Shipped = true, true
 			o.Reason, o.Message = promoted.Reason, promoted.Message
+			// Only the end that reads knows what moved.
+			if c := condition(s, v1alpha1.ShipmentPromoted); c.Reason == promoted.Reason && c.Message != "" {
+				o.Message = c.Message
+			}
 			return o
 		case shipped.Status == metav1.ConditionFalse && Final(shipped.Reason):
 			o.Ended = true

@@ -37,7 +37,7 @@ b() { kubectl --context lab-b-blue "$@"; }
 sql() {
   local cluster=$1
   shift
-  "$cluster" exec -i postgres-0 -c postgres -- psql -h 127.0.0.1 -U postgres -X -q -A -t -v ON_ERROR_STOP=1 "$@"
+  "$cluster" exec -i postgres-0 -c postgres -- psql -U postgres -X -q -A -t -v ON_ERROR_STOP=1 "$@"
 }
 
 reset() {
@@ -57,7 +57,7 @@ say "1. The application: PostgreSQL in namespace blue of lab-a, scale $SCALE"
 reset
 run a apply -f test/demo/shop.yaml
 a rollout status statefulset/postgres --timeout=120s
-a exec postgres-0 -c postgres -- pgbench -h 127.0.0.1 -U postgres -i -q -s "$SCALE" postgres >/dev/null 2>&1
+a exec postgres-0 -c postgres -- pgbench -U postgres -i -q -s "$SCALE" postgres >"$work/log" 2>&1 || { cat "$work/log"; fail "pgbench could not make its tables"; }
 sql a -c 'CREATE TABLE ledger (client int, n bigint, PRIMARY KEY (client, n))'
 sql a -c "SELECT 'database of ' || pg_size_pretty(pg_database_size('postgres'))"
 
@@ -73,7 +73,8 @@ done
 echo "$(sql a -c 'SELECT count(*) FROM ledger') transactions so far, and it goes on"
 
 say "4. The user blue moves the application to lab-b, for good"
-run kubectl motion migrate --context lab-a-blue --to lab-b --cutover --progress plain | tee "$work/result" ||
+echo "$ kubectl motion migrate --context lab-a-blue --to lab-b --cutover"
+kubectl motion migrate --context lab-a-blue --to lab-b --cutover --progress plain >"$work/result" ||
   fail "the migration ended with an error"
 
 say "5. The proof"
@@ -99,9 +100,9 @@ books=$(sql b -c 'SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT 
   AND (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history)')
 [ "$books" = t ] || fail "the books of pgbench do not balance on lab-b"
 echo "the books balance"
-b exec postgres-0 -c postgres -- pg_amcheck -h 127.0.0.1 -U postgres --install-missing postgres || fail "pg_amcheck found damage"
+b exec postgres-0 -c postgres -- pg_amcheck -U postgres --install-missing postgres || fail "pg_amcheck found damage"
 echo "pg_amcheck found nothing"
-b exec postgres-0 -c postgres -- pgbench -h 127.0.0.1 -U postgres -n -t 100 postgres >/dev/null 2>&1 || fail "lab-b does not take writes"
+b exec postgres-0 -c postgres -- pgbench -U postgres -n -t 100 postgres >/dev/null 2>&1 || fail "lab-b does not take writes"
 echo "it answers on lab-b and takes new transactions"
 [ "$(a get statefulset postgres -o jsonpath='{.spec.replicas}')" = 0 ] || fail "the source was not stopped"
 [ -z "$(a get pods -l app=postgres -o name)" ] || fail "there is a second writer on lab-a"
