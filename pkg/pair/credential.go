@@ -4,11 +4,15 @@
 package pair
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -22,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -155,6 +160,11 @@ func (p *Pairing) grant(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.serves(ctx, account) {
+		progress.Objectf(p.Sink, "secrets/%s unchanged", SecretName(p.Request.Name))
+		progress.Objectf(p.Sink, "clusterpairs.%s/%s unchanged", v1alpha1.GroupName, p.Request.Name)
+		return nil
+	}
 	seconds := int64(p.Request.CredentialTTL / time.Second)
 	token, err := p.Target.Kube.CoreV1().ServiceAccounts(ns).CreateToken(ctx, account, &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds},
@@ -165,21 +175,88 @@ func (p *Pairing) grant(ctx context.Context) error {
 	return p.store(ctx, token.Status)
 }
 
-func (p *Pairing) store(ctx context.Context, token authenticationv1.TokenRequestStatus) error {
+// serves says whether the credential of an earlier run can stay: it leads to the
+// same place, the target accepts it as account's, and of the lifetime that is asked
+// for, half is still to come and not more than all of it. Users of the namespace
+// can write the Secret: nobody is contacted because it says so.
+func (p *Pairing) serves(ctx context.Context, account string) bool {
+	want, err := p.secretData()
+	if err != nil {
+		return false
+	}
+	ns, name := p.Request.SourceNamespace, p.Request.Name
+	secret, err := p.Source.Kube.CoreV1().Secrets(ns).Get(ctx, SecretName(name), metav1.GetOptions{})
+	if err != nil {
+		return false
+	}
+	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, p.Source, v1alpha1.ClusterPairs, ns, name)
+	if err != nil || pair.Spec != p.pairSpec() {
+		return false
+	}
+	token := string(secret.Data[keyToken])
+	want[keyToken] = secret.Data[keyToken]
+	subject, expiry, err := claimsOf(token)
+	if err != nil || !maps.EqualFunc(want, secret.Data, bytes.Equal) ||
+		subject != "system:serviceaccount:"+p.Request.TargetNamespace+":"+account {
+		return false
+	}
+	if left := time.Until(expiry); left <= p.Request.CredentialTTL/2 || left > p.Request.CredentialTTL {
+		return false
+	}
+	target, err := cluster.New(ctx, name, p.Request.TargetNamespace, &rest.Config{
+		Host: p.Target.Config.Host, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: want[keyCA]},
+	})
+	return err == nil && target.ID == p.Target.ID
+}
+
+// secretData is what the pair's Secret holds besides the token.
+func (p *Pairing) secretData() (map[string][]byte, error) {
 	ca := p.Target.Config.CAData
 	if len(ca) == 0 && p.Target.Config.CAFile != "" {
 		var err error
 		if ca, err = os.ReadFile(p.Target.Config.CAFile); err != nil {
-			return fmt.Errorf("the CA certificate of %s: %w", p.Target, err)
+			return nil, fmt.Errorf("the CA certificate of %s: %w", p.Target, err)
 		}
 	}
-	ns := p.Request.SourceNamespace
+	return map[string][]byte{
+		keyServer: []byte(p.Target.Config.Host), keyCA: ca, keyNamespace: []byte(p.Request.TargetNamespace),
+	}, nil
+}
+
+func (p *Pairing) pairSpec() v1alpha1.ClusterPairSpec {
+	return v1alpha1.ClusterPairSpec{
+		ClusterID: p.Target.ID, TargetNamespace: p.Request.TargetNamespace, SecretName: SecretName(p.Request.Name),
+	}
+}
+
+// claimsOf reads what a token says of itself. Whether that is true the API server
+// that accepted it knows.
+func claimsOf(token string) (subject string, expiry time.Time, err error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return "", time.Time{}, errors.New("the credential is no JSON web token")
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	var claims struct {
+		Subject string `json:"sub"`
+		Expiry  int64  `json:"exp"`
+	}
+	err = json.Unmarshal(raw, &claims)
+	return claims.Subject, time.Unix(claims.Expiry, 0), err
+}
+
+func (p *Pairing) store(ctx context.Context, token authenticationv1.TokenRequestStatus) error {
+	data, err := p.secretData()
+	if err != nil {
+		return err
+	}
+	data[keyToken] = []byte(token.Token)
 	secret := &corev1.Secret{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: ours(SecretName(p.Request.Name), ns),
-		Data: map[string][]byte{
-			keyServer: []byte(p.Target.Config.Host), keyCA: ca,
-			keyToken: []byte(token.Token), keyNamespace: []byte(p.Request.TargetNamespace),
-		},
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: ours(SecretName(p.Request.Name), p.Request.SourceNamespace), Data: data,
 	}
 	if err := p.putTyped(ctx, p.Source, secret); err != nil {
 		return err
@@ -190,7 +267,7 @@ func (p *Pairing) store(ctx context.Context, token authenticationv1.TokenRequest
 func (p *Pairing) storePair(ctx context.Context, expiry metav1.Time) error {
 	ns, name := p.Request.SourceNamespace, p.Request.Name
 	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, p.Source, v1alpha1.ClusterPairs, ns, name)
-	spec := v1alpha1.ClusterPairSpec{ClusterID: p.Target.ID, TargetNamespace: p.Request.TargetNamespace, SecretName: SecretName(name)}
+	spec := p.pairSpec()
 	switch {
 	case apierrors.IsNotFound(err):
 		pair, err = cluster.Create(ctx, p.Source, v1alpha1.ClusterPairs, ns, &v1alpha1.ClusterPair{
@@ -200,7 +277,7 @@ func (p *Pairing) storePair(ctx context.Context, expiry metav1.Time) error {
 		progress.Objectf(p.Sink, "clusterpairs.%s/%s created", v1alpha1.GroupName, name)
 	case err == nil && pair.Spec.ClusterID != spec.ClusterID:
 		return fmt.Errorf("clusterpair %s/%s points at another cluster (%s): delete it or choose another name", ns, name, pair.Spec.ClusterID)
-	case err == nil && pair.Spec != spec:
+	case err == nil:
 		pair.Spec = spec
 		pair, err = cluster.Update(ctx, p.Source, v1alpha1.ClusterPairs, ns, pair)
 		progress.Objectf(p.Sink, "clusterpairs.%s/%s configured", v1alpha1.GroupName, name)

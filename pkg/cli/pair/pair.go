@@ -32,7 +32,7 @@ Pairing is for an administrator of both clusters. It installs what is missing on
 both sides (the API, the agents, admission policies), writes a policy that lets
 the two namespaces exchange volumes, and leaves a credential for the target
 namespace in the source namespace. Running it again changes only what differs,
-and renews the credential.
+and renews the credential when half of its life is over.
 
 ` + exit.Status
 
