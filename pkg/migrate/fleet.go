@@ -167,7 +167,10 @@ func (f *fleet) connect(ctx context.Context) error {
 		clear(waiting)
 		for _, v := range f.volumes {
 			why, err := v.connect(ctx)
-			if err != nil {
+			switch {
+			case err != nil && unreachable(err):
+				why = err.Error()
+			case err != nil:
 				return false, err
 			}
 			if why != "" {

@@ -213,7 +213,7 @@ func (r *Run) makePlan(ctx context.Context) error {
 		progress.Warnf(r.Sink, "%s", w)
 	}
 	for _, n := range p.NotExamined {
-		r.problems = append(r.problems, fmt.Sprintf("not examined: %v", n))
+		r.problems = append(r.problems, fmt.Sprintf("%s were not examined: %s", n.Resource, n.Message))
 	}
 	for _, i := range p.NeedsAdmin() {
 		r.problems = append(r.problems, fmt.Sprintf("%s needs an administrator of %s: %s", i.Source, r.Target, i.Reason.Explanation()))
