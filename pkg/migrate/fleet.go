@@ -53,6 +53,15 @@ type volume struct {
 	passes     int
 	// movedAt is when the figures last changed.
 	movedAt time.Time
+	// shown is what was last emitted: a line that says the same is none.
+	shown progress.VolumeFigures
+}
+
+func (v *volume) show(sink progress.Sink, line progress.VolumeFigures) {
+	if line != v.shown {
+		v.shown = line
+		progress.EmitVolume(sink, line)
+	}
 }
 
 // prepare brings everything to the point where a pass can be asked for: claims
@@ -175,7 +184,7 @@ func (f *fleet) connect(ctx context.Context) error {
 			}
 			if why != "" {
 				waiting[v.claim] = why
-				progress.EmitVolume(f.sink, progress.VolumeFigures{Claim: v.claim, State: progress.VolumePreparing, Detail: why})
+				v.show(f.sink, progress.VolumeFigures{Claim: v.claim, State: progress.VolumePreparing, Detail: why})
 			}
 		}
 		return len(waiting) == 0, nil
@@ -266,7 +275,7 @@ func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
 			if err := v.look(ctx); err != nil && !unreachable(err) {
 				return false, err
 			}
-			progress.EmitVolume(f.sink, v.outcome.Line(v.claim, v.generation))
+			v.show(f.sink, v.outcome.Line(v.claim, v.generation))
 			if time.Since(v.movedAt) > f.patience {
 				return false, fmt.Errorf("volume %s has made no progress for %s: %s %s", v.claim, f.patience, v.outcome.Reason, v.outcome.Message)
 			}
