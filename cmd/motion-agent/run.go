@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,8 @@ func newRunCommand() *cobra.Command {
 			if err := l.UnmarshalText([]byte(level)); err != nil {
 				return fmt.Errorf("--log-level: %w", err)
 			}
+			// A system call that blocks holds a processor until it is noticed to block.
+			runtime.GOMAXPROCS(4 * runtime.NumCPU())
 			o.Log = slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: l}))
 			return daemon.Run(c.Context(), o)
 		},

@@ -36,7 +36,7 @@ func (s *Session) send(ctx context.Context) error {
 		return shipFault(err)
 	}
 	at.onLeave(func() { _ = view.Close() })
-	d := &dialler{session: s, key: at.key, seat: *facts.Seat}
+	d := &dialler{session: s, key: at.key, seat: *facts.Seat, broken: at.cancel}
 	result, err := ship.Send(at.ctx, view, d.dial, at.state, ship.SendOptions{
 		Bandwidth:    facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
 		SpecialFiles: special(facts),
@@ -44,7 +44,7 @@ func (s *Session) send(ctx context.Context) error {
 		Progress:     s.progress,
 		Logger:       s.log,
 	})
-	return s.leaveWith(at, result, err)
+	return s.leaveWith(ctx, at, result, err)
 }
 
 // receive makes one attempt to take the volume from the peer. It opens nothing
@@ -76,7 +76,7 @@ func (s *Session) receive(ctx context.Context) error {
 		Progress:     s.progress,
 		Logger:       s.log,
 	})
-	return s.leaveWith(at, result, err)
+	return s.leaveWith(ctx, at, result, err)
 }
 
 // place is an open volume, watched. Its context ends when anything that was
@@ -177,22 +177,50 @@ func (s *Session) open(p *place, facts *verify.Facts) error {
 	return nil
 }
 
-// leaveWith judges how package ship ended, and looks once more whether somebody
-// else could have written meanwhile.
-func (s *Session) leaveWith(at *place, result ship.Result, err error) error {
-	if cause := context.Cause(at.ctx); cause != nil {
+// leaveWith judges how package ship ended. After a pass that ended well only one
+// thing counts still: that nobody else could have written meanwhile.
+func (s *Session) leaveWith(ctx context.Context, at *place, result ship.Result, err error) error {
+	cause := context.Cause(at.ctx)
+	switch {
+	case err != nil && cause != nil:
 		return broken(cause, err)
-	}
-	if err != nil {
+	case err != nil:
 		return shipFault(err)
+	case cause != nil && fault.Reason(cause) == v1alpha1.ReasonNotExclusive:
+		return cause
 	}
-	if s.job.mustBeExclusive() {
-		if _, err := s.verify(at.ctx); err != nil {
-			return err
-		}
+	if err := s.wasExclusive(ctx); err != nil {
+		return err
 	}
 	s.succeed(result)
 	return nil
+}
+
+// wasExclusive looks once more, after the last byte. It asks until it is
+// answered: a pass that ended well must not be forgotten because the API server
+// is away.
+func (s *Session) wasExclusive(ctx context.Context) error {
+	if !s.job.mustBeExclusive() {
+		return nil
+	}
+	backoff := newBackoff()
+	for {
+		_, err := s.verify(ctx)
+		switch reason := fault.Reason(err); {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case reason == v1alpha1.ReasonNotExclusive:
+			return err
+		case reason != v1alpha1.ReasonQueued:
+			return nil // what else changed since is the next generation's matter
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff.Step()):
+		}
+	}
 }
 
 // broken is the error of an attempt that was ended by cause.

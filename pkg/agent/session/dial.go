@@ -29,11 +29,32 @@ type dialler struct {
 	session *Session
 	key     *link.Key
 	seat    check.Seat
+	// broken ends the attempt: package ship would only dial again.
+	broken context.CancelCauseFunc
 }
 
-// dial makes one authenticated connection to the peer: the addresses are tried
-// in order, each only if the policy allows it at this moment.
+// dial makes one authenticated connection to the peer. What passes is left to
+// package ship, which dials again; what does not ends the attempt.
 func (d *dialler) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := d.dialAny(ctx)
+	if err == nil {
+		d.session.connected()
+		return conn, nil
+	}
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if !fault.Retryable(fault.Reason(err)) {
+		d.broken(err)
+		return nil, err
+	}
+	d.session.tell(fault.Reason(err), err)
+	return nil, err
+}
+
+// dialAny tries the peer's addresses in order, each only if the policy allows it
+// at this moment.
+func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	facts, err := d.session.verifyConnection(ctx)
 	if err != nil {
 		return nil, err
@@ -49,7 +70,6 @@ func (d *dialler) dial(ctx context.Context) (net.Conn, error) {
 	for _, address := range peer.Addresses {
 		conn, err := d.dialOne(ctx, facts, address)
 		if err == nil {
-			d.session.connected()
 			return conn, nil
 		}
 		if ctx.Err() != nil {

@@ -178,7 +178,7 @@ func (s *Session) run(ctx context.Context) {
 	for {
 		began := time.Now()
 		err := s.try(ctx)
-		if ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil {
 			err = stopped(ctx)
 		}
 		reason := fault.Reason(err)
