@@ -63,7 +63,13 @@ func (p Packages) unpack(ctx context.Context) (string, error) {
 	args := append([]string{"install", "-y", "-qq", "--download-only", "--reinstall", "--no-install-recommends",
 		"-o", "Dir::Cache::archives=" + archives + "/", "-o", "APT::Sandbox::User=root"}, p.Names...)
 	if err := run(ctx, "apt-get", args...); err != nil {
-		return "", fmt.Errorf("%w (is the package index there? try: apt-get update)", err)
+		// The package index may be missing, or name versions that the mirror has no more.
+		if updated := run(ctx, "apt-get", "update", "-qq"); updated != nil {
+			return "", errors.Join(err, updated)
+		}
+		if err := run(ctx, "apt-get", args...); err != nil {
+			return "", err
+		}
 	}
 	debs, err := filepath.Glob(filepath.Join(archives, "*.deb"))
 	if err != nil || len(debs) == 0 {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubectl-motion/kubectl-motion/test/lab/component"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/fault"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/lifecycle"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/node"
@@ -59,7 +60,7 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", dir, "folder of the lab (also: MOTION_LAB_DIR)")
 	root.AddCommand(a.up(), a.down(), a.status(), a.kubeconfig(), a.loadImage(), a.logs(),
-		a.exec(), a.supervisor(), router(), a.node(), provisioner())
+		a.exec(), a.supervisor(), router(), a.node(), provisioner(), resolve())
 	root.AddCommand(a.faults()...)
 	for _, verb := range []string{"start", "stop", "kill", "restart"} {
 		root.AddCommand(a.control(verb))
@@ -69,6 +70,7 @@ func command() *cobra.Command {
 
 func (a *app) up() *cobra.Command {
 	o := lifecycle.Options{Shapes: topology.Default()}
+	var clusters []string
 	timeout := 3 * time.Minute
 	c := &cobra.Command{
 		Use:   "up",
@@ -78,6 +80,11 @@ func (a *app) up() *cobra.Command {
 			self, err := os.Executable()
 			if err != nil {
 				return err
+			}
+			if len(clusters) > 0 {
+				if o.Shapes, err = shapes(clusters); err != nil {
+					return err
+				}
 			}
 			o.Dir, o.Say, o.Mend = a.dir, c.ErrOrStderr(), fault.Heal
 			if o.Programs == "" {
@@ -99,8 +106,25 @@ func (a *app) up() *cobra.Command {
 	c.Flags().StringVar(&o.Programs, "programs", "", "folder with the lab's programs (default: lab, beside this one)")
 	c.Flags().BoolVar(&o.Restart, "restart", false, "power the whole lab off first, and start it with the programs of today; "+
 		"objects and volumes stay")
+	c.Flags().StringArrayVar(&clusters, "cluster", nil, "a cluster of a new lab, as NAME=NODES[@MINOR]; repeat for more "+
+		"(default: lab-a=1 and lab-b=2)")
 	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait for the clusters")
 	return c
+}
+
+func shapes(texts []string) ([]topology.Shape, error) {
+	if len(texts) > topology.MaxClusters {
+		return nil, fmt.Errorf("%d clusters, a lab has addresses for %d", len(texts), topology.MaxClusters)
+	}
+	var all []topology.Shape
+	for _, text := range texts {
+		shape, err := topology.ParseShape(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, shape)
+	}
+	return all, nil
 }
 
 func (a *app) down() *cobra.Command {
@@ -303,10 +327,17 @@ func (a *app) node() *cobra.Command {
 	return c
 }
 
+func resolve() *cobra.Command {
+	return &cobra.Command{
+		Use: lifecycle.ResolveCommand, Hidden: true, Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error { return lifecycle.Resolve(c.Context(), args[0], args[1]) },
+	}
+}
+
 func provisioner() *cobra.Command {
 	var kubeconfig, name, root string
 	c := &cobra.Command{
-		Use: "provisioner", Hidden: true, Args: cobra.NoArgs,
+		Use: component.Provisioner, Hidden: true, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return provision.Run(c.Context(), kubeconfig, name, root) },
 	}
 	c.Flags().StringVar(&kubeconfig, "kubeconfig", "", "")

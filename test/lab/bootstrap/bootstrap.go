@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/template"
 	"time"
 
@@ -78,12 +77,15 @@ func (c *Cluster) Prepare(ctx context.Context) error {
 	return c.wait(ctx, "the first objects to be taken", c.apply)
 }
 
-// Wait returns when every node is ready and cluster DNS answers.
-func (c *Cluster) Wait(ctx context.Context) error {
-	if err := c.wait(ctx, "all nodes to be ready", c.nodesReady); err != nil {
+// Wait returns when every node is ready and dns says that cluster DNS answers. started tells since when a node's kubelet
+// runs: what the API server still says of its predecessor does not count.
+func (c *Cluster) Wait(ctx context.Context, started func(node string) (time.Time, error), dns func() error) error {
+	if err := c.wait(ctx, "all nodes to be ready", func(ctx context.Context) error {
+		return c.nodesReady(ctx, started)
+	}); err != nil {
 		return err
 	}
-	return c.wait(ctx, "cluster DNS to be ready", c.dnsReady)
+	return c.wait(ctx, "cluster DNS to answer on every node", func(context.Context) error { return dns() })
 }
 
 func (c *Cluster) wait(ctx context.Context, what string, ready func(context.Context) error) error {
@@ -105,40 +107,39 @@ func (c *Cluster) apiReady(ctx context.Context) error {
 	return c.client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
-func (c *Cluster) nodesReady(ctx context.Context) error {
-	nodes, err := c.client.CoreV1().Nodes().List(ctx, meta.ListOptions{})
-	if err != nil {
-		return err
-	}
-	ready := map[string]bool{}
-	for _, n := range nodes.Items {
-		for _, condition := range n.Status.Conditions {
-			if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue {
-				ready[n.Name] = true
-			}
-		}
-	}
-	var missing []string
+func (c *Cluster) nodesReady(ctx context.Context, started func(node string) (time.Time, error)) error {
 	for _, n := range c.topology.Nodes {
-		if !ready[n.Name()] {
-			missing = append(missing, n.Name())
+		since, err := started(n.Name())
+		if err != nil {
+			return err
 		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("not ready: %s", strings.Join(missing, ", "))
+		if err := c.nodeReady(ctx, n.Name(), since); err != nil {
+			return fmt.Errorf("%s: %w", n.Ref(), err)
+		}
 	}
 	return nil
 }
 
-func (c *Cluster) dnsReady(ctx context.Context) error {
-	d, err := c.client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", meta.GetOptions{})
+func (c *Cluster) nodeReady(ctx context.Context, name string, since time.Time) error {
+	lease, err := c.client.CoordinationV1().Leases(core.NamespaceNodeLease).Get(ctx, name, meta.GetOptions{})
 	if err != nil {
 		return err
 	}
-	if d.Status.ObservedGeneration < d.Generation || d.Status.AvailableReplicas < 1 {
-		return errors.New("no replica of kube-system/coredns is available")
+	if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(since) {
+		return errors.New("its kubelet has not reported yet")
 	}
-	return nil
+	node, err := c.client.CoreV1().Nodes().Get(ctx, name, meta.GetOptions{})
+	if err != nil {
+		return err
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue {
+			return nil
+		} else if condition.Type == core.NodeReady {
+			return fmt.Errorf("not ready: %s", condition.Message)
+		}
+	}
+	return errors.New("not ready")
 }
 
 // apply sends every object of cluster.yaml by server-side apply.

@@ -116,6 +116,9 @@ func enableControllers(dir string) error {
 	for name := range strings.FieldsSeq(string(available)) {
 		wanted = append(wanted, "+"+name)
 	}
+	if len(wanted) == 0 {
+		return nil
+	}
 	control := filepath.Join(dir, "cgroup.subtree_control")
 	err = os.WriteFile(control, []byte(strings.Join(wanted, " ")), 0)
 	if errors.Is(err, syscall.EBUSY) {

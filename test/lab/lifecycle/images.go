@@ -5,8 +5,6 @@ package lifecycle
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -30,40 +28,40 @@ func buildImages(ctx context.Context, lab *topology.Lab, say io.Writer) ([]strin
 	return c.Build(ctx, component.SandboxImage, bootstrap.CoreDNSImage, say)
 }
 
-// loadAll gives a node every image of the lab that it does not have yet.
+// loadAll gives a node every image of the lab that it was not given yet. The notes about that are in the node's /var,
+// beside the image store that they speak about.
 func loadAll(ctx context.Context, lab *topology.Lab, n *topology.Node, archives []string) error {
+	notes := filepath.Join(n.Var(), "lib", "motion-lab-images")
+	if err := os.MkdirAll(notes, 0o755); err != nil {
+		return err
+	}
 	for _, file := range archives {
-		if err := Load(ctx, lab, n, file); err != nil {
+		note := filepath.Join(notes, filepath.Base(file))
+		if exists(note) {
+			continue
+		}
+		if err := load(ctx, lab, n, file); err != nil {
+			return err
+		}
+		if err := os.WriteFile(note, nil, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Load gives a node the images in an archive, once it runs. What the node was given before is not sent again.
-func Load(ctx context.Context, lab *topology.Lab, n *topology.Node, file string) error {
+// load gives a node the images in an archive, once the node runs.
+func load(ctx context.Context, lab *topology.Lab, n *topology.Node, file string) error {
 	socket, err := containerd(ctx, lab, n)
 	if err != nil {
 		return fmt.Errorf("%s: load %s: %w", n.Ref(), file, err)
-	}
-	digest, err := fileDigest(file)
-	if err != nil {
-		return err
-	}
-	// The note is in the node's /var, beside the image store that it speaks about.
-	note := filepath.Join(n.Var(), "lib", "motion-lab-images", digest)
-	if _, err := os.Stat(note); err == nil {
-		return nil
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(lab.Bin(), "ctr"), "-a", socket, "-n", "k8s.io",
 		"images", "import", "--snapshotter", "overlayfs", file)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: load %s: %w: %s", n.Ref(), file, err, strings.TrimSpace(string(out)))
 	}
-	if err := os.MkdirAll(filepath.Dir(note), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(note, []byte(file+"\n"), 0o644)
+	return nil
 }
 
 // containerd waits for a node's containerd and returns its socket as the host sees it.
@@ -85,19 +83,6 @@ func containerd(ctx context.Context, lab *topology.Lab, n *topology.Node) (strin
 	}
 }
 
-func fileDigest(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // LoadImages gives the nodes of the named clusters, or of all, the images in the archives.
 func LoadImages(ctx context.Context, lab *topology.Lab, clusters, files []string) error {
 	for _, name := range clusters {
@@ -113,7 +98,7 @@ func LoadImages(ctx context.Context, lab *topology.Lab, clusters, files []string
 		}
 		work.Go(func() {
 			for _, file := range files {
-				results[i] = errors.Join(results[i], Load(ctx, lab, n, file))
+				results[i] = errors.Join(results[i], load(ctx, lab, n, file))
 			}
 		})
 	}

@@ -24,6 +24,7 @@ func needs() []need {
 		{"mkfs.btrfs", "btrfs-progs"},
 		{"losetup", "mount"},
 		{"nsenter", "util-linux"},
+		{"modprobe", "kmod"},
 	}
 }
 
@@ -39,6 +40,7 @@ func requirements(ctx context.Context, say io.Writer) error {
 		}
 	}
 	if len(missing) == 0 {
+		modules(ctx)
 		return nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
@@ -54,5 +56,14 @@ func requirements(ctx context.Context, say io.Writer) error {
 			return fmt.Errorf("apt-get %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 		}
 	}
+	modules(ctx)
 	return nil
+}
+
+// modules asks for the kernel modules that a lab uses and that nothing loads by itself. On many kernels they are built
+// in and there is no modprobe; what is really missing is reported where it is needed.
+func modules(ctx context.Context) {
+	for _, name := range []string{"br_netfilter", "overlay", "loop", "xfs"} {
+		_ = exec.CommandContext(ctx, "modprobe", "-q", name).Run()
+	}
 }

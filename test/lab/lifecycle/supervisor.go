@@ -24,6 +24,7 @@ const (
 	SupervisorCommand = "supervisor"
 	RouterCommand     = "router"
 	NodeCommand       = "node"
+	ResolveCommand    = "resolve"
 )
 
 func supervisorSocket(lab *topology.Lab) string { return filepath.Join(lab.Run(), "supervisor.sock") }

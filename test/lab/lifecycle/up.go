@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/test/lab/bootstrap"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/cgroup"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/component"
+	"github.com/kubectl-motion/kubectl-motion/test/lab/fabric"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/pki"
+	"github.com/kubectl-motion/kubectl-motion/test/lab/supervise"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/topology"
 )
 
@@ -44,6 +47,9 @@ func Up(ctx context.Context, o Options) (*topology.Lab, error) {
 		return nil, err
 	}
 	defer release()
+	if len(o.Dir) > 80 {
+		return nil, fmt.Errorf("%s: too long for a lab's folder: the paths of its sockets would not fit", o.Dir)
+	}
 	if err := requirements(ctx, o.Say); err != nil {
 		return nil, err
 	}
@@ -234,7 +240,7 @@ func ready(ctx context.Context, lab *topology.Lab, archives []string) error {
 	var work sync.WaitGroup
 	failures := make(chan error, len(lab.Clusters)+len(lab.Nodes()))
 	for _, c := range lab.Clusters {
-		work.Go(func() { failures <- clusterReady(ctx, c) })
+		work.Go(func() { failures <- clusterReady(ctx, lab, c) })
 	}
 	for _, n := range lab.Nodes() {
 		work.Go(func() { failures <- loadAll(ctx, lab, n, archives) })
@@ -253,7 +259,7 @@ func ready(ctx context.Context, lab *topology.Lab, archives []string) error {
 	return errors.Join(append(all, errors.New(troubles(lab)))...)
 }
 
-func clusterReady(ctx context.Context, c *topology.Cluster) error {
+func clusterReady(ctx context.Context, lab *topology.Lab, c *topology.Cluster) error {
 	cluster, err := bootstrap.Connect(c, component.Kubeconfig(c, "root"))
 	if err != nil {
 		return err
@@ -261,7 +267,46 @@ func clusterReady(ctx context.Context, c *topology.Cluster) error {
 	if err := cluster.Prepare(ctx); err != nil {
 		return err
 	}
-	return cluster.Wait(ctx)
+	started := func(node string) (time.Time, error) { return kubeletStart(lab.Node(node)) }
+	return cluster.Wait(ctx, started, func() error { return dnsAnswers(lab, c) })
+}
+
+func kubeletStart(n *topology.Node) (time.Time, error) {
+	components, err := supervise.Ask(n.Socket(), "status", "")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s is off: %w", n.Ref(), err)
+	}
+	for _, c := range components {
+		if c.Name == "kubelet" && c.PID != 0 {
+			return c.Since, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s: the kubelet does not run", n.Ref())
+}
+
+// dnsAnswers asks cluster DNS on each node of a cluster, by its Service, so that kube-proxy is tried as well.
+func dnsAnswers(lab *topology.Lab, c *topology.Cluster) error {
+	for _, n := range c.Nodes {
+		pid, err := NodePID(lab, n)
+		if err != nil {
+			return err
+		}
+		if _, err := fabric.Exec(pid, program(lab), ResolveCommand, c.DNS(), "kubernetes.default.svc.cluster.local"); err != nil {
+			return fmt.Errorf("%s: %w", n.Ref(), err)
+		}
+	}
+	return nil
+}
+
+// Resolve asks one DNS server for the address of a name.
+func Resolve(ctx context.Context, server, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", net.JoinHostPort(server, "53"))
+	}}
+	_, err := resolver.LookupHost(ctx, name+".")
+	return err
 }
 
 // tail returns the last lines of a log.

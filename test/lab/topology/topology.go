@@ -19,6 +19,9 @@ package topology
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 )
 
 // APIPort is the port at which each cluster's API server listens on its first node.
@@ -62,6 +65,30 @@ type Shape struct {
 func Default() []Shape {
 	return []Shape{{Name: "lab-a", Nodes: 1, Minor: "1.36"}, {Name: "lab-b", Nodes: 2, Minor: "1.36"}}
 }
+
+// ParseShape reads NAME=NODES[@MINOR], such as lab-c=2@1.36. The minor is by default that of the default shape.
+func ParseShape(text string) (Shape, error) {
+	name, rest, ok := strings.Cut(text, "=")
+	count, minor, hasMinor := strings.Cut(rest, "@")
+	if !hasMinor {
+		minor = Default()[0].Minor
+	}
+	nodes, err := strconv.Atoi(count)
+	if !ok || err != nil || nodes < 1 || nodes > maxNodes || !names().MatchString(name) || minor == "" {
+		return Shape{}, fmt.Errorf("cluster %q: want NAME=NODES[@MINOR], with 1 to %d nodes, such as lab-c=2@1.36", text, maxNodes)
+	}
+	return Shape{Name: name, Nodes: nodes, Minor: minor}, nil
+}
+
+// maxNodes is how many /24 networks for pods the /20 of a cluster holds; MaxClusters how many clusters' networks the
+// /16 of a lab.
+const (
+	maxNodes    = 16
+	MaxClusters = 7
+)
+
+// names are what can be a DNS label, and short enough for device names and socket paths made from it.
+func names() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-]{0,14}[a-z0-9]$`) }
 
 // New lays out a lab of the given shapes.
 func New(dir string, slot int, shapes []Shape) *Lab {
