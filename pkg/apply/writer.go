@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -92,5 +93,12 @@ func (w *Writer) Try(ctx context.Context, o Object, force bool) (*unstructured.U
 func (w *Writer) TryNew(ctx context.Context, o Object, force bool) error {
 	_, err := w.meta.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
 		Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force, metav1.DryRunAll))
+	return err
+}
+
+// TryPod asks the server whether it would take the pod, and creates nothing.
+func (w *Writer) TryPod(ctx context.Context, pod *unstructured.Unstructured) error {
+	_, err := w.full.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace(pod.GetNamespace()).
+		Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: v1alpha1.FieldManager})
 	return err
 }

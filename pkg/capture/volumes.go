@@ -112,3 +112,6 @@ func ClaimTemplates(u *unstructured.Unstructured) []map[string]any {
 	}
 	return out
 }
+
+// RunsPods says whether the object is a pod or has a template of one.
+func (o *Object) RunsPods() bool { return o.facts.pod != nil }

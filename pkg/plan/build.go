@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
@@ -26,13 +27,23 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		volumes[i].meet(seen[volumes[i].ref.ID()])
 	}
 	b.references(items)
+	b.pullSecrets(items)
+	b.leftBehind(items)
+	b.patchesUnused()
 	b.notExamined()
+	groups, err := d.groups()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.quotas(items, len(groups)); err != nil {
+		return nil, err
+	}
 	if d.request.Mode == v1alpha1.ModeCutover {
 		if err := b.refuseCutover(items); err != nil {
 			return nil, err
 		}
 	}
-	groups, err := d.groups()
+	manifests, err := b.manifests(items)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +53,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
 		Blockers: b.found, Warnings: b.told,
+		Manifests:   manifests,
 		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
 	}, nil
 }
@@ -82,10 +94,20 @@ func (b *builder) judge(item *Item) {
 	if s.Problem != nil {
 		b.problem(item, s.Problem)
 	}
+	// A template that the target does not know has been said already.
+	if s.PodProblem != nil && (s.Problem == nil || s.Problem.Cause == apply.CauseNotPermitted) {
+		b.podProblem(item, s.PodProblem)
+	}
 }
 
+// kindMissing blocks once per kind, however many objects there are.
 func (b *builder) kindMissing(item *Item) {
 	ref := item.Source
+	if slices.ContainsFunc(b.found, func(f Finding) bool {
+		return f.Code == CodeKindMissing && f.Object.GroupKind() == ref.GroupKind()
+	}) {
+		return
+	}
 	b.block(Finding{
 		Code: CodeKindMissing, Object: &ref,
 		Message: fmt.Sprintf("the target does not serve %s of %s", item.Source.Resource, groupName(item.Source.Group)),
@@ -246,4 +268,27 @@ func (b *builder) notExamined() {
 			Hint:    "what you may not list is not moved, and the migration counts as incomplete",
 		})
 	}
+}
+
+// manifests are what an administrator of the target has to write: definitions of
+// kinds, and objects that are beyond the user's rights. Secrets are not among
+// them; whoever may read them on the source hands them over himself.
+func (b *builder) manifests(items []Item) ([]map[string]any, error) {
+	var out []map[string]any
+	for _, name := range slices.Sorted(maps.Keys(b.facts.Definitions)) {
+		if u := b.facts.Definitions[name]; u != nil {
+			out = append(out, u.Object)
+		}
+	}
+	for _, i := range items {
+		if i.Verdict != capture.NeedsAdmin || i.Target == nil || i.Source.Group == "" && i.Source.Kind == "Secret" {
+			continue
+		}
+		u, err := i.active()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, u.Object)
+	}
+	return out, nil
 }

@@ -29,6 +29,13 @@ const (
 	CodeNoClass Code = "no-storage-class"
 	// CodeKindMissing: the target does not serve the kind.
 	CodeKindMissing Code = "kind-missing"
+	// CodePodDenied: admission on the target refuses the pods of the workload.
+	CodePodDenied Code = "pod-denied"
+	// CodeAccountMissing: the pods' service account is not on the target. A
+	// warning while nothing is to start.
+	CodeAccountMissing Code = "service-account-missing"
+	// CodePatchUnused: a patch of the user's selects nothing.
+	CodePatchUnused Code = "patch-unused"
 	// CodeRewrite: the object cannot be rewritten.
 	CodeRewrite Code = "rewrite"
 
@@ -61,6 +68,16 @@ const (
 	CodeClassGuessed Code = "storage-class-chosen"
 	// CodeAdopted: an object of somebody else on the target is completed.
 	CodeAdopted Code = "adopted"
+	// CodePullSecret: a service account gave the pods a pull secret.
+	CodePullSecret Code = "pull-secret"
+	// CodeAccountBound: a service account has an identity of a cloud.
+	CodeAccountBound Code = "service-account-bound"
+	// CodeClassMissing: an IngressClass is not on the target.
+	CodeClassMissing Code = "class-missing"
+	// CodeNodes: no node of the target has what the pods ask for.
+	CodeNodes Code = "no-node"
+	// CodeAccessMode: the target's storage may not support the mode.
+	CodeAccessMode Code = "access-mode"
 	// CodeNotMoved: data outside of claims stays behind.
 	CodeNotMoved Code = "data-not-moved"
 )

@@ -36,6 +36,9 @@ type Seen struct {
 	// Problem is the answer to the dry-run, nil when it would be accepted.
 	Problem *apply.Problem
 
+	// PodProblem is the answer to the dry-run of a pod of the workload.
+	PodProblem *apply.Problem
+
 	// fitted is the object when it had to be fitted to the live one.
 	fitted []byte
 }
@@ -90,6 +93,13 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 		}
 		group.Go(func() error {
 			s := d.try(ctx, w, item, live[item.Target.ID()])
+			pod, err := samplePod(item)
+			if err != nil {
+				return err
+			}
+			if pod != nil && !(s.Live != nil && !s.Changed) {
+				s.PodProblem = apply.Explain(w.TryPod(ctx, pod))
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			seen[item.Target.ID()] = s

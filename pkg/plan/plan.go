@@ -51,6 +51,8 @@ type Plan struct {
 	Groups   []Group   `json:"volumeGroups,omitempty"`
 	Blockers []Finding `json:"blockers,omitempty"`
 	Warnings []Finding `json:"warnings,omitempty"`
+	// Manifests are what an administrator of the target has to write.
+	Manifests []map[string]any `json:"needsAdminManifests,omitempty"`
 	// NotExamined are kinds that could not be listed on the source.
 	NotExamined []capture.NotExamined `json:"notExamined,omitempty"`
 	// Passed are kinds that nobody moves.
@@ -115,6 +117,9 @@ func (i Item) Object() (*unstructured.Unstructured, error) {
 	}
 	return u, nil
 }
+
+// Active decodes the object as it will be on the target once it is activated.
+func (i Item) Active() (*unstructured.Unstructured, error) { return i.active() }
 
 // Apply returns the object for package apply.
 func (i Item) Apply() apply.Object { return apply.Object{Ref: *i.Target, JSON: i.json} }

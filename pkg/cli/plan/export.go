@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+)
+
+// exportFlags are what was typed about exporting.
+type exportFlags struct {
+	dir     string
+	secrets bool
+}
+
+// write writes the objects of a plan, as they are once activated and without
+// our own annotations: one file each, and a kustomization that names them. With
+// several namespaces each gets a directory. What an administrator has to write
+// is a kustomization of its own. Files are for their owner only.
+func (e exportFlags) write(p *plan.Plan, several bool, talk io.Writer) error {
+	if e.dir == "" {
+		return nil
+	}
+	dir := e.dir
+	if several {
+		dir = filepath.Join(dir, p.Source.Namespace)
+	}
+	main := newKustomization(dir)
+	admin := newKustomization(filepath.Join(dir, "needs-admin"))
+	left := 0
+	for _, i := range p.Items {
+		secret := i.Source.Group == "" && i.Source.Kind == "Secret"
+		switch {
+		case i.Verdict != capture.Move:
+			continue
+		case secret && !e.secrets:
+			left++
+			continue
+		}
+		u, err := i.Active()
+		if err != nil {
+			return err
+		}
+		if err := main.add(u); err != nil {
+			return err
+		}
+	}
+	for _, m := range p.Manifests {
+		if err := admin.add(&unstructured.Unstructured{Object: m}); err != nil {
+			return err
+		}
+	}
+	if left > 0 {
+		fmt.Fprintln(talk, printers.EscapeTerminal(fmt.Sprintf("%d Secrets of %s are not exported; --export-secrets writes them, values included", left, p.Source.Namespace)))
+	}
+	if err := main.close(); err != nil {
+		return err
+	}
+	return admin.close()
+}
+
+// kustomization is a directory in the making. It comes into being with its
+// first object.
+type kustomization struct {
+	dir   string
+	files []string
+	taken map[string]bool
+}
+
+func newKustomization(dir string) *kustomization {
+	return &kustomization{dir: dir, taken: map[string]bool{}}
+}
+
+func (k *kustomization) add(u *unstructured.Unstructured) error {
+	u = u.DeepCopy()
+	annotations := u.GetAnnotations()
+	delete(annotations, v1alpha1.AnnotationSource)
+	if len(annotations) == 0 {
+		annotations = nil
+	}
+	u.SetAnnotations(annotations)
+	text, err := yaml.Marshal(u.Object)
+	if err != nil {
+		return err
+	}
+	name := k.name(u)
+	k.files = append(k.files, name)
+	return k.put(name, text)
+}
+
+// name is unique in the directory, also where case does not count.
+func (k *kustomization) name(u *unstructured.Unstructured) string {
+	gk := u.GroupVersionKind().GroupKind()
+	base := strings.ToLower(gk.Kind)
+	if !capture.BuiltIn(gk.Group) {
+		base += "." + gk.Group
+	}
+	base = fileName(base + "-" + u.GetName())
+	name := base + ".yaml"
+	for i := 2; k.taken[name]; i++ {
+		name = fmt.Sprintf("%s-%d.yaml", base, i)
+	}
+	k.taken[name] = true
+	return name
+}
+
+// fileName keeps what every file system takes; names of RBAC objects may have
+// colons.
+func fileName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '.':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '_'
+	}, s)
+	return s[:min(len(s), 200)]
+}
+
+func (k *kustomization) put(name string, text []byte) error {
+	if err := os.MkdirAll(k.dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(k.dir, name), text, 0o600)
+}
+
+func (k *kustomization) close() error {
+	if len(k.files) == 0 {
+		return nil
+	}
+	text, err := yaml.Marshal(map[string]any{
+		"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": k.files,
+	})
+	if err != nil {
+		return err
+	}
+	return k.put("kustomization.yaml", text)
+}

@@ -1,0 +1,167 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+)
+
+// leftBehind warns about what objects use that does not come along: data
+// outside of claims, owners outside of the namespace, classes and nodes that
+// the target does not have.
+func (b *builder) leftBehind(items []Item) {
+	for i := range items {
+		o := b.inv.FindUID(items[i].Source.UID)
+		if items[i].Verdict != capture.Move || o == nil || items[i].Target == nil {
+			continue
+		}
+		b.ownerLost(o)
+		if !o.RunsPods() && o.Ref.GroupKind() != kindIngress {
+			continue
+		}
+		u, err := items[i].active()
+		if err != nil {
+			continue // whatever is wrong with it is said where it is applied
+		}
+		b.hostPaths(o, u)
+		b.nodesFor(o, u)
+		b.ingressClass(o, u)
+	}
+	for _, v := range b.volumes {
+		b.accessModes(v)
+	}
+}
+
+var kindIngress = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
+
+func (b *builder) ownerLost(o *capture.Object) {
+	for _, owner := range o.Owners {
+		if b.inv.FindUID(owner.UID) != nil {
+			continue
+		}
+		ref := o.Ref
+		b.warn(Finding{
+			Code: CodeOwnerLost, Object: &ref,
+			Message: fmt.Sprintf("its owner %s %s is not in the namespace; on the target nobody owns it", owner.Kind, owner.Name),
+		})
+	}
+}
+
+// hostPaths: what lies in the node's own folders is no volume.
+func (b *builder) hostPaths(o *capture.Object, u *unstructured.Unstructured) {
+	volumes, _, _ := unstructured.NestedSlice(capture.PodSpec(u), "volumes")
+	for _, v := range volumes {
+		m, _ := v.(map[string]any)
+		path, _, _ := unstructured.NestedString(m, "hostPath", "path")
+		if path == "" {
+			continue
+		}
+		ref := o.Ref
+		b.warn(Finding{
+			Code: CodeNotMoved, Object: &ref,
+			Message: fmt.Sprintf("it uses %s of its node; what lies there is not moved", path),
+		})
+	}
+}
+
+// nodesFor: a node selector that fits no node leaves the pods pending.
+func (b *builder) nodesFor(o *capture.Object, u *unstructured.Unstructured) {
+	selector, _, _ := unstructured.NestedStringMap(capture.PodSpec(u), "nodeSelector")
+	if len(selector) == 0 || !b.facts.Nodes.Known {
+		return
+	}
+	if slices.ContainsFunc(b.facts.Nodes.List, func(n Node) bool { return matches(n.Labels, selector) }) {
+		return
+	}
+	ref := o.Ref
+	b.warn(Finding{
+		Code: CodeNodes, Object: &ref,
+		Message: fmt.Sprintf("no node of the target has the labels %s that its pods ask for", joined(selector)),
+		Hint:    "label a node, or change the selector with --patch",
+	})
+}
+
+func matches(labels, selector map[string]string) bool {
+	for k, v := range selector {
+		if labels[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func joined(m map[string]string) string {
+	parts := make([]string, 0, len(m))
+	for k, v := range m {
+		parts = append(parts, k+"="+v)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ",")
+}
+
+func (b *builder) ingressClass(o *capture.Object, u *unstructured.Unstructured) {
+	if o.Ref.GroupKind() != kindIngress || !b.facts.IngressClasses.Known {
+		return
+	}
+	class, _, _ := unstructured.NestedString(u.Object, "spec", "ingressClassName")
+	if class == "" || slices.Contains(b.facts.IngressClasses.List, class) {
+		return
+	}
+	ref := o.Ref
+	b.warn(Finding{
+		Code: CodeClassMissing, Object: &ref,
+		Message: fmt.Sprintf("the target has no ingress class %q: nothing will serve it", class),
+		Hint:    "have the class installed, or name another with --patch",
+	})
+}
+
+// oneNode lists drivers whose volumes cannot be used from several nodes as
+// filesystems; nothing in the API tells. Each fact is from the driver's own
+// documentation.
+func oneNode() []string {
+	return []string{
+		"rancher.io/local-path", "k8s.io/minikube-hostpath", "kubernetes.io/no-provisioner", "openebs.io/local", "local.csi.openebs.io",
+		"topolvm.io", "zfs.csi.openebs.io", "ebs.csi.aws.com", "kubernetes.io/aws-ebs", "pd.csi.storage.gke.io", "kubernetes.io/gce-pd",
+		"disk.csi.azure.com", "kubernetes.io/azure-disk", "cinder.csi.openstack.org", "csi.hetzner.cloud", "dobs.csi.digitalocean.com",
+		"rbd.csi.ceph.com", "csi.vsphere.vmware.com", "linodebs.csi.linode.com", "block.csi.ibm.com",
+	}
+}
+
+func (b *builder) accessModes(v Volume) {
+	class, found := b.facts.class(v.TargetClass)
+	many := slices.Contains(v.AccessModes, corev1.ReadWriteMany) || slices.Contains(v.AccessModes, corev1.ReadOnlyMany)
+	if !found || !many || v.VolumeMode == corev1.PersistentVolumeBlock || !slices.Contains(oneNode(), class.Provisioner) {
+		return
+	}
+	ref := v.ref
+	b.warn(Finding{
+		Code: CodeAccessMode, Object: &ref,
+		Message: fmt.Sprintf("it asks for %v, and volumes of the class %s (%s) can be used from one node only", v.AccessModes, class.Name, class.Provisioner),
+		Hint:    "name a shared class with --storage-class " + v.StorageClass + "=CLASS",
+	})
+}
+
+// patchesUnused: a patch that selects nothing is a mistake in its target.
+func (b *builder) patchesUnused() {
+	for _, p := range b.request.Patches {
+		if slices.ContainsFunc(b.items, func(i Item) bool {
+			return slices.ContainsFunc(i.Changes, func(c rewrite.Change) bool { return c.Path == "*" && c.To == p.Where })
+		}) {
+			continue
+		}
+		b.block(Finding{
+			Code: CodePatchUnused, Message: fmt.Sprintf("the patch %s selects no object that moves", p.Where),
+			Hint: "correct its target, or leave it out",
+		})
+	}
+}

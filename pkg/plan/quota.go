@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+)
+
+// demand is what the migration will use of a quota, by the quota's own names.
+type demand map[corev1.ResourceName]resource.Quantity
+
+func (d demand) add(name corev1.ResourceName, q resource.Quantity) {
+	sum := d[name]
+	sum.Add(q)
+	d[name] = sum
+}
+
+func (d demand) count(name corev1.ResourceName, n int64) {
+	d.add(name, *resource.NewQuantity(n, resource.DecimalSI))
+}
+
+// quotas compares what the migration will use with what the target's quotas
+// leave. The server's dry-run sees one object at a time, and two that fit alone
+// may not fit together. Objects count now, pods once the copy is activated; a
+// holder for every group of volumes counts meanwhile.
+func (b *builder) quotas(items []Item, groups int) error {
+	if !b.facts.Quotas.Known || len(b.facts.Quotas.List) == 0 {
+		return nil
+	}
+	now, running := demand{}, demand{}
+	for i := range items {
+		if items[i].Verdict != capture.Move || items[i].Action != Create {
+			continue
+		}
+		objectDemand(items[i], now)
+		if err := podDemand(items[i], running); err != nil {
+			return err
+		}
+	}
+	for _, v := range b.volumes {
+		if !b.seen[v.ref.ID()].exists() {
+			volumeDemand(v.TargetClass, v.TargetRequest, now)
+		}
+	}
+	holders := demand{}
+	holders.count("pods", int64(groups))
+	for _, q := range b.facts.Quotas.List {
+		b.quota(q, now, "the migration needs", true)
+		b.quota(q, running, "the activated copy needs", b.starting())
+		b.quota(q, holders, "the holders of the volumes need", true)
+	}
+	return nil
+}
+
+func (s Seen) exists() bool { return s.Live != nil }
+
+func (b *builder) quota(q corev1.ResourceQuota, d demand, what string, blocks bool) {
+	if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
+		return // counts some pods only; the dry-run of each pod asks it
+	}
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		hard, limited := q.Status.Hard[name]
+		if !limited {
+			continue
+		}
+		left := hard.DeepCopy()
+		left.Sub(q.Status.Used[name])
+		need := d[name]
+		if need.Cmp(left) <= 0 {
+			continue
+		}
+		f := Finding{
+			Code:    CodeQuota,
+			Message: fmt.Sprintf("%s %s of %s, the target's quota %s leaves %s", what, need.String(), name, q.Name, left.String()),
+			Hint:    "have the quota of the target namespace raised, or move less",
+		}
+		if blocks {
+			b.block(f)
+		} else {
+			b.warn(f)
+		}
+	}
+}
+
+// objectDemand counts the object itself, under both names that quotas know.
+func objectDemand(item Item, d demand) {
+	if item.Stage == StageVolume {
+		return // by volumeDemand
+	}
+	name := item.Target.Resource
+	if item.Target.Group != "" {
+		d.count(corev1.ResourceName("count/"+name+"."+item.Target.Group), 1)
+		return
+	}
+	d.count(corev1.ResourceName("count/"+name), 1)
+	switch name {
+	case "configmaps", "secrets", "services", "replicationcontrollers", "persistentvolumeclaims":
+		d.count(corev1.ResourceName(name), 1)
+	}
+}
+
+func volumeDemand(class string, size resource.Quantity, d demand) {
+	d.count("persistentvolumeclaims", 1)
+	d.count("count/persistentvolumeclaims", 1)
+	d.add(corev1.ResourceRequestsStorage, size)
+	if class != "" {
+		prefix := corev1.ResourceName(class + ".storageclass.storage.k8s.io/")
+		d.count(prefix+"persistentvolumeclaims", 1)
+		d.add(prefix+"requests.storage", size)
+	}
+}
+
+// podDemand adds up what the item's pods will use once they run.
+func podDemand(item Item, d demand) error {
+	u, err := item.active()
+	if err != nil {
+		return err
+	}
+	spec := capture.PodSpec(u)
+	n := replicas(u)
+	if spec == nil || n == 0 {
+		return nil
+	}
+	typed := &corev1.PodSpec{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, typed); err != nil {
+		return fmt.Errorf("%s: its pod template: %w", item.Source, err)
+	}
+	d.count("pods", n)
+	d.count("count/pods", n)
+	for _, c := range typed.Containers {
+		for name, q := range c.Resources.Requests {
+			d.add("requests."+name, times(q, n))
+			if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
+				d.add(name, times(q, n))
+			}
+		}
+		for name, q := range c.Resources.Limits {
+			d.add("limits."+name, times(q, n))
+		}
+	}
+	return nil
+}
+
+func times(q resource.Quantity, n int64) resource.Quantity {
+	out := q.DeepCopy()
+	out.Mul(n)
+	return out
+}
+
+// replicas is how many pods the object runs at once; a DaemonSet counts one,
+// because how many nodes it fits is not known.
+func replicas(u *unstructured.Unstructured) int64 {
+	switch u.GroupVersionKind().GroupKind() {
+	case kindPod, schema.GroupKind{Group: "apps", Kind: "DaemonSet"}:
+		return 1
+	case schema.GroupKind{Group: "batch", Kind: "CronJob"}:
+		return 0
+	case schema.GroupKind{Group: "batch", Kind: "Job"}:
+		if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
+			return 0
+		}
+		return field(u, 1, "spec", "parallelism")
+	}
+	if strings.HasSuffix(u.GetKind(), "Template") {
+		return 0
+	}
+	return field(u, 1, "spec", "replicas")
+}
+
+func field(u *unstructured.Unstructured, unset int64, path ...string) int64 {
+	n, found, err := unstructured.NestedInt64(u.Object, path...)
+	if !found || err != nil {
+		return unset
+	}
+	return n
+}
