@@ -52,15 +52,28 @@ func Namespace(ctx context.Context, src, dst *cluster.Cluster, namespace string,
 			Group: gv.Group, Version: gv.Version, Resource: "*", Reason: "Unavailable", Message: err.Error(),
 		})
 	}
-	if err := inv.list(ctx, src); err != nil {
+	inv.leaveOut(sel)
+	if err := inv.list(ctx, src, sel); err != nil {
 		return nil, err
 	}
 	Judge(inv, sel)
 	return inv, nil
 }
 
+// leaveOut passes over the kinds that the user left out as a whole: what nobody
+// asks for need not be examined.
+func (inv *Inventory) leaveOut(sel Selection) {
+	inv.Kinds = slices.DeleteFunc(inv.Kinds, func(k Kind) bool {
+		out := sel.leavesOut(k)
+		if out {
+			inv.Passed = append(inv.Passed, Passed{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: "left out with --exclude"})
+		}
+		return out
+	})
+}
+
 // list fills the inventory, several kinds at a time.
-func (inv *Inventory) list(ctx context.Context, src *cluster.Cluster) error {
+func (inv *Inventory) list(ctx context.Context, src *cluster.Cluster, sel Selection) error {
 	var mu sync.Mutex
 	rank := map[types.UID]int{}
 	byUID := map[types.UID]*Object{}
@@ -73,7 +86,7 @@ func (inv *Inventory) list(ctx context.Context, src *cluster.Cluster) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				return inv.notExamined(ctx, k, err)
+				return inv.notExamined(ctx, sel, k, err)
 			}
 			for _, o := range objects {
 				// The same object may be served by two groups.
@@ -121,13 +134,19 @@ func compareNotExamined(a, b NotExamined) int {
 
 // notExamined records that a kind could not be listed. Only the end of the
 // context ends the capture.
-func (inv *Inventory) notExamined(ctx context.Context, k Kind, err error) error {
+func (inv *Inventory) notExamined(ctx context.Context, sel Selection, k Kind, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if apierrors.IsForbidden(err) && k.GVR.GroupResource() == (schema.GroupResource{Resource: "podtemplates"}) {
-		inv.Passed = append(inv.Passed, Passed{Resource: k.GVR.Resource, Why: "no role of Kubernetes itself lets users list them, and none of its controllers reads them"})
+	pass := func(why string) error {
+		inv.Passed = append(inv.Passed, Passed{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: why})
 		return nil
+	}
+	switch {
+	case apierrors.IsForbidden(err) && k.GVR.GroupResource() == (schema.GroupResource{Resource: "podtemplates"}):
+		return pass("no role of Kubernetes itself lets users list them, and none of its controllers reads them")
+	case apierrors.IsForbidden(err) && !sel.asksFor(k):
+		return pass("not among --include, and you may not list them")
 	}
 	n := NotExamined{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Reason: "Failed", Message: err.Error()}
 	switch {

@@ -5,6 +5,7 @@ package capture
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -44,6 +45,21 @@ func (p Pattern) Match(r Ref) bool {
 		}
 	}
 	return false
+}
+
+// matchKind says whether p names the kind, with or without an object's name.
+func (p Pattern) matchKind(k Kind) bool {
+	return Pattern{Type: p.Type}.Match(Ref{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Kind: k.Kind})
+}
+
+// leavesOut says whether the selection excludes the kind as a whole.
+func (s Selection) leavesOut(k Kind) bool {
+	return slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.Name == "" && p.matchKind(k) })
+}
+
+// asksFor says whether objects of the kind may be selected by themselves.
+func (s Selection) asksFor(k Kind) bool {
+	return len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.matchKind(k) })
 }
 
 // everything says whether the selection is the zero one.

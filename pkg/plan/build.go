@@ -265,9 +265,16 @@ func (b *builder) notExamined() {
 		b.warn(Finding{
 			Code:    CodeNotExamined,
 			Message: fmt.Sprintf("%s of %s: %s", n.Resource, groupName(n.Group), n.Message),
-			Hint:    "what you may not list is not moved, and the migration counts as incomplete",
+			Hint:    "what you may not list is not moved, and the migration counts as incomplete; --exclude " + n.Resource + dotted(n.Group) + " leaves it out knowingly",
 		})
 	}
+}
+
+func dotted(group string) string {
+	if group == "" {
+		return ""
+	}
+	return "." + group
 }
 
 // manifests are what an administrator of the target has to write: definitions of
