@@ -157,7 +157,10 @@ func (r *Run) resumeForward(ctx context.Context) error {
 	if err := r.makePlan(ctx); err != nil && !errors.As(err, &blocked) {
 		return err
 	}
-	return r.forward(ctx)
+	if err := r.forward(ctx); err != nil {
+		return err
+	}
+	return r.finish(ctx)
 }
 
 // forward is everything after the point of no return. It may be repeated.
@@ -170,11 +173,9 @@ func (r *Run) forward(ctx context.Context) error {
 		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
 	}
 	if r.fleet == nil {
-		if err := r.releaseBoth(ctx); err != nil {
-			return err
-		}
+		return r.releaseBoth(ctx)
 	}
-	return r.finish(ctx)
+	return nil
 }
 
 func (r *Run) releaseBoth(ctx context.Context) error {
