@@ -73,6 +73,9 @@ type incoming struct {
 	// overlay: the file holds only what changes; zeros need not be written.
 	overlay bool
 	keep    bool // zeros stay allocated
+	fresh   bool // what is not written is zero
+	image   bool
+	stamp   tree.Stamp
 	end     int64
 	writes  sync.WaitGroup
 }
@@ -348,8 +351,9 @@ func (a *applier) begin(f *applied, op *wire.Op) error {
 	if !ok {
 		base = manifest.Record{}
 	}
-	in := &incoming{path: op.Path, size: op.Size, base: base, patch: op.Patch, keep: op.Allocated}
-	if in.patch && (base.Partial || base.Rows.Run == 0) {
+	in := &incoming{path: op.Path, size: op.Size, base: base, patch: op.Patch, keep: op.Allocated,
+		fresh: !op.Patch && !a.target.Image(), image: a.target.Image()}
+	if in.patch && base.Leaves() == 0 {
 		return fault.At(fault.PeerProtocol, op.Path, nil, "it should be patched, but there is nothing to patch")
 	}
 	if a.maxSize > 0 && op.Size > a.maxSize && op.Allocated {
@@ -381,7 +385,11 @@ func (a *applier) openContent(in *incoming, op *wire.Op) (err error) {
 	if err != nil {
 		return err
 	}
-	return in.file.Resize(op.Size, op.Allocated && !in.overlay)
+	if err := in.file.Resize(op.Size, op.Allocated && !in.overlay); err != nil {
+		return err
+	}
+	in.stamp, err = in.file.Stamp()
+	return err
 }
 
 // data writes a part of the open content.

@@ -113,8 +113,9 @@ func (b *baseStream) take() (manifest.Record, error) {
 		return manifest.Record{}, fault.New(fault.PeerProtocol, "the other end's base is not in order")
 	}
 	b.path, b.any = r.Entry.Path, true
-	rec := manifest.Record{Entry: r.Entry, Gone: r.Gone, Partial: r.Unknown}
-	if !wire.NeedsRows(&r) {
+	rec := manifest.Record{Entry: r.Entry, Gone: r.Gone, Partial: r.Partial, Known: r.Known}
+	left := r.Leaves() * tree.LeafDigestSize
+	if left == 0 {
 		return rec, nil
 	}
 	if len(b.records) != 0 {
@@ -122,7 +123,7 @@ func (b *baseStream) take() (manifest.Record, error) {
 	}
 	rec.Rows = b.rows.Rows()
 	hash := tree.NewContent(r.Entry.Size)
-	for left := tree.LeafCount(r.Entry.Size) * tree.LeafDigestSize; left > 0; {
+	for left > 0 {
 		m, err := b.next()
 		if err != nil {
 			return rec, err
@@ -137,7 +138,7 @@ func (b *baseStream) take() (manifest.Record, error) {
 		}
 		left -= int64(len(rows.Rows))
 	}
-	if hash.Sum() != r.Entry.Content {
+	if !r.Partial && hash.Sum() != r.Entry.Content {
 		return rec, fault.At(fault.PeerProtocol, r.Entry.Path, nil, "the other end's leaf digests are not those of its content")
 	}
 	return rec, b.rows.FlushRows()

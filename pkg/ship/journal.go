@@ -84,11 +84,15 @@ func (j *journal) zeros(leaves int64) error {
 	return nil
 }
 
-// fill takes the leaves up to the one given from the base, or as zeros.
+// fill takes the leaves up to the one given from the base. What was left out beyond it is
+// zero only in a file that was made for this.
 func (j *journal) fill(to int64) error {
 	kept := int64(0)
 	if j.in.patch {
-		kept = min(to, tree.LeafCount(j.in.base.Entry.Size))
+		kept = min(to, j.in.base.Leaves())
+	}
+	if to > max(kept, j.leaf) && !j.in.fresh {
+		return fault.At(fault.PeerProtocol, j.in.path, nil, "a part of its content was left out")
 	}
 	for j.leaf < kept {
 		part := j.scratch(kept - j.leaf)
@@ -109,9 +113,22 @@ func (j *journal) complete(rec *manifest.Record) error {
 	if j.hash.Sum() != rec.Entry.Content {
 		return fault.At(fault.DigestMismatch, j.in.path, nil, "its content is not what was announced")
 	}
-	if manifest.HasRows(rec.Entry.Size) {
+	if rec.Entry.Kind == tree.Image || manifest.HasRows(rec.Entry.Size) {
 		rec.Rows = j.rows
 	}
 	j.in = nil
 	return j.w.Add(rec)
+}
+
+// partial puts on record how far the open content has come.
+func (j *journal) partial() error {
+	if j.in == nil || j.leaf == 0 {
+		return nil
+	}
+	e := tree.Entry{Path: j.in.path, Kind: tree.File, Size: j.in.size}
+	if j.in.image {
+		e.Kind = tree.Image
+	}
+	return j.w.Add(&manifest.Record{Entry: e, Stamp: j.in.stamp, Rows: j.rows, Staged: j.in.place.Staged, Patch: j.in.patch,
+		Partial: true, Known: j.leaf})
 }

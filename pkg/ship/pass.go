@@ -200,19 +200,18 @@ func (p *pass) sendOp(ctx context.Context, op *wire.Op) error {
 // remember puts an entry into the digest and the manifest.
 func (p *pass) remember(rec *recorded) error {
 	p.root.Add(&rec.r.Entry)
-	if rec.from.Run != 0 && manifest.HasRows(rec.r.Entry.Size) {
+	if rec.from.Run != 0 {
 		rec.r.Rows = p.record.Rows()
-		if err := copyRows(p.store, p.record, rec.from, rec.r.Entry.Size); err != nil {
+		if err := copyRows(p.store, p.record, rec.from, tree.LeafCount(rec.r.Entry.Size)); err != nil {
 			return err
 		}
 	}
 	return p.record.Add(&rec.r)
 }
 
-// copyRows appends the leaf digests of a content of size bytes to w.
-func copyRows(store *manifest.Store, w *manifest.Writer, from manifest.Rows, size int64) error {
+// copyRows appends n leaf digests to w.
+func copyRows(store *manifest.Store, w *manifest.Writer, from manifest.Rows, n int64) error {
 	const step = 4096 // leaves
-	n := tree.LeafCount(size)
 	buf := make([]byte, min(n, step)*tree.LeafDigestSize)
 	for first := int64(0); first < n; first += step {
 		part := buf[:min(step, n-first)*tree.LeafDigestSize]

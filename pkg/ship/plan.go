@@ -182,7 +182,7 @@ func large(e *planned) bool {
 	default:
 		return false
 	}
-	return !e.isKnown || e.known.Rows.Run == 0 || !e.inBase || e.base.Entry.Kind != e.node.Kind || e.base.Entry.Content != e.known.Entry.Content
+	return !e.isKnown || e.known.Rows.Run == 0 || !e.inBase || e.base.Partial || e.base.Entry.Kind != e.node.Kind || e.base.Entry.Content != e.known.Entry.Content
 }
 
 // piece is a part of a large content.
@@ -218,8 +218,7 @@ func (l *planner) pieces(e planned, send func(job) error) error {
 	}
 	size := e.node.Size
 	c := &content{planned: e, size: size}
-	b := &e.base
-	c.patch = e.inBase && !b.Partial && b.Entry.Kind == e.node.Kind && manifest.HasRows(b.Entry.Size) && b.Rows.Run != 0
+	c.patch = e.inBase && e.base.Entry.Kind == e.node.Kind && e.base.Leaves() > 0
 	c.left.Store(max(1, (size+pieceSize-1)/pieceSize))
 	if size == 0 { // an empty image
 		return send(job{piece: &piece{c: c, first: true, last: true}})

@@ -130,6 +130,11 @@ func (b *baseSender) path(s *survey, f *found) error {
 			effective, overlaid = *r, true
 		}
 		b.staged.Skip()
+		if overlaid && effective.Partial && effective.Patch {
+			if effective, err = b.complete(&effective, &f.r); err != nil {
+				return err
+			}
+		}
 	}
 	if !f.same {
 		if err := b.drift(s, f, overlaid); err != nil {
@@ -139,10 +144,40 @@ func (b *baseSender) path(s *survey, f *found) error {
 			effective = f.r
 		}
 	}
-	if f.differs || overlaid || !b.same || b.x.inPlace {
+	if f.r.Entry.Kind == tree.Image && f.r.Stamp.Ino == 0 {
+		b.x.verdict.blind = true
+	}
+	if f.differs || overlaid || !b.same {
 		return b.tell(effective)
 	}
 	return b.progress(f.r.Entry.Path)
+}
+
+// complete makes a whole record of an overlay that was left unfinished: what it has not
+// reached is as in the file it lies over.
+func (b *baseSender) complete(partial, under *manifest.Record) (manifest.Record, error) {
+	b.x.runMu.Lock()
+	defer b.x.runMu.Unlock()
+	r := *under
+	r.Entry.Size, r.Staged, r.Patch, r.Found, r.Rows = partial.Entry.Size, partial.Staged, true, false, b.x.drift.Rows()
+	j := &journal{store: b.x.store, w: b.x.drift, hash: tree.NewContent(r.Entry.Size),
+		in: &incoming{path: r.Entry.Path, patch: true, fresh: true, base: *under}}
+	rows := make([]byte, partial.Known*tree.LeafDigestSize)
+	if err := b.x.store.ReadRows(partial.Rows, 0, rows); err != nil {
+		return r, err
+	}
+	if err := j.digests(rows); err != nil {
+		return r, err
+	}
+	if err := j.fill(tree.LeafCount(r.Entry.Size)); err != nil {
+		return r, err
+	}
+	if err := b.x.drift.FlushRows(); err != nil {
+		return r, err
+	}
+	r.Entry.Content = j.hash.Sum()
+	b.x.found.push(r)
+	return r, b.x.drift.Add(&r)
 }
 
 // drift puts on record that the target is not as recorded.
@@ -207,25 +242,24 @@ func (b *baseSender) tell(r manifest.Record) error {
 	if r.Gone && !b.same {
 		return b.progress(r.Entry.Path)
 	}
-	rec := wire.BaseRecord{Gone: r.Gone, Unknown: r.Partial, Entry: r.Entry}
+	rec := wire.BaseRecord{Gone: r.Gone, Partial: r.Partial, Known: r.Known, Entry: r.Entry}
 	b.msg.Records = append(b.msg.Records, rec)
 	b.size += len(r.Entry.Path) + 128
 	for _, attr := range r.Entry.Xattrs {
 		b.size += len(attr.Name) + len(attr.Value) + 8
 	}
-	if wire.NeedsRows(&rec) {
-		return b.rows(r)
+	if n := rec.Leaves(); n > 0 {
+		return b.rows(r, n)
 	}
 	return b.progress(r.Entry.Path)
 }
 
 // rows sends what there is and then the leaf digests of its last record.
-func (b *baseSender) rows(r manifest.Record) error {
+func (b *baseSender) rows(r manifest.Record, n int64) error {
 	if err := b.flush(r.Entry.Path, false); err != nil {
 		return err
 	}
 	const step = 16 << 10 // leaves
-	n := tree.LeafCount(r.Entry.Size)
 	for first := int64(0); first < n; first += step {
 		part := make([]byte, min(step, n-first)*tree.LeafDigestSize)
 		if err := b.x.store.ReadRows(r.Rows, first, part); err != nil {
@@ -261,23 +295,23 @@ func (b *baseSender) finish() error {
 	return b.flush("", true)
 }
 
-// clean says that this session changed nothing and nothing is staged.
-func (x *recvSession) clean(head manifest.Head) bool {
+// idle says that this session changed nothing and nothing is staged.
+func (x *recvSession) idle(head manifest.Head) bool {
 	return x.lastSeen == 0 && head.Phase == manifest.Whole && len(head.Journal) == 0
 }
 
 // judge finds the digest of what the target holds or will hold.
 func (x *recvSession) judge() (session.Input, error) {
 	head := x.store.Head()
-	if x.clean(head) {
+	if x.idle(head) && !x.o.Verify {
 		return session.Judged{Digest: x.verdict.digest}, nil
 	}
-	if x.inPlace {
-		if err := x.arrange(x.ctx, head, x.mask); err != nil {
-			return nil, err
+	if x.inPlace || x.idle(head) {
+		err := x.arrange(x.ctx, head)
+		if err == nil {
+			x.verdict.digest, err = x.describeAll(x.ctx, head)
 		}
-		digest, err := x.describeAll(x.ctx, head)
-		return session.Judged{Digest: digest}, err
+		return session.Judged{Digest: x.verdict.digest}, err
 	}
 	it, err := x.all(head)
 	if err != nil {
@@ -301,7 +335,7 @@ func (x *recvSession) judge() (session.Input, error) {
 // writeCommit makes the staged increment count.
 func (x *recvSession) writeCommit(digest tree.Digest) error {
 	head := x.store.Head()
-	if x.clean(head) {
+	if x.idle(head) {
 		return nil
 	}
 	head.Phase, head.Expected = manifest.Rolling, digest.String()
@@ -311,7 +345,7 @@ func (x *recvSession) writeCommit(digest tree.Digest) error {
 // rollForward carries out the committed increment, and looks at the result.
 func (x *recvSession) rollForward() (session.Input, error) {
 	head := x.store.Head()
-	if x.clean(head) {
+	if x.idle(head) {
 		return session.RolledForward{Digest: x.verdict.digest}, nil
 	}
 	if err := x.roll(x.ctx, head); err != nil {
@@ -328,7 +362,7 @@ func (r *receiver) recover(ctx context.Context) error {
 		return nil
 	}
 	r.log.Info("a committed increment is carried out to its end", "digest", head.Expected)
-	if err := r.target.Probe(tree.Mask(head.Mask)); err != nil {
+	if err := r.target.Probe(tree.Mask(head.Mask), 0); err != nil {
 		return err
 	}
 	if _, err := r.target.OpenStage(head.Stage, false); err != nil {
@@ -364,7 +398,7 @@ func (r *receiver) roll(ctx context.Context, head manifest.Head) error {
 	if err := r.target.RemoveStages(""); err != nil {
 		return err
 	}
-	return r.arrange(ctx, head, tree.Mask(head.Mask))
+	return r.arrange(ctx, head)
 }
 
 // moveAll brings every staged path to its place, in path order.
@@ -553,8 +587,8 @@ func copyRange(dst, src land.File, kind change, off int64, buf []byte, keep bool
 }
 
 // arrange describes every directory that was touched, after everything in it.
-func (r *receiver) arrange(ctx context.Context, head manifest.Head, _ tree.Mask) error {
-	if r.target.Image() {
+func (r *receiver) arrange(ctx context.Context, head manifest.Head) error {
+	if r.target.Image() || len(head.Journal) == 0 {
 		return nil
 	}
 	it, err := r.all(head)
@@ -664,14 +698,14 @@ func (x *recvSession) describeAll(ctx context.Context, head manifest.Head) (tree
 func (x *recvSession) promote(digest tree.Digest) (session.Input, error) {
 	head := x.store.Head()
 	strength := Stamps
-	if x.clean(head) && !x.verdict.walked {
+	switch {
+	case x.o.Verify:
+		strength = Readback
+	case x.idle(head) && !x.verdict.walked || x.verdict.blind:
 		strength = Transport
 	}
 	if err := x.writePromotion(head, digest); err != nil {
 		return nil, err
-	}
-	if x.o.Verify && x.result.Strength != Readback && !x.clean(head) {
-		strength = Readback
 	}
 	x.result.Promoted, x.result.Digest, x.result.Strength = true, digest.String(), strength
 	x.result.Unchanged = x.lastSeen == 0
@@ -679,7 +713,7 @@ func (x *recvSession) promote(digest tree.Digest) (session.Input, error) {
 }
 
 func (x *recvSession) writePromotion(head manifest.Head, digest tree.Digest) error {
-	if x.clean(head) && x.drift.Records() == 0 {
+	if x.idle(head) && x.tree == nil && x.drift.Records() == 0 {
 		if head.Generation == x.o.Generation {
 			return nil
 		}

@@ -177,7 +177,7 @@ func (r *reader) small(n *scan.Node, rec *manifest.Record) ([]byte, error) {
 		return nil, err
 	}
 	if int64(cap(r.buf)) < n.Size {
-		r.buf = make([]byte, max(n.Size, manifest.InlineLimit))
+		r.buf = scan.AlignedBuffer(manifest.InlineLimit)
 	}
 	data := r.buf[:n.Size]
 	got, err := c.ReadAt(data, 0)
@@ -192,7 +192,7 @@ func (r *reader) small(n *scan.Node, rec *manifest.Record) ([]byte, error) {
 	}
 	rec.Entry, rec.Stamp = n.Entry, n.Stamp
 	rec.Entry.Content = tree.Content(n.Size, tree.Leaves(nil, data))
-	if got < len(data) || !after.Stamp.Same(n.Stamp) || after.Size != n.Size {
+	if got < len(data) || !still(n, &after) || after.Size != n.Size {
 		rec.Stamp.Settled = false
 		if err := r.p.moved(n.Path); err != nil {
 			return nil, err
@@ -250,10 +250,15 @@ func (c *content) begin(p *pass) {
 	c.err = c.open.Details(&c.node)
 }
 
+// still says whether two looks at an inode show the same.
+func still(a, b *scan.Node) bool {
+	return a.Stamp.Ino == b.Stamp.Ino && a.Stamp.CTime == b.Stamp.CTime && a.Stamp.BTime == b.Stamp.BTime
+}
+
 // end looks at the inode again after everything was read.
 func (c *content) end(p *pass) error {
 	after, err := c.open.Node()
-	if err == nil && (!after.Stamp.Same(c.node.Stamp) || after.Size != c.size) {
+	if err == nil && (!still(&c.node, &after) || after.Size != c.size) {
 		c.moved.Store(true)
 	}
 	p.closed(c.open)
@@ -266,7 +271,7 @@ func (c *content) end(p *pass) error {
 func (r *reader) readPiece(out *pieceOutcome) error {
 	p, c := out.piece, out.piece.c
 	if int64(cap(r.buf)) < pieceSize {
-		r.buf = make([]byte, pieceSize)
+		r.buf = scan.AlignedBuffer(pieceSize)
 	}
 	data := r.buf[:p.length]
 	short, err := r.fill(c, data, p.offset)
@@ -282,7 +287,8 @@ func (r *reader) readPiece(out *pieceOutcome) error {
 		return err
 	}
 	r.raw = r.raw[:0]
-	sent := r.differences(out.rows, old, data, p.offset, c.patch)
+	fresh := !c.patch && c.planned.node.Kind != tree.Image
+	sent := r.differences(out.rows, old, data, p.offset, fresh)
 	if len(r.raw) > 0 {
 		b := r.pack(r.raw, sent, 0)
 		out.data = &b
@@ -324,7 +330,7 @@ func (r *reader) oldRows(c *content, p *piece) ([]byte, error) {
 		return nil, nil
 	}
 	first := p.offset / tree.LeafSize
-	n := min(tree.LeafCount(p.length), tree.LeafCount(c.base.Entry.Size)-first)
+	n := min(tree.LeafCount(p.length), c.base.Leaves()-first)
 	if n <= 0 {
 		return nil, nil
 	}
@@ -333,15 +339,16 @@ func (r *reader) oldRows(c *content, p *piece) ([]byte, error) {
 }
 
 // differences appends operations for the leaves that are not as the base has them: data,
-// and zeros where the base has none. Neighbours share an operation. It gives the bytes of data.
-func (r *reader) differences(rows, old, data []byte, offset int64, patch bool) (sent int64) {
+// and zeros, which only a fresh file has by itself. Neighbours share an operation. It gives
+// the bytes of data.
+func (r *reader) differences(rows, old, data []byte, offset int64, fresh bool) (sent int64) {
 	leaf := func(i int) []byte { return rows[i*tree.LeafDigestSize : (i+1)*tree.LeafDigestSize] }
 	var zero tree.LeafDigest
 	kind := func(i int) wire.OpKind {
 		isZero := bytes.Equal(leaf(i), zero[:])
 		at := i * tree.LeafDigestSize
 		switch {
-		case !patch && isZero:
+		case fresh && isZero:
 			return 0
 		case at < len(old) && bytes.Equal(leaf(i), old[at:at+tree.LeafDigestSize]):
 			return 0

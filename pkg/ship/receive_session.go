@@ -86,6 +86,8 @@ type surveyVerdict struct {
 	digest tree.Digest
 	count  int64
 	walked bool
+	// blind: the target has no stamps to look at.
+	blind bool
 }
 
 func newRecvSession(ctx context.Context, r *receiver, c *greeted, inPlace bool) *recvSession {
@@ -294,7 +296,7 @@ func (x *recvSession) begin(h wire.Hello) error {
 		return err
 	}
 	x.mask = h.Mask
-	if err := x.target.Probe(h.Mask); err != nil {
+	if err := x.target.Probe(h.Mask, h.Size); err != nil {
 		return err
 	}
 	head, err := x.usableHead()
@@ -518,7 +520,11 @@ func (x *recvSession) writeJournal() {
 			}
 			continue
 		}
-		if err := x.persist(item); err != nil {
+		err := j.partial()
+		if err == nil {
+			err = x.persist(item)
+		}
+		if err != nil {
 			x.failed(err)
 			return
 		}

@@ -145,7 +145,15 @@ func (s *survey) one(it *surveyItem) (found, error) {
 		f.r.Stamp = it.node.Stamp
 		return f, nil
 	}
-	f, err := s.look(it.node)
+	if it.has && it.rec.Partial && sameInode(it) {
+		if !it.rec.Patch {
+			return found{r: it.rec, differs: true}, nil
+		}
+		f, err := s.look(it.node, &it.rec)
+		f.differs = true
+		return f, err
+	}
+	f, err := s.look(it.node, nil)
 	if err != nil {
 		return f, err
 	}
@@ -158,6 +166,9 @@ func (s *survey) believes(it *surveyItem) bool {
 	if s.all && (it.node.Kind == tree.File || it.node.Kind == tree.Image) {
 		return false
 	}
+	if it.node.Kind == tree.Image && it.node.Stamp.Ino == 0 {
+		return !it.rec.Partial // a block device has no stamps: what is known of it is believed
+	}
 	if s.settledOnly {
 		return s.view.Info().Trusted && it.rec.Staged == 0 && unchanged(it.node, &it.rec)
 	}
@@ -166,13 +177,20 @@ func (s *survey) believes(it *surveyItem) bool {
 	return it.rec.Staged == 0 && unchanged(it.node, &rec)
 }
 
-// look describes what is there.
-func (s *survey) look(n *scan.Node) (f found, err error) {
+// sameInode says whether a content that we left unfinished is in the same inode still.
+func sameInode(it *surveyItem) bool {
+	a, b := it.rec.Stamp, it.node.Stamp
+	return it.rec.Entry.Kind == it.node.Kind && a.Ino == b.Ino && a.BTime == b.BTime
+}
+
+// look describes what is there; the beginning of a content is known from partial, if that
+// is given.
+func (s *survey) look(n *scan.Node, partial *manifest.Record) (f found, err error) {
 	f.r = manifest.Record{Entry: n.Entry, Stamp: n.Stamp}
 	switch n.Kind {
 	case tree.Hardlink:
 	case tree.File, tree.Image:
-		f.rows, err = s.read(n, &f.r)
+		f.rows, err = s.read(n, &f.r, partial)
 	default:
 		if err = s.view.Details(n); err == nil {
 			f.r.Entry = n.Entry
@@ -185,8 +203,8 @@ func (s *survey) look(n *scan.Node) (f found, err error) {
 	return f, err
 }
 
-// read reads a whole content.
-func (s *survey) read(n *scan.Node, r *manifest.Record) ([]byte, error) {
+// read reads a content, but for the beginning that is known from partial.
+func (s *survey) read(n *scan.Node, r, partial *manifest.Record) ([]byte, error) {
 	c, err := s.view.Open(n)
 	if err != nil {
 		return nil, err
@@ -196,9 +214,16 @@ func (s *survey) read(n *scan.Node, r *manifest.Record) ([]byte, error) {
 		return nil, err
 	}
 	r.Entry = n.Entry
-	buf := make([]byte, min(n.Size, pieceSize))
+	buf := scan.AlignedBuffer(int(min(n.Size, pieceSize)))
 	rows := make([]byte, 0, tree.LeafCount(n.Size)*tree.LeafDigestSize)
-	for off := int64(0); off < n.Size; off += pieceSize {
+	if partial != nil {
+		known := min(partial.Leaves(), tree.LeafCount(n.Size)-1)
+		rows = rows[:max(known, 0)*tree.LeafDigestSize]
+		if err := s.store.ReadRows(partial.Rows, 0, rows); err != nil {
+			return nil, err
+		}
+	}
+	for off := int64(len(rows)/tree.LeafDigestSize) * tree.LeafSize; off < n.Size; off += pieceSize {
 		part := buf[:min(pieceSize, n.Size-off)]
 		if _, err := c.ReadAt(part, off); err != nil {
 			return nil, fault.Wrap(fault.TargetUnwritable, err, "read the target")
@@ -206,7 +231,7 @@ func (s *survey) read(n *scan.Node, r *manifest.Record) ([]byte, error) {
 		rows = tree.Leaves(rows, part)
 	}
 	r.Entry.Content = tree.Content(n.Size, rows)
-	if !manifest.HasRows(n.Size) {
+	if n.Kind == tree.File && !manifest.HasRows(n.Size) {
 		rows = nil
 	}
 	return rows, nil
@@ -215,14 +240,14 @@ func (s *survey) read(n *scan.Node, r *manifest.Record) ([]byte, error) {
 // keepRows makes the leaf digests of f part of w, and f's record say where.
 func (s *survey) keepRows(w *manifest.Writer, f *found) error {
 	hasContent := f.r.Entry.Kind == tree.File || f.r.Entry.Kind == tree.Image
-	if f.r.Gone || !hasContent || !manifest.HasRows(f.r.Entry.Size) {
+	if f.r.Gone || !hasContent || f.rows == nil && f.r.Leaves() == 0 {
 		f.r.Rows = manifest.Rows{}
 		return nil
 	}
-	from := f.r.Rows
+	from, leaves := f.r.Rows, f.r.Leaves()
 	f.r.Rows = w.Rows()
 	if f.rows != nil {
 		return w.AddRows(f.rows)
 	}
-	return copyRows(s.store, w, from, f.r.Entry.Size)
+	return copyRows(s.store, w, from, leaves)
 }

@@ -6,8 +6,154 @@ package land
 import (
 	"errors"
 	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
+
+// Device is a Target that is a block device or image file. It is always written in place.
+type Device struct {
+	file  *os.File
+	fd    int
+	size  int64
+	used  int64 // what the source has
+	block bool
+	// zero: proved to hold nothing but zeros, as long as nothing is written.
+	zero bool
+}
 
 // OpenDevice makes a target of a block device or image file, which stays the caller's to
 // close after the target.
-func OpenDevice(_ *os.File, _ Options) (Target, error) { return nil, errors.ErrUnsupported }
+func OpenDevice(f *os.File, _ Options) (*Device, error) {
+	d := &Device{file: f, fd: int(f.Fd())}
+	var err error
+	if d.size, d.block, err = scan.DeviceSize(d.fd); err != nil {
+		return nil, fault.Wrap(fault.TargetUnwritable, err, "look at the target")
+	}
+	d.used = d.size
+	if !d.block {
+		_, err := unix.Seek(d.fd, 0, unix.SEEK_DATA)
+		d.zero = errors.Is(err, unix.ENXIO)
+	}
+	return d, nil
+}
+
+func (d *Device) Image() bool          { return true }
+func (d *Device) Size() int64          { return d.size }
+func (d *Device) Empty() (bool, error) { return d.zero, nil }
+func (d *Device) Close() error         { return nil }
+
+// Probe notes how much of the device the source will take.
+func (d *Device) Probe(_ tree.Mask, size int64) error {
+	if size > d.size {
+		return fault.New(fault.TargetTooSmall, "the source has %d bytes, the target %d", size, d.size)
+	}
+	d.used = size
+	return nil
+}
+
+// View looks at the part that the source takes.
+func (d *Device) View(tree.Mask) (scan.View, error) {
+	v, err := scan.OpenDevice(d.file, scan.Options{})
+	if err != nil {
+		return nil, err
+	}
+	v.Limit(d.used)
+	return v, nil
+}
+
+// Sync makes everything durable that was written before it.
+func (d *Device) Sync() error {
+	return fault.Wrap(fault.TargetUnwritable, unix.Fsync(d.fd), "sync the target")
+}
+
+// Edit opens the device for writing.
+func (d *Device) Edit(Place) (File, error) { return &deviceFile{d: d}, nil }
+
+// Create is the same.
+func (d *Device) Create(Place) (File, error) { return &deviceFile{d: d}, nil }
+
+func notATree() error {
+	return fault.New(fault.PeerProtocol, "an operation on a directory tree, but the target is a device")
+}
+
+func (d *Device) OpenStage(string, bool) (bool, error)       { return false, notATree() }
+func (d *Device) RemoveStages(string) error                  { return nil }
+func (d *Device) Mkdir(string) error                         { return notATree() }
+func (d *Device) Make(Place, *tree.Entry) (scan.Node, error) { return scan.Node{}, notATree() }
+func (d *Device) Link(string, string) (scan.Node, error)     { return scan.Node{}, notATree() }
+func (d *Device) Remove(string) error                        { return notATree() }
+func (d *Device) Describe(*tree.Entry) (scan.Node, error)    { return scan.Node{}, notATree() }
+func (d *Device) Arrive(uint64, *tree.Entry, bool) (scan.Node, bool, error) {
+	return scan.Node{}, false, notATree()
+}
+
+// deviceFile writes the device.
+type deviceFile struct{ d *Device }
+
+func (f *deviceFile) Close() error { return nil }
+
+func (f *deviceFile) WriteAt(data []byte, off int64) error {
+	f.d.zero = false
+	w := file{inode: inode{fd: f.d.fd}}
+	return w.write(data, off)
+}
+
+func (f *deviceFile) ReadAt(b []byte, off int64) (int, error) {
+	r := file{inode: inode{fd: f.d.fd}}
+	return r.ReadAt(b, off)
+}
+
+// Zero makes a range zero, without writing where the device can do that by itself.
+func (f *deviceFile) Zero(off, length int64, _ bool) error {
+	if f.d.zero {
+		return nil
+	}
+	for _, mode := range []uint32{unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE} {
+		err := unix.Fallocate(f.d.fd, mode, off, length)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENODEV) {
+			return unwritable("", err, "zero a range")
+		}
+	}
+	zeros := make([]byte, min(length, 256<<10))
+	for length > 0 {
+		n := min(length, int64(len(zeros)))
+		if err := f.WriteAt(zeros[:n], off); err != nil {
+			return err
+		}
+		off, length = off+n, length-n
+	}
+	return nil
+}
+
+// Resize does nothing: a device has the size it has.
+func (f *deviceFile) Resize(size int64, _ bool) error {
+	if size > f.d.used {
+		return fault.New(fault.PeerProtocol, "%d bytes for a target of %d", size, f.d.used)
+	}
+	return nil
+}
+
+// Describe says what the device is: an image without attributes.
+func (f *deviceFile) Describe(e *tree.Entry) (scan.Node, error) {
+	v, err := scan.OpenDevice(f.d.file, scan.Options{CutUnixNano: 1})
+	if err != nil {
+		return scan.Node{}, err
+	}
+	defer v.Close()
+	n, err := v.Root()
+	n.Entry = *e
+	return n, err
+}
+
+// Stamp gives the stamp of an image file.
+func (f *deviceFile) Stamp() (tree.Stamp, error) {
+	n, err := f.Describe(&tree.Entry{Kind: tree.Image})
+	return n.Stamp, err
+}

@@ -146,3 +146,12 @@ func (f *file) Resize(size int64, allocate bool) error {
 func (f *file) Describe(e *tree.Entry) (scan.Node, error) {
 	return f.describe(e)
 }
+
+// Stamp gives the inode's stamp.
+func (f *file) Stamp() (tree.Stamp, error) {
+	var st unix.Statx_t
+	if err := scan.StatFD(f.fd, &st); err != nil {
+		return tree.Stamp{}, unwritable(f.path, err, "stat")
+	}
+	return scan.NodeOf(f.path, &st).Stamp, nil
+}

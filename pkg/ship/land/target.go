@@ -47,8 +47,9 @@ type Target interface {
 	Size() int64
 	// Empty says whether a directory holds nothing yet.
 	Empty() (bool, error)
-	// Probe fails when the target cannot hold what a shipment under the mask may bring.
-	Probe(mask tree.Mask) error
+	// Probe fails when the target cannot hold what a shipment under the mask may bring; size
+	// is the source's, when that is an image.
+	Probe(mask tree.Mask, size int64) error
 	// View looks at the target itself.
 	View(mask tree.Mask) (scan.View, error)
 
@@ -94,6 +95,8 @@ type File interface {
 	Zero(off, length int64, keep bool) error
 	// Resize cuts or lengthens the file; with allocate every byte gets a block.
 	Resize(size int64, allocate bool) error
+	// Stamp gives the inode's stamp as it is now; zero for a block device.
+	Stamp() (tree.Stamp, error)
 	// Describe gives the file e's description, and says what it is then.
 	Describe(e *tree.Entry) (scan.Node, error)
 	Close() error

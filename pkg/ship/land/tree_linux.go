@@ -64,7 +64,7 @@ func (t *Tree) Empty() (bool, error) {
 }
 
 // Probe remembers the mask.
-func (t *Tree) Probe(mask tree.Mask) error {
+func (t *Tree) Probe(mask tree.Mask, _ int64) error {
 	t.mask = mask
 	return nil
 }

@@ -30,8 +30,10 @@ type Record struct {
 	Staged uint64
 	// Patch: Staged holds only the leaves that differ from the inode at Path.
 	Patch bool
-	// Partial: something is there, but its content is not known.
+	// Partial: something is there, but of its content only the first Known leaves are known;
+	// Rows has that many.
 	Partial bool
+	Known   int64
 	// Found: this is how the target itself was found when it was looked at, as opposed to
 	// what is staged for it.
 	Found bool
@@ -41,6 +43,18 @@ type Record struct {
 type Rows struct {
 	Run    uint64
 	Offset int64
+}
+
+// Leaves gives how many leaf digests of r's content are known, and kept at r.Rows.
+func (r *Record) Leaves() int64 {
+	switch {
+	case r.Rows.Run == 0:
+		return 0
+	case r.Partial:
+		return r.Known
+	default:
+		return tree.LeafCount(r.Entry.Size)
+	}
 }
 
 // HasRows says whether content of size bytes has its leaf digests kept.
@@ -77,6 +91,9 @@ func appendRecord(b []byte, r *Record, previous string) []byte {
 	}
 	if r.Staged != 0 {
 		b = binary.AppendUvarint(b, r.Staged)
+	}
+	if r.Partial {
+		b = binary.AppendUvarint(b, uint64(r.Known))
 	}
 	if !r.Gone {
 		b = tree.AppendBody(b, &r.Entry)
@@ -141,6 +158,9 @@ func decodeRecord(d *tree.Decoder, previous string) (r Record) {
 	}
 	if f&flagStaged != 0 {
 		r.Staged = d.Uvarint(1<<63 - 1)
+	}
+	if r.Partial {
+		r.Known = int64(d.Uvarint(1<<63 - 1))
 	}
 	if !r.Gone {
 		d.Body(&r.Entry)

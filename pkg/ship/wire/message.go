@@ -92,8 +92,10 @@ type Base struct {
 // BaseRecord is one path of R's base.
 type BaseRecord struct {
 	Gone bool
-	// Unknown: there is something at the path, but what it holds is not known.
-	Unknown bool
+	// Partial: there is something at the path, but of its content only the first Known
+	// leaves are known.
+	Partial bool
+	Known   int64
 	Entry   tree.Entry
 }
 
@@ -199,9 +201,12 @@ func (m Base) encode(b []byte) []byte {
 }
 
 func appendBaseRecord(b []byte, r *BaseRecord) []byte {
-	b = appendBools(b, r.Gone, r.Unknown, r.Entry.Allocated)
+	b = appendBools(b, r.Gone, r.Partial, r.Entry.Allocated)
 	if r.Gone {
 		return appendText(b, r.Entry.Path)
+	}
+	if r.Partial {
+		b = binary.AppendUvarint(b, uint64(r.Known))
 	}
 	return tree.AppendEntry(b, &r.Entry)
 }
@@ -371,18 +376,33 @@ func decodeBase(d *tree.Decoder) Message {
 	m.Through = d.Path()
 	for d.Err() == nil && len(d.Rest()) > 0 {
 		var r BaseRecord
-		bools(d, &r.Gone, &r.Unknown, &r.Entry.Allocated)
-		if r.Gone {
-			r.Entry.Path = d.Path()
-		} else {
-			allocated := r.Entry.Allocated
-			r.Entry = d.Entry()
-			r.Entry.Allocated = allocated
-		}
+		decodeBaseRecord(d, &r)
 		m.Records = append(m.Records, r)
 	}
 	return m
 }
+
+func decodeBaseRecord(d *tree.Decoder, r *BaseRecord) {
+	var allocated bool
+	bools(d, &r.Gone, &r.Partial, &allocated)
+	if r.Gone {
+		r.Entry.Path = d.Path()
+		if r.Partial || allocated {
+			d.Fail(protocol("flags on what is gone"))
+		}
+		return
+	}
+	if r.Partial {
+		r.Known = int64(d.Uvarint(1<<63 - 1))
+	}
+	r.Entry = d.Entry()
+	r.Entry.Allocated = allocated
+	if d.Err() == nil && r.Partial && (!hasContent(&r.Entry) || r.Known > tree.LeafCount(r.Entry.Size)) {
+		d.Fail(protocol("%d leaves of a %s of %d bytes", r.Known, r.Entry.Kind, r.Entry.Size))
+	}
+}
+
+func hasContent(e *tree.Entry) bool { return e.Kind == tree.File || e.Kind == tree.Image }
 
 func decodeBaseRows(d *tree.Decoder) Message {
 	rows := d.Bytes(len(d.Rest()))
@@ -401,8 +421,16 @@ func decodeFailure(d *tree.Decoder) Message {
 	return m
 }
 
-// NeedsRows says whether leaf digests follow a record that comes last in its message.
-func NeedsRows(r *BaseRecord) bool {
-	hasContent := r.Entry.Kind == tree.File || r.Entry.Kind == tree.Image
-	return !r.Gone && !r.Unknown && hasContent && manifest.HasRows(r.Entry.Size)
+// Leaves says how many leaf digests follow a record, which then comes last in its message.
+func (r *BaseRecord) Leaves() int64 {
+	switch {
+	case r.Gone || !hasContent(&r.Entry):
+		return 0
+	case r.Partial:
+		return r.Known
+	case r.Entry.Kind == tree.Image || manifest.HasRows(r.Entry.Size):
+		return tree.LeafCount(r.Entry.Size)
+	default:
+		return 0
+	}
 }
