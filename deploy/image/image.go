@@ -78,6 +78,13 @@ func build(img Image) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	platform, err := v1.ParsePlatform(img.Platform)
+	if err != nil {
+		return nil, err
+	}
+	if err := fits(img.Files, platform.Architecture); err != nil {
+		return nil, err
+	}
 	data, err := layer(img.Files, date)
 	if err != nil {
 		return nil, err
@@ -91,10 +98,6 @@ func build(img Image) (v1.Image, error) {
 		return nil, err
 	}
 	config = config.DeepCopy()
-	platform, err := v1.ParsePlatform(img.Platform)
-	if err != nil {
-		return nil, err
-	}
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Created = v1.Time{Time: date}
 	config.Config = v1.Config{Entrypoint: img.Entrypoint, Cmd: img.Command, Env: img.Env, User: img.User,

@@ -34,6 +34,33 @@ func Libraries(files []File, roots ...string) ([]File, error) {
 	return all, nil
 }
 
+// machines are the architectures by their names in images.
+func machines() map[string]elf.Machine {
+	return map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+}
+
+// fits refuses programs that are for another architecture than the image: nobody would notice before a node does.
+func fits(files []File, architecture string) error {
+	want, known := machines()[architecture]
+	for _, file := range files {
+		if !known || file.Source == "" {
+			continue
+		}
+		f, err := elf.Open(file.Source)
+		if err != nil {
+			continue // no program, or not to be read: that is said where it is copied
+		}
+		machine := f.Machine
+		if err := f.Close(); err != nil {
+			return err
+		}
+		if machine != want {
+			return fmt.Errorf("%s is for %s, the image for %s", file.Source, machine, architecture)
+		}
+	}
+	return nil
+}
+
 type resolver struct {
 	roots []string
 	found map[string]File

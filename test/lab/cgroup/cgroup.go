@@ -36,12 +36,12 @@ func Detect() (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(string(mounts))
+	return Parse(string(mounts))
 }
 
-// parse reads mountinfo (see proc(5)): the mount point is field 5, the type follows the " - ". Version 1 wins when
+// Parse reads mountinfo (see proc(5)): the mount point is field 5, the type follows the " - ". Version 1 wins when
 // both are mounted, because a hybrid machine keeps its controllers there; runc uses the version 2 mount as well.
-func parse(mountinfo string) (*Tree, error) {
+func Parse(mountinfo string) (*Tree, error) {
 	var v1 []string
 	v2 := ""
 	seen := map[string]bool{}

@@ -34,7 +34,7 @@ func TestTheVersionInUseIsFoundFromTheMounts(t *testing.T) {
 			[]string{"/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"}},
 		{"mounted twice", v2Mount + v2Mount, true, []string{"/sys/fs/cgroup"}, []string{"/sys/fs/cgroup"}},
 	} {
-		tree, err := parse(c.mounts)
+		tree, err := Parse(c.mounts)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -43,7 +43,7 @@ func TestTheVersionInUseIsFoundFromTheMounts(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, tree)
 		}
 	}
-	if _, err := parse("25 1 8:1 / / rw - ext4 /dev/sda1 rw\n"); err == nil {
+	if _, err := Parse("25 1 8:1 / / rw - ext4 /dev/sda1 rw\n"); err == nil {
 		t.Error("a machine without cgroups was accepted")
 	}
 }

@@ -122,7 +122,7 @@ func install(lab *topology.Lab, programs string) error {
 	}
 	files := []string{self}
 	for _, e := range entries {
-		if e.Type().IsRegular() { // kubectl is a link for people
+		if e.Name() != "kubectl" { // a link, for people
 			files = append(files, filepath.Join(programs, e.Name()))
 		}
 	}

@@ -67,6 +67,16 @@ func (l *Lab) TryMotion(args ...string) (string, error) {
 	return l.run("", filepath.Join(l.bin, "motion-lab"), args...)
 }
 
+// Programs are the files that run inside the lab.
+func (l *Lab) Programs(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(l.bin, "lab", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no programs in %s: %v", l.bin, err)
+	}
+	return files
+}
+
 // Kubectl runs kubectl in one of the lab's contexts, which must succeed, and returns what it printed.
 func (l *Lab) Kubectl(t *testing.T, kubeContext string, args ...string) string {
 	t.Helper()

@@ -56,6 +56,7 @@ func TestALabsLife(t *testing.T) {
 			t.Fatal("later steps need this one")
 		}
 	}
+	t.Run("what does not become ready is reported with the end of its log", brokenProgram(lab))
 	t.Run("down removes everything also after a kill", func(t *testing.T) {
 		kill(t, lab)
 		lab.Motion(t, "down")
@@ -330,6 +331,30 @@ func killSupervisor(t *testing.T, lab *labtest.Lab) {
 		t.Errorf("the ConfigMap holds %q", got)
 	}
 	readsItsData(t, lab)
+}
+
+// brokenProgram starts the lab with a Kubernetes that only complains.
+func brokenProgram(lab *labtest.Lab) func(*testing.T) {
+	return func(t *testing.T) {
+		lab.Motion(t, "down")
+		programs := t.TempDir()
+		for _, file := range lab.Programs(t) {
+			must(t, os.Symlink(file, filepath.Join(programs, filepath.Base(file))))
+		}
+		kubernetes := filepath.Join(programs, "kubernetes-1.36")
+		must(t, os.Remove(kubernetes))
+		must(t, os.WriteFile(kubernetes, []byte("#!/bin/sh\necho \"$1 has a bad day\" >&2\nexit 7\n"), 0o755))
+		out, err := lab.TryMotion("up", "--programs", programs, "--timeout", "15s")
+		if err == nil {
+			t.Error("a lab without Kubernetes came up")
+		}
+		for _, want := range []string{"lab-a: waited for the API server to answer", "lab-b/node-2/kubelet: exit status 7",
+			"kube-scheduler: waits:", "etcd has a bad day"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("the report does not say %q:\n%s", want, out)
+			}
+		}
+	}
 }
 
 func killUp(t *testing.T, lab *labtest.Lab) {
