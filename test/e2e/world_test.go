@@ -230,9 +230,9 @@ func tryShell(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod, script s
 	if err != nil {
 		return "", err
 	}
-	var out bytes.Buffer
-	err = e.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &out})
-	return out.String(), err
+	var out, errOut lockedBuffer
+	err = e.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &errOut})
+	return out.String() + errOut.String(), err
 }
 
 // reset removes what earlier tests left in a namespace of both clusters.
