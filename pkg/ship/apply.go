@@ -273,7 +273,7 @@ func (a *applier) keep(f *applied, op *wire.Op, base manifest.Record) error {
 	if base.Entry.Kind != tree.File || base.Partial || base.Entry.Content != op.Entry.Content || base.Entry.Size != op.Entry.Size {
 		return fault.At(fault.PeerProtocol, op.Entry.Path, nil, "it should keep a content that it does not have")
 	}
-	rec := &manifest.Record{Entry: op.Entry, Rows: base.Rows, Staged: base.Staged, Patch: base.Patch}
+	rec := &manifest.Record{Entry: op.Entry, Stamp: base.Stamp, Rows: base.Rows, Staged: base.Staged, Patch: base.Patch}
 	f.results = append(f.results, result{record: rec})
 	if a.inPlace {
 		f.tasks = append(f.tasks, func() error {
@@ -437,7 +437,9 @@ func (a *applier) complete(f *applied, op *wire.Op) error {
 		in.writes.Wait()
 		defer in.file.Close()
 		if in.overlay {
-			return nil
+			var err error
+			rec.Stamp, err = in.file.Stamp()
+			return err
 		}
 		n, err := in.file.Describe(&rec.Entry)
 		return settle(rec, n, err)

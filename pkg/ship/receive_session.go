@@ -51,6 +51,7 @@ type recvSession struct {
 	journalQ chan journalItem
 	found    *exceptions
 	verdict  surveyVerdict
+	agreed   bool
 
 	// Only for the driver:
 	applied  map[uint64]*applied

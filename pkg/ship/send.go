@@ -42,6 +42,9 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 		s.o.Connections = 4
 	}
 	s.o.Connections = min(max(s.o.Connections, 2), 8)
+	if st.Torn() {
+		return Result{}, fault.New(fault.Torn, "the source is itself between two generations; finish or repeat the shipment to it first")
+	}
 	if notice := s.store.Notice(); notice != "" {
 		s.log.Warn("the state at the source was damaged and has been set aside; more will be read", "cause", notice)
 	}
@@ -79,7 +82,8 @@ func (s *sender) run(ctx context.Context) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return fault.Wrap(fault.Cancelled, cause, "the shipment was cancelled")
 		}
-		if fault.Of(err) != fault.ConnectionLost {
+		var noDial *dialError
+		if fault.Of(err) != fault.ConnectionLost || errors.As(err, &noDial) {
 			return err
 		}
 		if failures++; s.count.wire.Load() > before+1<<20 {
@@ -156,11 +160,16 @@ func (s *sender) session(ctx context.Context) (err error) {
 	return x.drive()
 }
 
+// dialError is the caller's own failure to give a connection: it is not tried again here.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
+
 // connect makes a connection and says what it is for.
 func (x *sendSession) connect(index int) (net.Conn, error) {
 	c, err := x.dial(x.ctx)
 	if err != nil {
-		return nil, fault.Wrap(fault.ConnectionLost, err, "connect to the other end")
+		return nil, &fault.Error{Reason: fault.ConnectionLost, What: "connect to the other end", Err: &dialError{err}}
 	}
 	x.conns = append(x.conns, c)
 	_, err = c.Write(wire.AppendMessage(nil, wire.Open{Version: wire.Version, Session: x.id, Index: uint8(index)}))
@@ -256,13 +265,14 @@ func (x *sendSession) lastWords(f session.Failed) session.Input {
 func (x *sendSession) act(a session.Action) error {
 	switch a := a.(type) {
 	case session.Send:
-		if _, ok := a.M.(wire.Done); ok {
+		switch a.M.(type) {
+		case wire.Done:
 			x.scanned = time.Now()
+		case wire.Commit:
+			x.group.Go(func() { x.commit(a.M) })
+			return nil
 		}
-		b := wire.AppendMessage(nil, a.M)
-		x.count.wire.Add(int64(len(b)))
-		_, err := x.control.Write(b)
-		return fault.Wrap(fault.ConnectionLost, err, "write to the other end")
+		return x.write(a.M)
 	case session.Scan:
 		return x.scan(a.Welcome)
 	case session.Feed:
@@ -271,6 +281,31 @@ func (x *sendSession) act(a session.Action) error {
 		x.log.Debug("durable at the target", "frames", a.Seq)
 	}
 	return nil
+}
+
+func (x *sendSession) write(m wire.Message) error {
+	b := wire.AppendMessage(nil, m)
+	x.count.wire.Add(int64(len(b)))
+	_, err := x.control.Write(b)
+	return fault.Wrap(fault.ConnectionLost, err, "write to the other end")
+}
+
+// commit asks for promotion, if the caller agrees.
+func (x *sendSession) commit(m wire.Message) {
+	err := beforePromote(x.ctx, x.o.BeforePromote)
+	if err == nil {
+		err = x.write(m)
+	}
+	if err != nil {
+		x.event(session.Failed{Err: err})
+	}
+}
+
+func beforePromote(ctx context.Context, ask func(context.Context) error) error {
+	if ask == nil {
+		return nil
+	}
+	return fault.Wrap(fault.Refused, ask(ctx), "promote the generation")
 }
 
 // scan begins to read the source.

@@ -92,6 +92,9 @@ type SendOptions struct {
 	Precopy bool
 	// Generation is the caller's number for this pass; both ends must have the same.
 	Generation int64
+	// BeforePromote, when set, is called once, after the last byte was read and before the
+	// target is asked to promote it. Its error ends the pass without promotion.
+	BeforePromote func(context.Context) error
 	// Progress, when set, is called about once a second while the pass runs, from one
 	// goroutine, and once at its end.
 	Progress func(Figures)
@@ -112,6 +115,9 @@ type ReceiveOptions struct {
 	MaxBytes int64
 	// Generation is the caller's number for this pass; both ends must have the same.
 	Generation int64
+	// BeforePromote, when set, is called once, after the last byte of the pass was written
+	// and before anything is promoted. Its error ends the pass without promotion.
+	BeforePromote func(context.Context) error
 	// Progress is as in SendOptions.
 	Progress func(Figures)
 	Logger   *slog.Logger

@@ -26,3 +26,24 @@ func OpenState(dir, volumeID string) (*State, error) {
 
 // Close releases the state.
 func (s *State) Close() error { return s.store.Close() }
+
+// Promoted gives the generation that the volume holds according to this state: durably
+// committed, and so either in place or certain to be when the next Receive begins. ok is
+// false when there is none.
+func (s *State) Promoted() (generation int64, digest string, ok bool) {
+	switch h := s.store.Head(); h.Phase {
+	case manifest.Whole:
+		return h.Generation, h.Digest, true
+	case manifest.Rolling:
+		return h.ExpectedGeneration, h.Expected, true
+	default:
+		return 0, "", false
+	}
+}
+
+// Torn says whether the volume is between two generations: nothing may be started on it.
+// It may be asked while Receive runs.
+func (s *State) Torn() bool {
+	phase := s.store.Head().Phase
+	return phase == manifest.Torn || phase == manifest.Rolling
+}

@@ -53,6 +53,8 @@ const (
 	StateBusy Reason = "StateBusy"
 	// Torn: the target is between two generations and must not be started.
 	Torn Reason = "Torn"
+	// Refused: the caller of one end did not agree to the promotion.
+	Refused Reason = "Refused"
 	// ConnectionLost: a connection broke; the same call carries on.
 	ConnectionLost Reason = "ConnectionLost"
 	// Cancelled: the caller's context ended.
@@ -65,7 +67,8 @@ const (
 func All() []Reason {
 	return []Reason{
 		TargetFull, TargetAbility, TargetTooSmall, TargetUnwritable, Unreadable, SpecialFileRefused, SourceMoved,
-		DigestMismatch, PeerVersion, PeerProtocol, StateCorrupt, StateBusy, Torn, ConnectionLost, Cancelled, Internal,
+		DigestMismatch, PeerVersion, PeerProtocol, StateCorrupt, StateBusy, Torn, Refused, ConnectionLost, Cancelled,
+		Internal,
 	}
 }
 

@@ -43,6 +43,8 @@ type Head struct {
 	Digest string `json:"digest,omitempty"`
 	// Expected digest after rolling forward; phase Rolling only.
 	Expected string `json:"expected,omitempty"`
+	// ExpectedGeneration is the caller's number of it.
+	ExpectedGeneration int64 `json:"expectedGeneration,omitempty"`
 	// Mask under which Digest was taken.
 	Mask uint32 `json:"mask,omitempty"`
 	// Generation is the caller's number of the promoted generation.

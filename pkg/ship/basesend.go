@@ -1,0 +1,326 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"errors"
+	"io"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
+)
+
+// onlyFound leaves out what is staged: what remains describes the target's tree itself.
+type onlyFound struct{ manifest.Iterator }
+
+func (f onlyFound) Next() (manifest.Record, error) {
+	for {
+		r, err := f.Iterator.Next()
+		if err != nil || r.Found {
+			return r, err
+		}
+	}
+}
+
+// standing gives what is recorded of the tree as it stands on the target, without what is
+// staged.
+func (r *receiver) standing(head manifest.Head, inPlace bool) (manifest.Iterator, error) {
+	its := make([]manifest.Iterator, 0, 1+len(head.Journal))
+	for i, n := range append([]uint64{head.Base}, head.Journal...) {
+		it, err := r.store.Read(n)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && !inPlace {
+			it = onlyFound{it}
+		}
+		its = append(its, it)
+	}
+	return manifest.Overlay(its...), nil
+}
+
+func (r *receiver) all(head manifest.Head) (manifest.Iterator, error) {
+	return r.store.ReadAll(append([]uint64{head.Base}, head.Journal...)...)
+}
+
+// survey looks at the target and sends the base: with same only what differs from the
+// promoted generation, of which the other end has a copy.
+func (x *recvSession) survey(head manifest.Head, same bool) error {
+	b := &baseSender{x: x, same: same, root: tree.NewRoot(x.mask)}
+	staged, err := x.store.ReadAll(head.Journal...)
+	if len(head.Journal) == 0 {
+		staged, err = manifest.Empty(), nil
+	}
+	if err != nil {
+		return err
+	}
+	b.staged = manifest.NewCursor(staged)
+	defer b.staged.Close()
+	recorded, err := x.standing(head, x.inPlace)
+	if err != nil {
+		return err
+	}
+	if x.o.TrustTarget && head.Phase != manifest.Fresh {
+		err = b.trust(recorded)
+	} else {
+		err = x.walkFor(b, recorded)
+		x.verdict.walked = true
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.finish(); err != nil {
+		return err
+	}
+	x.verdict.digest, x.verdict.count = b.root.Sum(), b.root.Count()
+	x.found.end(nil)
+	return nil
+}
+
+func (x *recvSession) walkFor(b *baseSender, recorded manifest.Iterator) error {
+	view, err := x.target.View(x.mask)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	s := &survey{view: view, store: x.store, settledOnly: true}
+	s.emit = func(f *found) error { return b.path(s, f) }
+	return s.run(x.ctx, recorded)
+}
+
+// baseSender turns a survey into the base that the other end plans on.
+type baseSender struct {
+	x      *recvSession
+	same   bool
+	root   *tree.Root
+	staged *manifest.Cursor
+	msg    wire.Base
+	size   int
+	seen   int
+}
+
+const (
+	baseBytes = 256 << 10
+	baseSeen  = 4096
+)
+
+// path takes the next path of the survey.
+func (b *baseSender) path(s *survey, f *found) error {
+	if err := b.stagedBefore(f.r.Entry.Path, false); err != nil {
+		return err
+	}
+	if !f.r.Gone {
+		b.root.Add(&f.r.Entry)
+		b.x.count.entries.Add(1)
+	}
+	effective, overlaid, err := b.overlaid(f)
+	if err != nil {
+		return err
+	}
+	if !f.same {
+		if err := b.drift(s, f, overlaid); err != nil {
+			return err
+		}
+		if !overlaid {
+			effective = f.r
+		}
+	}
+	if f.r.Entry.Kind == tree.Image && f.r.Stamp.Ino == 0 {
+		b.x.verdict.blind = true
+	}
+	if f.differs || overlaid || !b.same {
+		return b.tell(effective)
+	}
+	return b.progress(f.r.Entry.Path)
+}
+
+// overlaid gives what counts at the path of f: what is staged there, if anything is that
+// still fits, or what was found.
+func (b *baseSender) overlaid(f *found) (manifest.Record, bool, error) {
+	r, ok, err := b.staged.Peek()
+	if err != nil || !ok || r.Entry.Path != f.r.Entry.Path {
+		return f.r, false, err
+	}
+	rec := *r
+	b.staged.Skip()
+	if f.differs || b.x.inPlace || rec.Found {
+		return f.r, false, nil
+	}
+	return b.usable(rec, &f.r)
+}
+
+// usable checks what is staged over under, and completes it.
+func (b *baseSender) usable(rec manifest.Record, under *manifest.Record) (manifest.Record, bool, error) {
+	checked, ok, err := b.checkStaged(&rec, under)
+	if err != nil {
+		return rec, false, err
+	}
+	if !ok {
+		// What is found counts again, against what the journal says.
+		b.x.found.push(*under)
+		b.x.runMu.Lock()
+		defer b.x.runMu.Unlock()
+		again := *under
+		again.Found = true
+		return *under, false, b.x.drift.Add(&again)
+	}
+	if checked.Partial && checked.Patch {
+		checked, err = b.complete(&checked, under)
+		return checked, true, err
+	}
+	if checked.Rows != rec.Rows || checked.Entry.Content != rec.Entry.Content {
+		b.x.found.push(checked)
+		b.x.runMu.Lock()
+		defer b.x.runMu.Unlock()
+		err = b.x.drift.Add(&checked)
+	}
+	return checked, true, err
+}
+
+// complete makes a whole record of an overlay that was left unfinished: what it has not
+// reached is as in the file it lies over.
+func (b *baseSender) complete(partial, under *manifest.Record) (manifest.Record, error) {
+	b.x.runMu.Lock()
+	defer b.x.runMu.Unlock()
+	r := *under
+	r.Entry.Size, r.Staged, r.Patch, r.Found, r.Rows = partial.Entry.Size, partial.Staged, true, false, b.x.drift.Rows()
+	j := &journal{store: b.x.store, w: b.x.drift, hash: tree.NewContent(r.Entry.Size),
+		in: &incoming{path: r.Entry.Path, patch: true, fresh: true, base: *under}}
+	rows := make([]byte, partial.Known*tree.LeafDigestSize)
+	if err := b.x.store.ReadRows(partial.Rows, 0, rows); err != nil {
+		return r, err
+	}
+	if err := j.digests(rows); err != nil {
+		return r, err
+	}
+	if err := j.fill(tree.LeafCount(r.Entry.Size)); err != nil {
+		return r, err
+	}
+	if err := b.x.drift.FlushRows(); err != nil {
+		return r, err
+	}
+	r.Entry.Content = j.hash.Sum()
+	b.x.found.push(r)
+	return r, b.x.drift.Add(&r)
+}
+
+// drift puts on record that the target is not as recorded.
+func (b *baseSender) drift(s *survey, f *found, overlaid bool) error {
+	b.x.runMu.Lock()
+	defer b.x.runMu.Unlock()
+	if overlaid {
+		return nil // only its stamp is new; what is staged counts
+	}
+	f.r.Found, f.r.Staged, f.r.Patch = true, 0, false
+	if err := s.keepRows(b.x.drift, f); err != nil {
+		return err
+	}
+	if err := b.x.drift.FlushRows(); err != nil {
+		return err
+	}
+	if err := b.x.drift.Add(&f.r); err != nil {
+		return err
+	}
+	b.x.found.push(f.r)
+	return nil
+}
+
+// stagedBefore tells of what is staged at paths that the target does not have yet.
+func (b *baseSender) stagedBefore(path string, all bool) error {
+	for {
+		r, ok, err := b.staged.Peek()
+		if err != nil || !ok || !all && r.Entry.Path >= path {
+			return err
+		}
+		rec := *r
+		b.staged.Skip()
+		if rec.Found || b.x.inPlace {
+			continue
+		}
+		none := manifest.Record{Entry: tree.Entry{Path: rec.Entry.Path}, Gone: true}
+		if rec, _, err = b.usable(rec, &none); err != nil {
+			return err
+		}
+		if err := b.tell(rec); err != nil {
+			return err
+		}
+	}
+}
+
+// trust gives the record as the survey's outcome.
+func (b *baseSender) trust(recorded manifest.Iterator) error {
+	defer recorded.Close()
+	it := manifest.Present(recorded)
+	s := &survey{store: b.x.store}
+	for {
+		r, err := it.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.path(s, &found{r: r, same: true}); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *baseSender) tell(r manifest.Record) error {
+	if r.Gone && !b.same {
+		return b.progress(r.Entry.Path)
+	}
+	rec := wire.BaseRecord{Gone: r.Gone, Partial: r.Partial, Known: r.Known, Entry: r.Entry}
+	b.msg.Records = append(b.msg.Records, rec)
+	b.size += len(r.Entry.Path) + 128
+	for _, attr := range r.Entry.Xattrs {
+		b.size += len(attr.Name) + len(attr.Value) + 8
+	}
+	if n := rec.Leaves(); n > 0 {
+		return b.rows(r, n)
+	}
+	return b.progress(r.Entry.Path)
+}
+
+// rows sends what there is and then the leaf digests of its last record.
+func (b *baseSender) rows(r manifest.Record, n int64) error {
+	if err := b.flush(r.Entry.Path, false); err != nil {
+		return err
+	}
+	const step = 16 << 10 // leaves
+	for first := int64(0); first < n; first += step {
+		part := make([]byte, min(step, n-first)*tree.LeafDigestSize)
+		if err := b.x.store.ReadRows(r.Rows, first, part); err != nil {
+			return err
+		}
+		if err := b.x.out.pushSlowly(wire.BaseRows{Rows: part}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *baseSender) progress(path string) error {
+	b.seen++
+	if b.size < baseBytes && b.seen < baseSeen {
+		return nil
+	}
+	return b.flush(path, false)
+}
+
+func (b *baseSender) flush(through string, last bool) error {
+	b.msg.Through, b.msg.Last = through, last
+	err := b.x.out.pushSlowly(b.msg)
+	b.msg, b.size, b.seen = wire.Base{}, 0, 0
+	b.x.found.progress(through)
+	return err
+}
+
+func (b *baseSender) finish() error {
+	if err := b.stagedBefore("", true); err != nil {
+		return err
+	}
+	return b.flush("", true)
+}

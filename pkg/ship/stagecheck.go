@@ -1,0 +1,109 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"bytes"
+	"errors"
+	"os"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// staged makes sure that a staged inode is what its record says. A session that died may
+// have written into it beyond what it put on record. What is there counts; under is the
+// record of the tree at the same path, the zero record when there is none. ok is false when
+// nothing of the staged inode can be used.
+func (b *baseSender) checkStaged(rec, under *manifest.Record) (_ manifest.Record, ok bool, err error) {
+	if rec.Staged == 0 || rec.Entry.Kind != tree.File {
+		return *rec, true, nil // symlinks and the like are not written into
+	}
+	f, err := b.x.target.Edit(land.Place{Path: rec.Entry.Path, Staged: rec.Staged})
+	if errors.Is(err, os.ErrNotExist) {
+		return *rec, false, nil
+	}
+	if err != nil {
+		return *rec, false, err
+	}
+	defer f.Close()
+	stamp, err := f.Stamp()
+	if err != nil {
+		return *rec, false, err
+	}
+	if !rec.Partial && rec.Stamp.Same(stamp) {
+		return *rec, true, nil
+	}
+	return b.reread(f, rec, under, stamp)
+}
+
+// reread describes a staged inode by what it holds: the leaves that are on record, and of
+// an overlay only those in which it differs from what it lies over.
+func (b *baseSender) reread(f land.File, rec, under *manifest.Record, stamp tree.Stamp) (manifest.Record, bool, error) {
+	leaves := tree.LeafCount(rec.Entry.Size)
+	if rec.Partial {
+		leaves = rec.Known
+	}
+	if rec.Patch && under.Leaves() == 0 {
+		return *rec, false, nil
+	}
+	out := *rec
+	out.Stamp = stamp
+	b.x.runMu.Lock()
+	defer b.x.runMu.Unlock()
+	out.Rows = b.x.drift.Rows()
+	hash := tree.NewContent(rec.Entry.Size)
+	buf := make([]byte, pieceSize)
+	const step = pieceSize / tree.LeafSize
+	for first := int64(0); first < leaves; first += step {
+		rows, err := b.rowsOf(rec, under, first, min(step, leaves-first), f, buf)
+		if err != nil {
+			return out, false, err
+		}
+		hash.Add(rows)
+		if err := b.x.drift.AddRows(rows); err != nil {
+			return out, false, err
+		}
+	}
+	if !rec.Partial {
+		out.Entry.Content = hash.Sum()
+	}
+	if rec.Entry.Kind == tree.File && !rec.Partial && !manifest.HasRows(rec.Entry.Size) {
+		out.Rows = manifest.Rows{}
+	}
+	return out, true, b.x.drift.FlushRows()
+}
+
+// rowsOf gives the digests of n leaves from first on as they are in the staged inode, or
+// under it.
+func (b *baseSender) rowsOf(rec, under *manifest.Record, first, n int64, f land.File, buf []byte) ([]byte, error) {
+	off := first * tree.LeafSize
+	data := buf[:min(n*tree.LeafSize, rec.Entry.Size-off)]
+	if _, err := f.ReadAt(data, off); err != nil {
+		return nil, err
+	}
+	rows := tree.Leaves(nil, data)
+	if !rec.Patch {
+		return rows, nil
+	}
+	said := make([]byte, n*tree.LeafDigestSize)
+	if err := b.x.store.ReadRows(rec.Rows, first, said); err != nil {
+		return nil, err
+	}
+	below := make([]byte, n*tree.LeafDigestSize)
+	if had := min(n, under.Leaves()-first); had > 0 {
+		if err := b.x.store.ReadRows(under.Rows, first, below[:had*tree.LeafDigestSize]); err != nil {
+			return nil, err
+		}
+	}
+	for at := 0; at < len(rows); at += tree.LeafDigestSize {
+		leaf := func(of []byte) []byte { return of[at : at+tree.LeafDigestSize] }
+		zero := tree.LeafDigest(leaf(said)).IsZero()
+		if zero || bytes.Equal(leaf(said), leaf(below)) {
+			copy(leaf(rows), leaf(said)) // neither is taken from the overlay
+		}
+	}
+	return rows, nil
+}
