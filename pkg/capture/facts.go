@@ -13,27 +13,28 @@ import (
 
 // Kinds that have rules of their own.
 var (
-	kindPod         = schema.GroupKind{Kind: "Pod"}
-	kindService     = schema.GroupKind{Kind: "Service"}
-	kindSecret      = schema.GroupKind{Kind: "Secret"}
-	kindConfigMap   = schema.GroupKind{Kind: "ConfigMap"}
-	kindClaim       = schema.GroupKind{Kind: "PersistentVolumeClaim"}
-	kindEndpoints   = schema.GroupKind{Kind: "Endpoints"}
-	kindSlice       = schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}
-	kindAccount     = schema.GroupKind{Kind: "ServiceAccount"}
-	kindQuota       = schema.GroupKind{Kind: "ResourceQuota"}
-	kindStatefulSet = schema.GroupKind{Group: "apps", Kind: "StatefulSet"}
-	kindReplicaSet  = schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}
-	kindRevision    = schema.GroupKind{Group: "apps", Kind: "ControllerRevision"}
-	kindJob         = schema.GroupKind{Group: "batch", Kind: "Job"}
-	kindCronJob     = schema.GroupKind{Group: "batch", Kind: "CronJob"}
-	kindIngress     = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
-	kindAutoscaler  = schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}
-	kindRole        = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "Role"}
-	kindRoleBinding = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}
-	kindOrder       = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Order"}
-	kindChallenge   = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Challenge"}
-	kindCertRequest = schema.GroupKind{Group: "cert-manager.io", Kind: "CertificateRequest"}
+	kindPod          = schema.GroupKind{Kind: "Pod"}
+	kindService      = schema.GroupKind{Kind: "Service"}
+	kindSecret       = schema.GroupKind{Kind: "Secret"}
+	kindConfigMap    = schema.GroupKind{Kind: "ConfigMap"}
+	kindClaim        = schema.GroupKind{Kind: "PersistentVolumeClaim"}
+	kindEndpoints    = schema.GroupKind{Kind: "Endpoints"}
+	kindSlice        = schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}
+	kindAccount      = schema.GroupKind{Kind: "ServiceAccount"}
+	kindQuota        = schema.GroupKind{Kind: "ResourceQuota"}
+	kindStatefulSet  = schema.GroupKind{Group: "apps", Kind: "StatefulSet"}
+	kindReplicaSet   = schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}
+	kindRevision     = schema.GroupKind{Group: "apps", Kind: "ControllerRevision"}
+	kindJob          = schema.GroupKind{Group: "batch", Kind: "Job"}
+	kindCronJob      = schema.GroupKind{Group: "batch", Kind: "CronJob"}
+	kindIngress      = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
+	kindAutoscaler   = schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}
+	kindScaledObject = schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}
+	kindRole         = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "Role"}
+	kindRoleBinding  = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}
+	kindOrder        = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Order"}
+	kindChallenge    = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Challenge"}
+	kindCertRequest  = schema.GroupKind{Group: "cert-manager.io", Kind: "CertificateRequest"}
 )
 
 // factsOf reads from an object what its verdict may depend on.

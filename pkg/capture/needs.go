@@ -4,6 +4,8 @@
 package capture
 
 import (
+	"cmp"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -18,7 +20,7 @@ func needsOf(u *unstructured.Unstructured) []Need {
 		n.field(o, kindService, true, "spec", "serviceName")
 	case kindIngress:
 		n.ingress(o)
-	case kindAutoscaler:
+	case kindAutoscaler, kindScaledObject:
 		n.scaleTarget(o)
 	case kindRoleBinding:
 		n.roleBinding(o)
@@ -84,13 +86,18 @@ func (n *needs) ingress(o map[string]any) {
 	}
 }
 
+// PathScaleTarget is the Need.Path of an autoscaler for what it scales.
+const PathScaleTarget = "spec.scaleTargetRef"
+
 func (n *needs) scaleTarget(o map[string]any) {
 	ref, _, _ := unstructured.NestedStringMap(o, "spec", "scaleTargetRef")
-	gv, err := schema.ParseGroupVersion(ref["apiVersion"])
+	// KEDA lets both be left out; an autoscaler never does.
+	version, kind := cmp.Or(ref["apiVersion"], "apps/v1"), cmp.Or(ref["kind"], "Deployment")
+	gv, err := schema.ParseGroupVersion(version)
 	if err != nil {
 		return
 	}
-	n.add(schema.GroupKind{Group: gv.Group, Kind: ref["kind"]}, ref["name"], "spec.scaleTargetRef", false)
+	n.add(schema.GroupKind{Group: gv.Group, Kind: kind}, ref["name"], PathScaleTarget, false)
 }
 
 func (n *needs) roleBinding(o map[string]any) {

@@ -38,10 +38,14 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 	if err := b.quotas(items, len(groups)); err != nil {
 		return nil, err
 	}
-	if d.request.Mode == v1alpha1.ModeCutover {
-		if err := b.refuseCutover(items); err != nil {
-			return nil, err
-		}
+	switch d.request.Mode {
+	case v1alpha1.ModeCutover:
+		err = b.refuseCutover(items)
+	case v1alpha1.ModeStart:
+		err = b.twoCopies(items)
+	}
+	if err != nil {
+		return nil, err
 	}
 	manifests, err := b.manifests(items)
 	if err != nil {

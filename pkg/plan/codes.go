@@ -78,6 +78,9 @@ const (
 	CodeNodes Code = "no-node"
 	// CodeAccessMode: the target's storage may not support the mode.
 	CodeAccessMode Code = "access-mode"
+	// CodeTwoCopies: a copy beside the running source does for a second time
+	// what can be seen from outside.
+	CodeTwoCopies Code = "two-copies"
 	// CodeNotMoved: data outside of claims stays behind.
 	CodeNotMoved Code = "data-not-moved"
 )

@@ -23,9 +23,7 @@ func (b *builder) refuseCutover(items []Item) error {
 		}
 		b.gitOps(o)
 		b.operator(o)
-		if item.Source.GroupKind() == (schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}) {
-			b.autoscaled(o)
-		}
+		b.autoscaled(o)
 		if item.Source.GroupKind() == (schema.GroupKind{Group: "apps", Kind: "StatefulSet"}) {
 			if err := b.whenScaled(o); err != nil {
 				return err
@@ -57,12 +55,16 @@ func (b *builder) whenScaled(o *capture.Object) error {
 	return nil
 }
 
-// autoscaled: an autoscaler with at least one replica is off while the workload
-// has none, but nothing keeps somebody, or a scheduled scaler, from waking it.
+// autoscaled: an autoscaler is off while its workload has no replicas, but
+// nothing keeps it from waking the workload when somebody else touches it; KEDA
+// does so by itself unless it is paused.
 func (b *builder) autoscaled(o *capture.Object) {
+	if _, paused := o.Annotations["autoscaling.keda.sh/paused"]; paused {
+		return
+	}
 	for _, n := range o.Needs {
 		target := b.inv.Find(n.ID)
-		if n.Path != "spec.scaleTargetRef" || target == nil || target.Verdict != capture.Move {
+		if n.Path != capture.PathScaleTarget || target == nil || target.Verdict != capture.Move {
 			continue
 		}
 		ref := target.Ref

@@ -20,6 +20,7 @@ import (
 // outside of claims, owners outside of the namespace, classes and nodes that
 // the target does not have.
 func (b *builder) leftBehind(items []Item) {
+	scratch := 0
 	for i := range items {
 		o := b.inv.FindUID(items[i].Source.UID)
 		if items[i].Verdict != capture.Move || o == nil || items[i].Target == nil {
@@ -34,12 +35,30 @@ func (b *builder) leftBehind(items []Item) {
 			continue // whatever is wrong with it is said where it is applied
 		}
 		b.hostPaths(o, u)
+		if hasEmptyDir(u) {
+			scratch++
+		}
 		b.nodesFor(o, u)
 		b.ingressClass(o, u)
+	}
+	if scratch > 0 {
+		b.warn(Finding{
+			Code:    CodeNotMoved,
+			Message: fmt.Sprintf("%d of the objects have emptyDir volumes; what is in those is not moved", scratch),
+		})
 	}
 	for _, v := range b.volumes {
 		b.accessModes(v)
 	}
+}
+
+func hasEmptyDir(u *unstructured.Unstructured) bool {
+	volumes, _, _ := unstructured.NestedSlice(capture.PodSpec(u), "volumes")
+	return slices.ContainsFunc(volumes, func(v any) bool {
+		m, _ := v.(map[string]any)
+		_, found := m["emptyDir"]
+		return found
+	})
 }
 
 var kindIngress = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}

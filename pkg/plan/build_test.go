@@ -1,0 +1,222 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+)
+
+const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, uid: web-uid}
+spec: {replicas: 2, template: {spec: {containers: [{name: a, image: x}]}}}`
+
+const claim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, uid: data-uid}
+spec: {volumeName: pv, storageClassName: gone, resources: {requests: {storage: 1Gi}}}`
+
+func TestAnActiveTargetIsNeverWrittenUnder(t *testing.T) {
+	s := tell(t, deployment)
+	s.seen = refused("deployment.apps/web", Seen{Live: &Live{Source: "cluster-a/shop/web-uid", Active: true}, Changed: true})
+	s.tells(s.plan().Blockers, CodeTargetActive, "kubectl motion deactivate")
+	// Also when somebody scaled the active copy down.
+	s.seen = refused("deployment.apps/web", Seen{Live: &Live{Source: "cluster-a/shop/web-uid", Active: true, Resting: true}})
+	s.tells(s.plan().Blockers, CodeTargetActive, "kubectl motion deactivate")
+}
+
+func TestSomebodyElsesWorkloadOrClaimIsTaken(t *testing.T) {
+	s := tell(t, deployment)
+	s.seen = refused("deployment.apps/web", Seen{Live: &Live{}, Changed: true})
+	s.tells(s.plan().Blockers, CodeTaken, "deployment.apps/web", "--to-namespace")
+
+	c := tell(t, claim)
+	c.seen = refused("persistentvolumeclaim/data", Seen{Live: &Live{Resting: true}})
+	c.tells(c.plan().Blockers, CodeTaken, "persistentvolumeclaim/data", "overwritten")
+	c.seen = refused("persistentvolumeclaim/data", Seen{Live: &Live{Resting: true, Source: "cluster-c/shop/x"}})
+	c.tells(c.plan().Blockers, CodeTaken, "persistentvolumeclaim/data")
+}
+
+func TestTheWayBackFindsItsOwnObjects(t *testing.T) {
+	s := tell(t, strings.Replace(claim, "uid: data-uid", "uid: data-uid, annotations: {kubectl-motion.dev/source: cluster-b/shop/born-here}", 1))
+	class := "slow"
+	live := &Live{UID: "born-here", Resting: true, Class: &class, Request: resource.MustParse("2Gi")}
+	s.seen = refused("persistentvolumeclaim/data", Seen{Live: live})
+	p := s.plan()
+	if p.Blocked() {
+		t.Fatalf("blocked: %v", p.Blockers)
+	}
+	v := p.Volumes[0]
+	if !v.OnTarget || v.TargetClass != "slow" || v.TargetRequest.Cmp(live.Request) != 0 {
+		t.Errorf("the claim asks for something else than what is there: %+v", v)
+	}
+}
+
+func TestAClaimThatIsThereKeepsItsClassAndSize(t *testing.T) {
+	s := tell(t, claim)
+	d, err := NewDraft(s.inventory(), s.facts, s.request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	class := "slow"
+	body, err := d.items[0].fit(&Live{Class: &class, Request: resource.MustParse("5Gi")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(body); !strings.Contains(text, `"storageClassName":"slow"`) || !strings.Contains(text, `"storage":"5Gi"`) {
+		t.Errorf("fitted to %s", text)
+	}
+}
+
+func TestAnObjectThatSomebodyHasPutThereAlreadyIsLeftAlone(t *testing.T) {
+	s := tell(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: b}")
+	s.seen = refused("configmap/a", Seen{Live: &Live{Resting: true}})
+	p := s.plan()
+	if i := s.item(p, "configmap/a"); i.Action != Unchanged || i.Stage != "" || len(p.Objects(StageRest)) != 0 {
+		t.Errorf("%+v", i)
+	}
+	s.seen = refused("configmap/a", Seen{Live: &Live{Resting: true}, Changed: true})
+	p = s.plan()
+	s.tells(p.Warnings, CodeAdopted, "configmap/a")
+	s.seen = refused("configmap/a", Seen{Live: &Live{Resting: true}, Changed: true, Problem: &apply.Problem{
+		Cause: apply.CauseConflict, Conflicts: []apply.Conflict{{Field: "data.a", Manager: "helm"}}}})
+	s.tells(s.plan().Blockers, CodeConflict, "data.a is owned by helm", "--force-conflicts")
+}
+
+func TestAMissingClassBlocksAndNamesTheFlag(t *testing.T) {
+	s := tell(t, claim)
+	s.facts.Classes.List = nil
+	s.tells(s.plan().Blockers, CodeNoClass, `"gone"`, "--storage-class gone=CLASS")
+	s.facts.Classes.List = []Class{{Name: "a"}, {Name: "b"}}
+	s.request.StorageClasses = map[string]string{"gone": "b"}
+	if p := s.plan(); p.Blocked() || p.Volumes[0].TargetClass != "b" {
+		t.Errorf("%v %+v", p.Blockers, p.Volumes)
+	}
+	s.request.StorageClasses = map[string]string{"gone": "c"}
+	s.tells(s.plan().Blockers, CodeNoClass)
+}
+
+func TestAClassOfTheSameDriverIsBetterThanTheDefault(t *testing.T) {
+	f := Facts{
+		SourceClasses: Known[Class]{Known: true, List: []Class{{Name: "gold", Provisioner: "csi", Waits: true}}},
+		Classes: Known[Class]{Known: true, List: []Class{
+			{Name: "standard", Provisioner: "other", Default: true},
+			{Name: "csi-now", Provisioner: "csi"},
+			{Name: "csi-waits", Provisioner: "csi", Waits: true},
+		}},
+	}
+	if got, guessed, ok := f.resolveClass("gold", nil); got != "csi-waits" || !guessed || !ok {
+		t.Errorf("gold becomes %q, guessed %v, ok %v", got, guessed, ok)
+	}
+	if got, _, ok := f.resolveClass("unheard-of", nil); got != "standard" || !ok {
+		t.Errorf("an unknown class becomes %q, ok %v", got, ok)
+	}
+}
+
+func TestAMissingNamespaceBlocks(t *testing.T) {
+	s := tell(t, deployment)
+	s.facts.NamespaceMissing = true
+	p := s.plan()
+	s.tells(p.Blockers, CodeNamespaceMissing, "shop")
+	if len(p.Blockers) != 1 {
+		t.Errorf("more than the namespace blocks: %v", p.Blockers)
+	}
+}
+
+func TestAClaimWhoseUserStaysBlocksACutover(t *testing.T) {
+	s := tell(t, claim+`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reader, annotations: {kubectl-motion.dev/skip: "true"}}
+spec: {containers: [{name: a, image: x}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}`)
+	s.request.Mode = v1alpha1.ModeCutover
+	s.tells(s.plan().Blockers, CodeUserStays, "pod/reader", "claim data")
+}
+
+func TestABarePodThatUsesAClaimWaitsForActivation(t *testing.T) {
+	s := tell(t, claim+`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db}
+spec: {containers: [{name: a, image: x}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}`)
+	p := s.plan()
+	if i := s.item(p, "pod/db"); i.Stage != StageStart {
+		t.Errorf("stage %q: a pod at rest would keep the holder from being alone with the claim", i.Stage)
+	}
+	if n := len(p.Objects(StageVolume)); n != 1 {
+		t.Errorf("%d objects in the stage of volumes", n)
+	}
+}
+
+func TestAStoppedSourceIsPlannedAsItWas(t *testing.T) {
+	s := tell(t, strings.Replace(deployment, "replicas: 2", "replicas: 0", 1))
+	s.request.Originals = map[types.UID][]byte{"web-uid": []byte(`{"replicas":2}`)}
+	p := s.plan()
+	s.has(s.written(p, "deployment.apps/web"), "spec.replicas", 0)
+	u, err := s.item(p, "deployment.apps/web").Active()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.has(u, "spec.replicas", 2)
+}
+
+func TestAPatchThatSelectsNothingBlocks(t *testing.T) {
+	s := tell(t, deployment)
+	patches, err := rewrite.ParsePatches("p.yaml", []byte("- target: {kind: Deployment, name: wbe}\n  patch: [{op: remove, path: /spec/replicas}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.request.Patches = patches
+	s.tells(s.plan().Blockers, CodePatchUnused, "p.yaml")
+}
+
+func TestAPlanNeverShowsTheValueOfASecret(t *testing.T) {
+	s := tell(t, `
+apiVersion: v1
+kind: Secret
+metadata:
+  name: a
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"stringData":{"p":"hunter2"}}'}
+data: {p: aHVudGVyMg==, dsn: cG9zdGdyZXM6Ly91Omh1bnRlcjJAZGIuc2hvcC5zdmMvYXBw}`)
+	s.request.TargetNamespace, s.facts.Namespace = "other", "other"
+	s.seen = refused("secret/a", Seen{Changed: true, Problem: &apply.Problem{Cause: apply.CauseNotPermitted, Message: "no"}})
+	p := s.plan()
+	raw, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"hunter2", "aHVudGVyMg", "cG9zdGdyZX"} {
+		if strings.Contains(string(raw), secret) {
+			t.Errorf("the plan shows %q: %s", secret, raw)
+		}
+	}
+}
+
+func TestEveryObjectHasExactlyOneVerdict(t *testing.T) {
+	s := tell(t, deployment+"\n---"+claim)
+	p := s.plan()
+	c := p.Counts()
+	if total := int(c.Moved + c.Unchanged + c.Skipped + c.NeedsAdmin + c.Failed); total != len(p.Items) {
+		t.Errorf("%d of %d items are counted", total, len(p.Items))
+	}
+	for _, i := range p.Items {
+		if (i.Verdict == capture.Move) == (i.Reason != "") {
+			t.Errorf("%s: verdict %s with reason %q", i.Source, i.Verdict, i.Reason)
+		}
+	}
+}
