@@ -5,7 +5,9 @@ package rewrite
 
 import (
 	"bytes"
+	"encoding/base64"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,3 +128,16 @@ func decode(t *testing.T, text []byte) *unstructured.Unstructured {
 	}
 	return u
 }
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func decodeBase64(t *testing.T, s string) string {
+	t.Helper()
+	raw, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func sprint(v any) string { return fmt.Sprint(v) }
