@@ -88,7 +88,7 @@ func Explain(err error) *Problem {
 	case apierrors.IsForbidden(err):
 		p.Cause = forbidden(p.Message)
 	case apierrors.IsInvalid(err):
-		p.Cause = invalid(status, p.Message)
+		p.Cause = invalid(p.Message)
 	case apierrors.IsBadRequest(err):
 		p.Cause = CauseInvalid
 		if p.Fields = unknownFields(p.Message); len(p.Fields) > 0 {
@@ -137,7 +137,7 @@ func forbidden(message string) Cause {
 	return CauseDenied
 }
 
-func invalid(s apierrors.APIStatus, message string) Cause {
+func invalid(message string) Cause {
 	for _, word := range []string{"is immutable", "updates to statefulset spec", "field is immutable", "may not change once set", "pod updates may not change", "is forbidden after creation", "can not be unset", "must not be changed"} {
 		if strings.Contains(message, word) {
 			return CauseImmutable

@@ -44,15 +44,6 @@ func namespaced(name, kind string, verbs ...string) metav1.APIResource {
 	return metav1.APIResource{Name: name, Kind: kind, Namespaced: true, Verbs: verbs}
 }
 
-func kindNamed(t *testing.T, kinds []Kind, resource string) Kind {
-	t.Helper()
-	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.GVR.Resource == resource })
-	if i < 0 {
-		t.Fatalf("no kind %s in %v", resource, kinds)
-	}
-	return kinds[i]
-}
-
 func TestAKindIsReadAtTheVersionThatTheTargetPrefersAndTheSourceServesToo(t *testing.T) {
 	r := map[string][]metav1.APIResource{}
 	for _, gv := range []string{"x.io/v1", "x.io/v2", "x.io/v3", "y.io/v1beta1", "y.io/v1"} {
@@ -76,7 +67,8 @@ func TestWhatNobodyWritesIsPassedOverByName(t *testing.T) {
 	src := served([]string{"v1", "metrics.k8s.io/v1beta1", "coordination.k8s.io/v1", "events.k8s.io/v1"}, map[string][]metav1.APIResource{
 		"v1": {
 			namespaced("configmaps", "ConfigMap"), namespaced("events", "Event"), namespaced("pods/log", "Pod"),
-			{Name: "nodes", Kind: "Node", Verbs: []string{"list", "create"}}, namespaced("bindings", "Binding", "create"),
+			{Name: "nodes", Kind: "Node", Verbs: []string{"list", "create"}},
+			namespaced("bindings", "Binding", "create"),
 		},
 		"metrics.k8s.io/v1beta1": {namespaced("pods", "PodMetrics", "get", "list")},
 		"coordination.k8s.io/v1": {namespaced("leases", "Lease")},

@@ -23,7 +23,6 @@ var (
 	kindAccount      = schema.GroupKind{Kind: "ServiceAccount"}
 	kindQuota        = schema.GroupKind{Kind: "ResourceQuota"}
 	kindStatefulSet  = schema.GroupKind{Group: "apps", Kind: "StatefulSet"}
-	kindReplicaSet   = schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}
 	kindRevision     = schema.GroupKind{Group: "apps", Kind: "ControllerRevision"}
 	kindJob          = schema.GroupKind{Group: "batch", Kind: "Job"}
 	kindCronJob      = schema.GroupKind{Group: "batch", Kind: "CronJob"}

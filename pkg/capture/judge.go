@@ -228,7 +228,7 @@ func (inv *Inventory) Root(o *Object) *Object {
 
 // owner returns the controlling owner of o, or any owner that is there.
 func (inv *Inventory) owner(o *Object) *Object {
-	var any *Object
+	var some *Object
 	for _, ref := range o.Owners {
 		owner := inv.FindUID(ref.UID)
 		if owner == nil {
@@ -237,9 +237,9 @@ func (inv *Inventory) owner(o *Object) *Object {
 		if ref.Controller != nil && *ref.Controller {
 			return owner
 		}
-		any = owner
+		some = owner
 	}
-	return any
+	return some
 }
 
 // BuiltIn says whether an API group is one of Kubernetes itself, whose

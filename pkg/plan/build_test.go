@@ -92,7 +92,8 @@ func TestAnObjectThatSomebodyHasPutThereAlreadyIsLeftAlone(t *testing.T) {
 	p = s.plan()
 	s.tells(p.Warnings, CodeAdopted, "configmap/a")
 	s.seen = refused("configmap/a", Seen{Live: &Live{Resting: true}, Changed: true, Problem: &apply.Problem{
-		Cause: apply.CauseConflict, Conflicts: []apply.Conflict{{Field: "data.a", Manager: "helm"}}}})
+		Cause: apply.CauseConflict, Conflicts: []apply.Conflict{{Field: "data.a", Manager: "helm"}},
+	}})
 	s.tells(s.plan().Blockers, CodeConflict, "data.a is owned by helm", "--force-conflicts")
 }
 

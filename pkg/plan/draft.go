@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
 )
@@ -144,7 +143,7 @@ func (d *Draft) add(o *capture.Object) error {
 		ref := o.Ref
 		d.block(Finding{Code: CodeRewrite, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + o.Ref.Resource + "/" + o.Ref.Name})
 		d.items = append(d.items, item)
-		return nil
+		return nil //nolint:nilerr // it is a finding of the plan, and the others go on
 	}
 	target := capture.RefOf(after, o.Ref.Resource)
 	item.Target, item.Changes, item.Stage = &target, changes, d.stage(o, before)
@@ -181,9 +180,4 @@ func (d *Draft) stage(o *capture.Object, u *unstructured.Unstructured) Stage {
 // ours says whether a live object of the target was made from this source.
 func (d *Draft) ours(source string) bool {
 	return strings.HasPrefix(source, d.options.SourceAnnotation(""))
-}
-
-// annotationSource is where the live object says that it came from.
-func annotationSource(u *unstructured.Unstructured) string {
-	return u.GetAnnotations()[v1alpha1.AnnotationSource]
 }

@@ -90,8 +90,10 @@ func (b *builder) starting() bool { return b.request.Mode != v1alpha1.ModeAtRest
 // mended until the copy is activated blocks only a plan that activates it.
 func (b *builder) podProblem(item *Item, p *apply.Problem) {
 	ref := *item.Target
-	f := Finding{Code: CodePodDenied, Object: &ref, Problem: p, Message: "its pods will be refused: " + p.Error(),
-		Hint: "change its pod template on the source or with --patch, or leave it out with --exclude " + ref.Resource + "/" + ref.Name}
+	f := Finding{
+		Code: CodePodDenied, Object: &ref, Problem: p, Message: "its pods will be refused: " + p.Error(),
+		Hint: "change its pod template on the source or with --patch, or leave it out with --exclude " + ref.Resource + "/" + ref.Name,
+	}
 	mendable := false
 	switch {
 	case strings.Contains(p.Message, "error looking up service account"):

@@ -696,7 +696,8 @@ kind: Deployment
 metadata: {name: web}
 spec: {template: {spec: {serviceAccountName: builder, containers: [{name: a, image: x}]}}}`)
 	s.seen = refused("deployment.apps/web", Seen{Changed: true, PodProblem: &apply.Problem{
-		Cause: apply.CauseDenied, Message: `pods "web-" is forbidden: error looking up service account shop/builder: serviceaccount "builder" not found`}})
+		Cause: apply.CauseDenied, Message: `pods "web-" is forbidden: error looking up service account shop/builder: serviceaccount "builder" not found`,
+	}})
 	s.facts.SourceAccounts = Known[Account]{Known: true, List: []Account{{Name: "builder", PullSecrets: []string{"registry"}, Bound: []string{"eks.amazonaws.com/role-arn"}}}}
 	s.facts.Accounts = Known[Account]{Known: true}
 	p := s.plan()

@@ -137,12 +137,12 @@ func (r *rewriting) lastOf(o map[string]any, field, at string, key func(map[stri
 	seen := map[any]bool{}
 	kept := make([]any, 0, len(list))
 	for _, e := range slices.Backward(list) {
-		if k := key(e); seen[k] {
+		k := key(e)
+		if seen[k] {
 			r.note(Change{Path: at, From: short(e["name"]), Why: "named twice; the last one counts", Notable: true})
 			continue
-		} else {
-			seen[k] = true
 		}
+		seen[k] = true
 		kept = append(kept, e)
 	}
 	if len(kept) < len(list) {

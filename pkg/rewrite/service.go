@@ -6,6 +6,7 @@ package rewrite
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -156,7 +157,7 @@ func (r *rewriting) loadBalancer(c *chosen) {
 		r.drop(why, f == "loadBalancerSourceRanges" || f == "loadBalancerIP", "spec", f)
 	}
 	annotations := r.u.GetAnnotations()
-	for _, k := range sortedAnnotations(annotations) {
+	for _, k := range slices.Sorted(maps.Keys(annotations)) {
 		if cloudBalancer(k) {
 			was.Annotations[k] = annotations[k]
 			unstructured.RemoveNestedField(r.o, "metadata", "annotations", k)
@@ -165,15 +166,6 @@ func (r *rewriting) loadBalancer(c *chosen) {
 	}
 	c.NodePorts, c.HealthPort = nil, false
 	r.remember(AnnotationBalancer, was, balancer{})
-}
-
-func sortedAnnotations(a map[string]string) []string {
-	keys := make([]string, 0, len(a))
-	for k := range a {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // comeHome gives a Service its load balancer back when the target is where it
@@ -205,9 +197,7 @@ func (r *rewriting) comeHome(c *chosen) bool {
 	}
 	_, c.HealthPort = was.Spec["healthCheckNodePort"]
 	annotations := r.u.GetAnnotations()
-	for k, v := range was.Annotations {
-		annotations[k] = v
-	}
+	maps.Copy(annotations, was.Annotations)
 	delete(annotations, AnnotationBalancer)
 	r.u.SetAnnotations(annotations)
 	return true

@@ -20,7 +20,6 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/what"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
@@ -127,6 +126,12 @@ func (f *Flags) ToOptions() (*Options, error) {
 	return &Options{flags: f, request: r}, nil
 }
 
+// NewDryRun returns what `kubectl motion migrate --dry-run` runs: the plan of
+// that very migration.
+func NewDryRun(e *ends.Flags, request plan.Request, ns what.Namespaces, out output.Flags, streams genericiooptions.IOStreams) *Options {
+	return &Options{request: request, flags: &Flags{ends: e, namespaces: ns, output: out, streams: streams}}
+}
+
 // Run makes the plans and prints them. The error says whether the migration
 // would be blocked, or incomplete.
 func (o *Options) Run(ctx context.Context) error {
@@ -156,25 +161,13 @@ func (o *Options) Run(ctx context.Context) error {
 }
 
 func (o *Options) plan(ctx context.Context, source *cluster.Cluster, namespace string) (*plan.Plan, error) {
-	target, err := o.target(ctx, source, namespace)
+	target, err := o.flags.ends.ConnectTarget(ctx, source, namespace)
 	if err != nil {
 		return nil, err
 	}
 	r := o.request
 	r.SourceNamespace, r.TargetNamespace = namespace, target.Namespace
 	return plan.Make(ctx, source, target, r)
-}
-
-func (o *Options) target(ctx context.Context, source *cluster.Cluster, namespace string) (*cluster.Cluster, error) {
-	e := o.flags.ends
-	if e.To == "" {
-		return e.ConnectTargetContext(ctx, namespace)
-	}
-	target, err := pair.Open(ctx, source, namespace, e.To)
-	if err == nil && e.ToNamespace != "" && e.ToNamespace != target.Namespace {
-		err = &exit.UsageError{Err: fmt.Errorf("pair %s reaches namespace %s on the target, not %s", e.To, target.Namespace, e.ToNamespace)}
-	}
-	return target, err
 }
 
 // print writes one plan as itself and several as a list.
