@@ -120,5 +120,12 @@ func (c *Cluster) ResourceFor(gvk schema.GroupVersionKind) (schema.GroupVersionR
 	return m.Resource, m.Scope.Name() == meta.RESTScopeNameNamespace, nil
 }
 
+// In is the same cluster and identity with another default namespace.
+func (c *Cluster) In(namespace string) *Cluster {
+	other := *c
+	other.Namespace = namespace
+	return &other
+}
+
 // String names the cluster for messages.
 func (c *Cluster) String() string { return c.Name }

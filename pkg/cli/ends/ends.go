@@ -119,17 +119,23 @@ func (f *Flags) Connect(ctx context.Context) (source, target *cluster.Cluster, e
 	if source, err = f.ConnectSource(ctx); err != nil {
 		return nil, nil, err
 	}
+	target, err = f.ConnectTarget(ctx, source, source.Namespace)
+	return source, target, err
+}
+
+// ConnectTarget connects to where a namespace of the source goes.
+func (f *Flags) ConnectTarget(ctx context.Context, source *cluster.Cluster, namespace string) (*cluster.Cluster, error) {
 	if f.To == "" {
-		target, err = f.ConnectTargetContext(ctx, source.Namespace)
-		return source, target, err
+		return f.ConnectTargetContext(ctx, namespace)
 	}
-	if target, err = pair.Open(ctx, source, source.Namespace, f.To); err != nil {
-		return nil, nil, err
+	target, err := pair.Open(ctx, source, namespace, f.To)
+	if err != nil {
+		return nil, err
 	}
 	if f.ToNamespace != "" && f.ToNamespace != target.Namespace {
-		return nil, nil, &exit.UsageError{Err: fmt.Errorf("pair %s reaches namespace %s on the target, not %s", f.To, target.Namespace, f.ToNamespace)}
+		return nil, &exit.UsageError{Err: fmt.Errorf("pair %s reaches namespace %s on the target, not %s", f.To, target.Namespace, f.ToNamespace)}
 	}
-	return source, target, nil
+	return target, nil
 }
 
 // ConnectTargetContext connects to the context of --to-context. Without

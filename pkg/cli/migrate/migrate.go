@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,8 +20,10 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/what"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
-	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
@@ -60,10 +63,11 @@ type Flags struct {
 	name      string
 	start     bool
 	cutover   bool
-	force     bool
+	dryRun    bool
 	bandwidth string
-	classes   map[string]string
 	timeout   time.Duration
+	what      what.Flags
+	spaces    what.Namespaces
 	progress  string
 	output    output.Flags
 	streams   genericiooptions.IOStreams
@@ -91,11 +95,12 @@ func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptio
 	fs.StringVar(&f.name, "name", "", "Name of the Migration; default: that of the pair or context")
 	fs.BoolVar(&f.start, "start", false, "Start the copy on the target beside the source")
 	fs.BoolVar(&f.cutover, "cutover", false, "Move for good: stop the source, ship the last increment, start the target")
-	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that others own")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show the plan, as kubectl motion plan does")
 	fs.StringVar(&f.bandwidth, "bandwidth", "", "Bytes per second on the wire for each volume, as in 50Mi")
-	fs.StringToStringVar(&f.classes, "storage-class", nil, "Storage class on the target for one on the source, as in fast=premium")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for any one thing that makes no progress")
 	fs.StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
+	f.what.Add(fs)
+	f.spaces.Add(fs)
 	f.output.Add(fs)
 	return cmd
 }
@@ -109,37 +114,29 @@ type Options struct {
 
 // ToOptions checks what was typed.
 func (f *Flags) ToOptions() (*Options, error) {
-	if err := f.ends.Check(); err != nil {
-		return nil, err
+	timeout := func() error { return ends.CheckTimeout(f.timeout) }
+	for _, check := range []func() error{f.ends.Check, f.output.Check, f.spaces.Check, timeout} {
+		if err := check(); err != nil {
+			return nil, err
+		}
 	}
-	if err := f.output.Check(); err != nil {
-		return nil, err
+	if f.spaces.Several() && f.ends.ToNamespace != "" {
+		return nil, &exit.UsageError{Err: errors.New("--to-namespace is for one namespace only")}
 	}
-	if err := ends.CheckTimeout(f.timeout); err != nil {
-		return nil, err
-	}
-	name, err := Name(f.ends, f.name)
+	what, err := f.what.Request()
 	if err != nil {
 		return nil, err
 	}
-	o := &Options{flags: f, request: migrate.Request{
-		Name: name, Pair: f.ends.To, Mode: v1alpha1.ModeAtRest, Patience: f.timeout,
-		Plan: plan.Request{StorageClasses: f.classes, ForceConflicts: f.force},
-	}}
-	switch {
-	case f.start && f.cutover:
-		return nil, &exit.UsageError{Err: errors.New("--start and --cutover exclude each other")}
-	case f.start:
-		o.request.Mode = v1alpha1.ModeStart
-	case f.cutover:
-		o.request.Mode = v1alpha1.ModeCutover
+	o := &Options{flags: f, request: migrate.Request{Pair: f.ends.To, Patience: f.timeout, Plan: what}}
+	if o.request.Name, err = Name(f.ends, f.name); err != nil {
+		return nil, err
 	}
-	if f.bandwidth != "" {
-		q, err := resource.ParseQuantity(f.bandwidth)
-		if err != nil || q.Value() <= 0 {
-			return nil, &exit.UsageError{Err: fmt.Errorf("--bandwidth %q must be a positive quantity of bytes per second, as in 50Mi", f.bandwidth)}
-		}
-		o.request.Limits = &v1alpha1.ShipmentLimits{Bandwidth: &q}
+	if o.request.Mode, err = f.mode(); err != nil {
+		return nil, err
+	}
+	o.request.Plan.Mode = o.request.Mode
+	if o.request.Limits, err = f.limits(); err != nil {
+		return nil, err
 	}
 	if o.sink, err = progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut); err != nil {
 		return nil, &exit.UsageError{Err: err}
@@ -147,19 +144,93 @@ func (f *Flags) ToOptions() (*Options, error) {
 	return o, nil
 }
 
-// Run migrates.
+func (f *Flags) mode() (v1alpha1.Mode, error) {
+	switch {
+	case f.start && f.cutover:
+		return "", &exit.UsageError{Err: errors.New("--start and --cutover exclude each other")}
+	case f.start:
+		return v1alpha1.ModeStart, nil
+	case f.cutover:
+		return v1alpha1.ModeCutover, nil
+	}
+	return v1alpha1.ModeAtRest, nil
+}
+
+func (f *Flags) limits() (*v1alpha1.ShipmentLimits, error) {
+	if f.bandwidth == "" {
+		return nil, nil
+	}
+	q, err := resource.ParseQuantity(f.bandwidth)
+	if err != nil || q.Value() <= 0 {
+		return nil, &exit.UsageError{Err: fmt.Errorf("--bandwidth %q must be a positive quantity of bytes per second, as in 50Mi", f.bandwidth)}
+	}
+	return &v1alpha1.ShipmentLimits{Bandwidth: &q}, nil
+}
+
+// Run migrates every namespace that is meant, one after the other. One that
+// fails does not keep the others from moving.
 func (o *Options) Run(ctx context.Context) error {
-	source, target, err := o.flags.ends.Connect(ctx)
-	if err != nil {
+	f := o.flags
+	if f.dryRun {
 		o.sink.Close()
+		return plan.NewDryRun(f.ends, o.request.Plan, f.spaces, f.output, f.streams).Run(ctx)
+	}
+	results, err := o.migrateAll(ctx)
+	o.sink.Close()
+	if len(results) == 0 {
 		return err
+	}
+	var text strings.Builder
+	for _, r := range results {
+		text.WriteString(summary(r))
+	}
+	var out any = results[0]
+	if f.spaces.Several() {
+		out = map[string]any{"migrations": results}
+	}
+	return errors.Join(err, f.output.Print(f.streams.Out, out, text.String()))
+}
+
+func (o *Options) migrateAll(ctx context.Context) ([]migrate.Result, error) {
+	source, err := o.flags.ends.ConnectSource(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := o.flags.spaces.Resolve(ctx, source, source.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	var results []migrate.Result
+	var errs []error
+	for _, name := range names {
+		if o.flags.spaces.Several() {
+			progress.Stepf(o.sink, "namespace %s", name)
+		}
+		result, err := o.migrateOne(ctx, source.In(name))
+		if result.Migration != "" && (err == nil || partial(err)) {
+			results = append(results, result)
+		}
+		if err != nil && o.flags.spaces.Several() {
+			err = fmt.Errorf("namespace %s: %w", name, err)
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return results, errors.Join(errs...)
+}
+
+func (o *Options) migrateOne(ctx context.Context, source *cluster.Cluster) (migrate.Result, error) {
+	target, err := o.flags.ends.ConnectTarget(ctx, source, source.Namespace)
+	if err != nil {
+		return migrate.Result{}, err
 	}
 	run := &migrate.Run{Source: source, Target: target, Request: o.request, Sink: o.sink}
-	result, err := run.Do(ctx)
-	o.sink.Close()
-	var partial *migrate.PartialError
-	if result.Migration == "" || (err != nil && !errors.As(err, &partial)) {
-		return err
-	}
-	return errors.Join(err, o.flags.output.Print(o.flags.streams.Out, result, summary(result)))
+	return run.Do(ctx)
+}
+
+func partial(err error) bool {
+	_, ok := errors.AsType[*migrate.PartialError](err)
+	return ok
 }

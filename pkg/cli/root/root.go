@@ -19,6 +19,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/pair"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
@@ -73,6 +74,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	})
 	cmd.AddCommand(
 		pair.NewCmdPair(config, streams),
+		plan.NewCmdPlan(config, streams),
 		migrate.NewCmdMigrate(config, streams),
 		activate.NewCmdActivate(config, streams),
 		activate.NewCmdDeactivate(config, streams),
