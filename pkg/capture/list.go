@@ -60,6 +60,15 @@ func Namespace(ctx context.Context, src, dst *cluster.Cluster, namespace string,
 	return inv, nil
 }
 
+// Examined returns the kinds that were listed whole and that the target serves.
+func (inv *Inventory) Examined() []Kind {
+	return slices.DeleteFunc(slices.Clone(inv.Kinds), func(k Kind) bool {
+		return !k.OnTarget || slices.ContainsFunc(inv.NotExamined, func(n NotExamined) bool {
+			return n.Group == k.GVR.Group && (n.Resource == k.GVR.Resource || n.Resource == "*")
+		}) || slices.ContainsFunc(inv.Passed, func(p Passed) bool { return p.Group == k.GVR.Group && p.Resource == k.GVR.Resource })
+	})
+}
+
 // leaveOut passes over the kinds that the user left out as a whole: what nobody
 // asks for need not be examined.
 func (inv *Inventory) leaveOut(sel Selection) {

@@ -47,6 +47,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	pruned := b.prune()
 	manifests, err := b.manifests(items)
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
 		Blockers: b.found, Warnings: b.told,
-		Manifests:   manifests,
+		Prune: pruned, Manifests: manifests,
 		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
 	}, nil
 }

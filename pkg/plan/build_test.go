@@ -5,6 +5,7 @@ package plan
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,5 +220,39 @@ func TestEveryObjectHasExactlyOneVerdict(t *testing.T) {
 		if (i.Verdict == capture.Move) == (i.Reason != "") {
 			t.Errorf("%s: verdict %s with reason %q", i.Source, i.Verdict, i.Reason)
 		}
+	}
+}
+
+func TestOnlyWhatIsProvedGoneIsPrunedAndNoDataWithoutConsent(t *testing.T) {
+	s := tell(t, deployment)
+	orphans := []Orphan{
+		{Ref: capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Name: "gone", UID: "1"}, Gone: true},
+		{Ref: capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Name: "unclear", UID: "2"}, Unclear: "timeout"},
+		{Ref: capture.Ref{Version: "v1", Resource: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", Name: "data", UID: "3"}, Gone: true},
+	}
+	for _, volumes := range []bool{false, true} {
+		s.request.Prune, s.request.PruneVolumes = true, volumes
+		d, err := NewDraft(s.inventory(), s.facts, s.request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Build(d.WithOrphans(orphans), Observation{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, r := range p.Prune {
+			names = append(names, r.Name)
+		}
+		want := []string{"gone"}
+		if volumes {
+			want = []string{"gone", "data"}
+		} else {
+			s.tells(p.Warnings, CodeNotPruned, "persistentvolumeclaim/data", "--prune-volumes")
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("with volumes %v: pruned %v, want %v", volumes, names, want)
+		}
+		s.tells(p.Warnings, CodeNotPruned, "configmap/unclear", "timeout")
 	}
 }

@@ -78,6 +78,8 @@ const (
 	CodeNodes Code = "no-node"
 	// CodeAccessMode: the target's storage may not support the mode.
 	CodeAccessMode Code = "access-mode"
+	// CodeNotPruned: an object stays although its source may be gone.
+	CodeNotPruned Code = "not-pruned"
 	// CodeTwoCopies: a copy beside the running source does for a second time
 	// what can be seen from outside.
 	CodeTwoCopies Code = "two-copies"

@@ -24,6 +24,7 @@ type Draft struct {
 	options  rewrite.Options
 	items    []Item
 	volumes  []Volume
+	orphans  []Orphan
 	blockers []Finding
 	warnings []Finding
 }
@@ -64,6 +65,13 @@ func NewDraft(inv *capture.Inventory, facts Facts, req Request) (*Draft, error) 
 		}
 	}
 	return d, nil
+}
+
+// WithOrphans tells the draft what an earlier run brought and the source does
+// not have any more.
+func (d *Draft) WithOrphans(orphans []Orphan) *Draft {
+	d.orphans = orphans
+	return d
 }
 
 func (d *Draft) block(f Finding) { d.blockers = append(d.blockers, f) }

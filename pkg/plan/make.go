@@ -36,6 +36,13 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
+	if req.Prune && !facts.NamespaceMissing {
+		orphans, err := ObserveOrphans(ctx, src, dst, inv, req.TargetNamespace)
+		if err != nil {
+			return nil, err
+		}
+		draft.WithOrphans(orphans)
+	}
 	seen, err := ObserveObjects(ctx, dst, draft)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,10 @@ type Request struct {
 	LoadBalancers  rewrite.LoadBalancers
 	// ForceConflicts takes over fields that others own on the target.
 	ForceConflicts bool
+	// Prune deletes what an earlier run brought and the source does not have any
+	// more; PruneVolumes deletes such claims, too, with their data.
+	Prune        bool
+	PruneVolumes bool
 	// Originals are what stopped source workloads ran before (see rewrite.Options).
 	Originals map[types.UID][]byte
 }
@@ -51,6 +55,9 @@ type Plan struct {
 	Groups   []Group   `json:"volumeGroups,omitempty"`
 	Blockers []Finding `json:"blockers,omitempty"`
 	Warnings []Finding `json:"warnings,omitempty"`
+	// Prune are the objects of the target that will be deleted; their UIDs are
+	// those of the target.
+	Prune []capture.Ref `json:"prune,omitempty"`
 	// Manifests are what an administrator of the target has to write.
 	Manifests []map[string]any `json:"needsAdminManifests,omitempty"`
 	// NotExamined are kinds that could not be listed on the source.

@@ -26,6 +26,7 @@ func Text(p *plan.Plan, skipped bool) string {
 	objects(&b, p)
 	volumes(&b, p)
 	stays(&b, p, skipped)
+	pruned(&b, p)
 	needsAdmin(&b, p)
 	findings(&b, "WARNINGS", p.Warnings)
 	findings(&b, "BLOCKED", p.Blockers)
@@ -205,6 +206,18 @@ func kinds(items []plan.Item) string {
 		out = append(out, fmt.Sprintf("%d %s", n[k], k))
 	}
 	return strings.Join(out, ", ")
+}
+
+func pruned(b io.Writer, p *plan.Plan) {
+	if len(p.Prune) == 0 {
+		return
+	}
+	table(b, func(w io.Writer) {
+		fmt.Fprintln(w, "DELETED ON THE TARGET\tWHY")
+		for _, r := range p.Prune {
+			fmt.Fprintf(w, "%s\t%s\n", cell(r.String()), "an earlier migration brought it, and the source does not have it any more")
+		}
+	})
 }
 
 func needsAdmin(b io.Writer, p *plan.Plan) {

@@ -28,6 +28,8 @@ type Flags struct {
 	patches   []string
 	balancers string
 	force     bool
+	prune     bool
+	pruneData bool
 }
 
 // Add registers the flags.
@@ -39,6 +41,8 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringToStringVar(&f.images, "image", nil, "Image prefix on the target for one on the source, as in registry.old/team=registry.new/team")
 	fs.StringArrayVar(&f.patches, "patch", nil, "File with JSON or strategic merge patches for objects by kind, name or label")
 	fs.StringVar(&f.balancers, "load-balancers", string(rewrite.LoadBalancersClusterIP), "Services of type LoadBalancer become clusterip, or keep their type")
+	fs.BoolVar(&f.prune, "prune", false, "Delete on the target what an earlier migration brought and the source does not have any more")
+	fs.BoolVar(&f.pruneData, "prune-volumes", false, "With --prune: delete claims, too, and their data")
 	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that others own")
 }
 
@@ -47,7 +51,10 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 func (f *Flags) Request() (plan.Request, error) {
 	r := plan.Request{
 		StorageClasses: f.classes, Images: f.images, ForceConflicts: f.force,
-		LoadBalancers: rewrite.LoadBalancers(f.balancers),
+		LoadBalancers: rewrite.LoadBalancers(f.balancers), Prune: f.prune, PruneVolumes: f.pruneData,
+	}
+	if f.pruneData && !f.prune {
+		return r, usagef("--prune-volumes goes with --prune")
 	}
 	if r.LoadBalancers != rewrite.LoadBalancersClusterIP && r.LoadBalancers != rewrite.LoadBalancersKeep {
 		return r, usagef("--load-balancers must be clusterip or keep, not %q", f.balancers)

@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+// Orphan is an object that a migration from this source brought to the target
+// and that the inventory does not have any more.
+type Orphan struct {
+	Ref capture.Ref
+	// Gone is true when the source itself was asked for the object and said that
+	// it is not there.
+	Gone bool
+	// Unclear says why Gone is not known.
+	Unclear string
+}
+
+// ObserveOrphans looks for what an earlier run brought and the source does not
+// have any more. Only kinds that were listed whole are looked at, and each find
+// is asked for by name once more: neither a list that was not allowed nor one
+// that was cut short proves anything.
+func ObserveOrphans(ctx context.Context, src, dst *cluster.Cluster, inv *capture.Inventory, namespace string) ([]Orphan, error) {
+	prefix := strings.Join([]string{inv.ClusterID, inv.Namespace, ""}, "/")
+	var mu sync.Mutex
+	var out []Orphan
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(observers)
+	for _, k := range inv.Examined() {
+		group.Go(func() error {
+			err := each(ctx, dst, k.GVR, namespace, func(u *unstructured.Unstructured) error {
+				ref := capture.RefOf(u, k.GVR.Resource)
+				if !strings.HasPrefix(u.GetAnnotations()[v1alpha1.AnnotationSource], prefix) || inv.Find(ref.ID()) != nil {
+					return nil
+				}
+				o := Orphan{Ref: ref}
+				o.Gone, o.Unclear = gone(ctx, src, inv.Namespace, ref)
+				mu.Lock()
+				defer mu.Unlock()
+				out = append(out, o)
+				return nil
+			})
+			if apierrors.IsForbidden(err) {
+				return nil // what may not be listed may not be pruned
+			}
+			return err
+		})
+	}
+	return out, group.Wait()
+}
+
+func gone(ctx context.Context, src *cluster.Cluster, namespace string, ref capture.Ref) (bool, string) {
+	_, err := src.Resource(ref.GVR(), namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, ""
+	case err != nil:
+		return false, err.Error()
+	}
+	return false, "it is there again"
+}
