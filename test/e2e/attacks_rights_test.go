@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,8 +31,11 @@ type request struct{ verb, path, body string }
 
 func (r request) String() string { return r.verb + " " + r.path }
 
-// try makes the request with the identity of c.
+// try makes the request with the identity of c. A watch that is not refused would
+// go on for ever.
 func (r request) try(ctx context.Context, c *cluster.Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	do := c.Kube.CoreV1().RESTClient().Verb(r.verb).RequestURI(r.path)
 	if r.verb == "PATCH" {
 		do = do.SetHeader("Content-Type", string(types.MergePatchType))
