@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+)
+
+func ref(kind, name string) capture.Ref {
+	return capture.Ref{Version: "v1", Resource: strings.ToLower(kind) + "s", Kind: kind, Name: name}
+}
+
+func moving(kind, name string, stage plan.Stage, changes ...rewrite.Change) plan.Item {
+	r := ref(kind, name)
+	return plan.Item{Source: r, Target: &r, Verdict: capture.Move, Action: plan.Create, Stage: stage, Changes: changes}
+}
+
+func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
+	p := &plan.Plan{Items: []plan.Item{
+		moving("ConfigMap", "new", plan.StageRest),
+		moving("ConfigMap", "same", plan.StageRest),
+		moving("ConfigMap", "theirs", ""),
+		moving("ConfigMap", "refused", plan.StageRest),
+		moving("ConfigMap", "forgotten", plan.StageRest),
+		moving("PersistentVolumeClaim", "arrived", plan.StageVolume),
+		moving("PersistentVolumeClaim", "lost", plan.StageVolume),
+		moving("Pod", "later", plan.StageStart),
+		{Source: ref("Secret", "token"), Verdict: capture.Skip, Reason: capture.ReasonClusterCredential},
+		{Source: ref("Role", "big"), Verdict: capture.NeedsAdmin, Reason: capture.ReasonNotPermitted},
+	}}
+	set := apply.ChangeSet{Rows: []apply.Row{
+		{Ref: ref("ConfigMap", "new"), Outcome: apply.Created},
+		{Ref: ref("ConfigMap", "same"), Outcome: apply.Unchanged},
+		{Ref: ref("ConfigMap", "refused"), Outcome: apply.Failed, Problem: &apply.Problem{Cause: apply.CauseDenied, Message: "no"}},
+	}}
+	pruned := apply.ChangeSet{Rows: []apply.Row{{Ref: ref("ConfigMap", "old"), Outcome: apply.Pruned}}}
+	r := New(p, map[string]bool{"arrived": true}, set, pruned)
+	got := map[string]Outcome{}
+	for _, row := range r.Rows {
+		got[row.Object] = row.Outcome
+	}
+	want := map[string]Outcome{
+		"configmap/new": Moved, "configmap/same": Unchanged, "configmap/theirs": Unchanged, "configmap/refused": Failed,
+		"configmap/forgotten": Failed, "persistentvolumeclaim/arrived": Moved, "persistentvolumeclaim/lost": Failed,
+		"pod/later": Waiting, "secret/token": Skipped, "role/big": NeedsAdmin, "configmap/old": Pruned,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	c := r.Counts
+	if sum := int(c.Moved + c.Unchanged + c.Skipped + c.NeedsAdmin + c.Failed); sum != len(p.Items) {
+		t.Errorf("%d of %d objects are counted: %+v", sum, len(p.Items), c)
+	}
+}
+
+func TestTheLedgerHasOnlyWhatDidNotSimplyMove(t *testing.T) {
+	p := &plan.Plan{Items: []plan.Item{
+		moving("ConfigMap", "plain", plan.StageRest, rewrite.Change{Path: "metadata.uid", Why: "of the source"}),
+		moving("Service", "balanced", plan.StageRest, rewrite.Change{Path: "spec.type", Why: "stays behind", Notable: true}),
+	}}
+	set := apply.ChangeSet{Rows: []apply.Row{{Ref: ref("ConfigMap", "plain"), Outcome: apply.Created}, {Ref: ref("Service", "balanced"), Outcome: apply.Created}}}
+	l := New(p, nil, set).Ledger()
+	if len(l.Rows) != 1 || l.Rows[0].Object != "service/balanced" || l.Counts.Moved != 2 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestShardsHoldEveryRowInOrderAndKnowTheirBounds(t *testing.T) {
+	var rows []Row
+	for i := range 1000 {
+		rows = append(rows, Row{Object: fmt.Sprintf("configmap/%04d", i), Outcome: Skipped, Message: "a\nb\x1b[31m"})
+	}
+	shards, dropped, err := split(rows, 4096, 100)
+	if err != nil || dropped != 0 {
+		t.Fatalf("dropped %d, error %v", dropped, err)
+	}
+	var got []Row
+	for _, s := range shards {
+		if len(s) > 4096 {
+			t.Errorf("a shard of %d bytes", len(s))
+		}
+		part, err := parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, part...)
+	}
+	if d := cmp.Diff(rows, got); d != "" {
+		t.Error(d)
+	}
+	shards, dropped, err = split(rows, 4096, 2)
+	if err != nil || len(shards) != 2 || dropped+bytes.Count(bytes.Join(shards, nil), []byte("\n")) != len(rows) {
+		t.Errorf("%d shards, %d dropped, error %v", len(shards), dropped, err)
+	}
+}

@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+const (
+	// shardBytes is how much of a ledger one ConfigMap takes: a quarter of what
+	// an object may weigh, so that a shard is never refused.
+	shardBytes = 256 << 10
+	// maxShards bounds what a migration leaves on a cluster; what is beyond is
+	// counted, and is in the client's own report.
+	maxShards = 16
+
+	labelLedger = v1alpha1.GroupName + "/ledger"
+	keyHead     = "head.json"
+	keyRows     = "rows.jsonl"
+)
+
+// head is in the first shard.
+type head struct {
+	Ledger
+	Shards int `json:"shards"`
+	// Dropped rows had no place in maxShards.
+	Dropped int `json:"dropped,omitempty"`
+}
+
+// Save keeps the ledger next to the Migration m, which owns it, in the place of
+// that of an earlier run.
+func Save(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, l Ledger) error {
+	shards, dropped, err := split(l.Rows, shardBytes, maxShards)
+	if err != nil {
+		return err
+	}
+	h := head{Ledger: Ledger{Counts: l.Counts, NotExamined: l.NotExamined}, Shards: len(shards), Dropped: dropped}
+	top, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	if len(shards) == 0 {
+		shards = [][]byte{nil}
+	}
+	for i, rows := range shards {
+		data := map[string]string{keyRows: string(rows)}
+		if i == 0 {
+			data[keyHead] = string(top)
+		}
+		if err := put(ctx, c, shard(m, i, data)); err != nil {
+			return fmt.Errorf("keeping the ledger of migration %s: %w", m.Name, err)
+		}
+	}
+	return drop(ctx, c, m, len(shards))
+}
+
+// split writes rows as JSON, one a line, into shards of at most size bytes.
+func split(rows []Row, size, most int) (shards [][]byte, dropped int, err error) {
+	var b bytes.Buffer
+	for i, row := range rows {
+		line, err := json.Marshal(row)
+		if err != nil {
+			return nil, 0, fmt.Errorf("%s: %w", row.Object, err)
+		}
+		if b.Len() > 0 && b.Len()+len(line)+1 > size {
+			shards = append(shards, slices.Clone(b.Bytes()))
+			b.Reset()
+		}
+		if len(shards) == most {
+			return shards, len(rows) - i, nil
+		}
+		b.Write(line)
+		b.WriteByte('\n')
+	}
+	if b.Len() > 0 {
+		shards = append(shards, b.Bytes())
+	}
+	return shards, 0, nil
+}
+
+// name of a shard stays within 253 bytes: a Migration's name has at most 63.
+func name(migration string, i int) string {
+	return "motion-ledger-" + migration + "-" + strconv.Itoa(i)
+}
+
+func shard(m *v1alpha1.Migration, i int, data map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name(m.Name, i), Namespace: m.Namespace,
+			Labels: map[string]string{
+				v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue,
+				v1alpha1.LabelMigration: m.Name,
+				labelLedger:             "true",
+			},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration", Name: m.Name, UID: m.UID,
+			}},
+		},
+		Data: data,
+	}
+}
+
+func put(ctx context.Context, c *cluster.Cluster, cm *corev1.ConfigMap) error {
+	client := c.Kube.CoreV1().ConfigMaps(cm.Namespace)
+	_, err := client.Update(ctx, cm, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
+	if apierrors.IsNotFound(err) {
+		_, err = client.Create(ctx, cm, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+	}
+	return err
+}
+
+// drop removes the shards of an earlier, longer ledger.
+func drop(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, from int) error {
+	for i := from; i < maxShards; i++ {
+		err := c.Kube.CoreV1().ConfigMaps(m.Namespace).Delete(ctx, name(m.Name, i), metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil // shards are without gaps
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Load reads the ledger of a migration. A migration that kept none has an empty
+// one; dropped counts the rows that had no place.
+func Load(ctx context.Context, c *cluster.Cluster, namespace, migration string) (l Ledger, dropped int, err error) {
+	var h head
+	for i := 0; i == 0 || i < h.Shards; i++ {
+		cm, err := c.Kube.CoreV1().ConfigMaps(namespace).Get(ctx, name(migration, i), metav1.GetOptions{})
+		if i == 0 && apierrors.IsNotFound(err) {
+			return Ledger{}, 0, nil
+		}
+		if err != nil {
+			return Ledger{}, 0, fmt.Errorf("reading the ledger of migration %s: %w", migration, err)
+		}
+		if i == 0 {
+			if err := json.Unmarshal([]byte(cm.Data[keyHead]), &h); err != nil {
+				return Ledger{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
+			}
+		}
+		rows, err := parse([]byte(cm.Data[keyRows]))
+		if err != nil {
+			return Ledger{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
+		}
+		h.Rows = append(h.Rows, rows...)
+	}
+	return h.Ledger, h.Dropped, nil
+}
+
+func parse(text []byte) ([]Row, error) {
+	var out []Row
+	for line := range bytes.Lines(text) {
+		var r Row
+		if err := json.Unmarshal(line, &r); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
