@@ -20,11 +20,8 @@ trap 'rm -rf "$work"' EXIT
 KUBECONFIG=$("$root/bin/motion-lab" kubeconfig --path)
 export KUBECONFIG
 
-# The lab's own kubectl, with the plugin in its PATH.
-mkdir "$work/bin"
-printf '#!/bin/sh\nexec "%s/bin/lab/kubernetes-1.36" kubectl "$@"\n' "$root" >"$work/bin/kubectl"
-chmod +x "$work/bin/kubectl"
-export PATH=$work/bin:$root/bin:$PATH
+# The lab's own kubectl, which finds the plugin in its PATH.
+export PATH=$root/bin/lab:$root/bin:$PATH
 
 begun=$SECONDS
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
