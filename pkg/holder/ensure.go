@@ -91,21 +91,35 @@ func Delete(ctx context.Context, c *cluster.Cluster, namespace, name string) err
 	})
 }
 
-// DeleteAll removes every holder of a migration and waits until they are gone.
-func DeleteAll(ctx context.Context, c *cluster.Cluster, namespace, migration string) error {
+// Dismiss asks for the end of every holder of a migration, returns their names
+// and does not wait: the application may be started meanwhile, since a holder
+// writes nothing.
+func Dismiss(ctx context.Context, c *cluster.Cluster, namespace, migration string) ([]string, error) {
 	list, err := c.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: v1alpha1.LabelHolder + "=true," + v1alpha1.LabelMigration + "=" + migration,
 	})
 	if err != nil {
-		return fmt.Errorf("holders of %s in %s on %s: %w", migration, namespace, c, err)
+		return nil, fmt.Errorf("holders of %s in %s on %s: %w", migration, namespace, c, err)
 	}
+	var names []string
 	for i := range list.Items {
-		if err := c.Kube.CoreV1().Pods(namespace).Delete(ctx, list.Items[i].Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("holder %s/%s on %s: %w", namespace, list.Items[i].Name, c, err)
+		name := list.Items[i].Name
+		if err := c.Kube.CoreV1().Pods(namespace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return names, fmt.Errorf("holder %s/%s on %s: %w", namespace, name, c, err)
 		}
+		names = append(names, name)
 	}
-	for i := range list.Items {
-		if err := Delete(ctx, c, namespace, list.Items[i].Name); err != nil {
+	return names, nil
+}
+
+// DeleteAll removes every holder of a migration and waits until they are gone.
+func DeleteAll(ctx context.Context, c *cluster.Cluster, namespace, migration string) error {
+	names, err := Dismiss(ctx, c, namespace, migration)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := Delete(ctx, c, namespace, name); err != nil {
 			return err
 		}
 	}

@@ -222,7 +222,7 @@ func (r *Run) startCopy(ctx context.Context) error {
 // their fields over to whoever manages them from now on.
 func start(ctx context.Context, rec *record, patience time.Duration, sink progress.Sink) error {
 	t := rec.target
-	if err := holder.DeleteAll(ctx, t.cluster, t.namespace, rec.name); err != nil {
+	if _, err := holder.Dismiss(ctx, t.cluster, t.namespace, rec.name); err != nil {
 		return err
 	}
 	found, err := workload.List(ctx, t.cluster, t.namespace)
