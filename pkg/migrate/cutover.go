@@ -192,10 +192,11 @@ func (r *Run) startStage(ctx context.Context) error {
 	if len(objects) == 0 {
 		return nil
 	}
-	set, err := apply.Apply(ctx, r.Target, objects, apply.Options{ForceConflicts: r.Request.Plan.ForceConflicts})
+	set, err := apply.Apply(ctx, r.Target, objects, r.applyOptions())
 	if err != nil {
 		return err
 	}
+	r.note(set)
 	return set.Err()
 }
 

@@ -39,6 +39,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/report"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -52,6 +53,9 @@ type Request struct {
 	// Plan says what moves and how it is rewritten; its namespaces and mode are
 	// filled in by Run.
 	Plan plan.Request
+	// Recreate consents to deleting and making anew immutable ConfigMaps, Secrets
+	// and Jobs at rest that differ.
+	Recreate bool
 	// Limits are the user's wishes about the shipments.
 	Limits *v1alpha1.ShipmentLimits
 	// Patience bounds every single wait: for agents, for pods to end, for a
@@ -69,6 +73,8 @@ type Run struct {
 	plan   *plan.Plan
 	record *record
 	fleet  *fleet
+	// sets are what became of the objects so far.
+	sets []apply.ChangeSet
 	// problems are what keeps a run that went to its end from being complete.
 	problems []string
 }
@@ -262,32 +268,84 @@ func (r *Run) keep(ctx context.Context) error {
 	return rec.set(ctx, v1alpha1.MigrationPlanned, metav1.ConditionTrue, "Planned", "nothing blocks the migration")
 }
 
+// applyObjects writes the plan's objects, at rest, and deletes what the plan
+// prunes.
 func (r *Run) applyObjects(ctx context.Context) error {
-	set, err := apply.Apply(ctx, r.Target, r.plan.Objects(plan.StageRest), apply.Options{ForceConflicts: r.Request.Plan.ForceConflicts})
+	set, err := apply.Apply(ctx, r.Target, r.plan.Objects(plan.StageRest), r.applyOptions())
 	if err != nil {
 		return err
 	}
-	failed := 0
+	r.note(set)
+	if set.Err() == nil && len(r.plan.Prune) > 0 {
+		pruned, err := apply.Prune(ctx, r.Target, r.plan.Prune)
+		if err != nil {
+			return err
+		}
+		r.note(pruned)
+	}
+	failed := errors.Join(errsOf(r.sets)...)
+	status, reason, message := metav1.ConditionTrue, "Applied", "every object is on the target, at rest"
+	if failed != nil {
+		status, reason, message = metav1.ConditionFalse, "SomeFailed", failed.Error()
+	}
+	if err := r.record.set(ctx, v1alpha1.MigrationObjectsApplied, status, reason, message); err != nil {
+		return err
+	}
+	if failed != nil && r.Request.Mode != v1alpha1.ModeAtRest {
+		return fmt.Errorf("not every object could be applied, so nothing is started: %w", failed)
+	}
+	return nil
+}
+
+func (r *Run) applyOptions() apply.Options {
+	return apply.Options{ForceConflicts: r.Request.Plan.ForceConflicts, Recreate: r.Request.Recreate}
+}
+
+// note shows what became of objects and keeps it for the account.
+func (r *Run) note(set apply.ChangeSet) {
+	r.sets = append(r.sets, set)
 	for _, row := range set.Rows {
 		progress.Objectf(r.Sink, "%s %s", row.Ref, row.Outcome)
 		if row.Problem != nil {
-			failed++
 			r.problems = append(r.problems, fmt.Sprintf("%s: %v", row.Ref, row.Problem))
 		}
 	}
-	counts := r.plan.Counts()
-	counts.Moved = int32(set.Count(apply.Created) + set.Count(apply.Configured) + len(r.plan.Volumes))
-	counts.Unchanged, counts.Failed = int32(set.Count(apply.Unchanged)), int32(failed)
-	status, reason, message := metav1.ConditionTrue, "Applied", "every object is on the target, at rest"
-	if failed > 0 {
-		status, reason, message = metav1.ConditionFalse, "SomeFailed", set.Err().Error()
+}
+
+func errsOf(sets []apply.ChangeSet) []error {
+	out := make([]error, 0, len(sets))
+	for _, s := range sets {
+		out = append(out, s.Err())
 	}
-	err = r.record.set(ctx, v1alpha1.MigrationObjectsApplied, status, reason, message,
-		func(s *v1alpha1.MigrationStatus) { s.Counts = counts })
-	if err == nil && failed > 0 && r.Request.Mode != v1alpha1.ModeAtRest {
-		return fmt.Errorf("%d objects could not be applied, so nothing is started: %w", failed, set.Err())
+	return out
+}
+
+// account writes what became of every object: the counts into the Migration, and
+// the rows that did not simply move beside it, on both clusters. A run that goes
+// on after the point of no return has no plan of its own and leaves the account
+// of the run before it.
+func (r *Run) account(ctx context.Context) error {
+	if r.plan == nil || r.fleet == nil {
+		return nil
 	}
-	return err
+	arrived := map[string]bool{}
+	for _, v := range r.fleet.volumes {
+		arrived[v.claim] = v.outcome.Promoted
+	}
+	rep := report.New(r.plan, arrived, r.sets...)
+	if err := r.record.write(ctx, func(s *v1alpha1.MigrationStatus) { s.Counts = rep.Counts }); err != nil {
+		return err
+	}
+	for _, p := range []place{r.target(), r.source()} {
+		m, err := p.get(ctx, r.Request.Name)
+		if err != nil {
+			return err
+		}
+		if err := report.Save(ctx, p.cluster, m, rep.Ledger()); err != nil {
+			return fmt.Errorf("the ledger in %s: %w", p, err)
+		}
+	}
+	return nil
 }
 
 // finish removes what exists for the transfer only and says how it ended.
@@ -297,6 +355,9 @@ func (r *Run) finish(ctx context.Context) error {
 			return err
 		}
 		r.emitTotals()
+		if err := r.account(ctx); err != nil {
+			return err
+		}
 		r.problems = append(r.problems, r.fleet.failures()...)
 	}
 	if len(r.problems) == 0 {

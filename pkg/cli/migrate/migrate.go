@@ -64,6 +64,7 @@ type Flags struct {
 	start     bool
 	cutover   bool
 	dryRun    bool
+	recreate  bool
 	bandwidth string
 	timeout   time.Duration
 	what      what.Flags
@@ -95,6 +96,7 @@ func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptio
 	fs.StringVar(&f.name, "name", "", "Name of the Migration; default: that of the pair or context")
 	fs.BoolVar(&f.start, "start", false, "Start the copy on the target beside the source")
 	fs.BoolVar(&f.cutover, "cutover", false, "Move for good: stop the source, ship the last increment, start the target")
+	fs.BoolVar(&f.recreate, "recreate", false, "Delete and make anew immutable ConfigMaps and Secrets, and Jobs at rest, that differ on the target")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show the plan, as kubectl motion plan does")
 	fs.StringVar(&f.bandwidth, "bandwidth", "", "Bytes per second on the wire for each volume, as in 50Mi")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for any one thing that makes no progress")
@@ -127,7 +129,7 @@ func (f *Flags) ToOptions() (*Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Options{flags: f, request: migrate.Request{Pair: f.ends.To, Patience: f.timeout, Plan: what}}
+	o := &Options{flags: f, request: migrate.Request{Pair: f.ends.To, Patience: f.timeout, Plan: what, Recreate: f.recreate}}
 	if o.request.Name, err = Name(f.ends, f.name); err != nil {
 		return nil, err
 	}

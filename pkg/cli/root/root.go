@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/pair"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/report"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
@@ -79,6 +80,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		activate.NewCmdActivate(config, streams),
 		activate.NewCmdDeactivate(config, streams),
 		activate.NewCmdRollback(config, streams),
+		report.NewCmdReport(config, streams),
 		newCmdVersion(streams),
 	)
 	argumentsAreUsage(cmd)
