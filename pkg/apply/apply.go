@@ -149,6 +149,9 @@ func (w *Writer) pass(ctx context.Context, objects []Object, before map[capture.
 
 // one writes o; version is its resourceVersion before, empty when it was not there.
 func (w *Writer) one(ctx context.Context, o Object, version string, opts Options) Row {
+	if o.Same != "" && o.Same == version {
+		return Row{Ref: o.Ref, Outcome: Unchanged}
+	}
 	m, err := w.Write(ctx, o, opts.ForceConflicts)
 	if p := Explain(err); p != nil {
 		if p.Cause == CauseImmutable && opts.Recreate && recreatable(o.Ref.GroupKind()) {

@@ -25,6 +25,11 @@ type Object struct {
 	// Ref names the object on the target; its UID is of no matter.
 	Ref  capture.Ref
 	JSON []byte
+	// Same is the resourceVersion at which the target's object was found to be
+	// just what JSON would make of it. While it is at that version nothing is
+	// written: some kinds get a new resourceVersion from an apply that changes
+	// nothing. Empty when it was not found so.
+	Same string
 }
 
 // Of makes an Object of u; ref says which resource it is.

@@ -91,7 +91,7 @@ func (b *builder) judge(item *Item) {
 	case s.Changed:
 		item.Action = Configure
 	default:
-		item.Action = Unchanged
+		item.Action, item.same = Unchanged, s.Live.ResourceVersion
 	}
 	if s.Live != nil && (b.clash(item, s.Live) || b.foreign(item, s)) {
 		return

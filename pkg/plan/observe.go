@@ -45,7 +45,8 @@ type Seen struct {
 
 // Live is an object that is on the target already.
 type Live struct {
-	UID types.UID
+	UID             types.UID
+	ResourceVersion string
 	// Source is its annotation kubectl-motion.dev/source.
 	Source string
 	// Resting is true when none of its pods can run.
@@ -242,7 +243,7 @@ func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionRe
 }
 
 func newLive(u *unstructured.Unstructured) *Live {
-	l := &Live{UID: u.GetUID(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Resting: workload.Resting(u)}
+	l := &Live{UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Resting: workload.Resting(u)}
 	_, atRest := u.GetAnnotations()[v1alpha1.AnnotationAtRest]
 	l.Active = l.Source != "" && workload.CanRest(u.GroupVersionKind().GroupKind()) && !atRest
 	if u.GroupVersionKind().GroupKind() == kindClaim {

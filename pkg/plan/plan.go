@@ -111,6 +111,7 @@ type Item struct {
 	Changes []rewrite.Change `json:"changes,omitempty"`
 
 	json []byte
+	same string
 }
 
 // Object decodes the object as it will be written to the target.
@@ -129,7 +130,7 @@ func (i Item) Object() (*unstructured.Unstructured, error) {
 func (i Item) Active() (*unstructured.Unstructured, error) { return i.active() }
 
 // Apply returns the object for package apply.
-func (i Item) Apply() apply.Object { return apply.Object{Ref: *i.Target, JSON: i.json} }
+func (i Item) Apply() apply.Object { return apply.Object{Ref: *i.Target, JSON: i.json, Same: i.same} }
 
 // Volume is a claim with data to move.
 type Volume struct {
@@ -158,6 +159,7 @@ type Volume struct {
 
 	ref  capture.Ref
 	json []byte
+	same string
 }
 
 // Object decodes the claim as it must be created on the target, in the
@@ -171,7 +173,7 @@ func (v Volume) Object() (*unstructured.Unstructured, error) {
 }
 
 // Apply returns the claim for package apply.
-func (v Volume) Apply() apply.Object { return apply.Object{Ref: v.ref, JSON: v.json} }
+func (v Volume) Apply() apply.Object { return apply.Object{Ref: v.ref, JSON: v.json, Same: v.same} }
 
 // Group is the claims that one pod of the application mounts together. Each
 // volume is in exactly one group.

@@ -51,6 +51,9 @@ func (v *Volume) meet(s Seen) {
 		return
 	}
 	v.OnTarget = true
+	if !s.Changed {
+		v.same = s.Live.ResourceVersion
+	}
 	if s.Live.Class != nil {
 		v.TargetClass = *s.Live.Class
 	}

@@ -4,6 +4,8 @@
 package rewrite
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -15,9 +17,8 @@ func (r *rewriting) job() {
 	}
 	r.drop("made from the UID", false, "spec", "selector")
 	for _, path := range [][]string{{"metadata", "labels"}, {"spec", "template", "metadata", "labels"}} {
-		labels := nested(r.o, path...)
 		for _, k := range []string{"controller-uid", "batch.kubernetes.io/controller-uid"} {
-			delete(labels, k)
+			r.drop("made from the UID", false, append(slices.Clone(path), k)...)
 		}
 	}
 }
