@@ -96,10 +96,17 @@ func site(t *testing.T, team string) *shop {
 // opened is a shop that runs on lab-a, with nothing else in its namespace.
 func opened(t *testing.T, team, class string) *shop {
 	t.Helper()
+	s := built(t, team, class)
+	s.pod(t, s.a)
+	return s
+}
+
+// built is opened without waiting for the shop's pod.
+func built(t *testing.T, team, class string) *shop {
+	t.Helper()
 	reset(t, team)
 	s := site(t, team)
 	put(t, s.a, team, strings.ReplaceAll(shopManifest, "CLASS", class))
-	s.pod(t, s.a)
 	return s
 }
 
