@@ -136,8 +136,36 @@ func remembered(o *unstructured.Unstructured) ([]byte, error) {
 	return raw, nil
 }
 
-func gvrOf(s v1alpha1.StoppedWorkload) schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: s.Group, Version: s.Version, Resource: s.Resource}
+// resourceOf maps what is remembered to one of the resources that Stop stops. The
+// memory is in an object that users of the namespace can write, and whoever puts
+// the source back may have more rights than they: its resource and version would
+// be parts of a path, so they are compared and never used.
+func resourceOf(c *cluster.Cluster, s v1alpha1.StoppedWorkload) (schema.GroupVersionResource, error) {
+	for _, gvk := range kinds {
+		if gvk.Group != s.Group || gvk.Kind != s.Kind {
+			continue
+		}
+		gvr, _, err := c.ResourceFor(gvk)
+		if err == nil && (gvr.Resource != s.Resource || gvr.Version != s.Version) {
+			break
+		}
+		return gvr, err
+	}
+	return schema.GroupVersionResource{}, fmt.Errorf("no migration stops %s of %q: the status of the Migration was edited",
+		s.Kind, s.Group+"/"+s.Version+"/"+s.Resource)
+}
+
+// rememberedPod is the pod that Stop deleted.
+func rememberedPod(namespace string, s v1alpha1.StoppedWorkload) (*unstructured.Unstructured, error) {
+	pod := &unstructured.Unstructured{}
+	if err := json.Unmarshal([]byte(s.AtRest), &pod.Object); err != nil {
+		return nil, err
+	}
+	if pod.GetAPIVersion() != "v1" || pod.GetKind() != "Pod" || pod.GetName() != s.Name || pod.GetNamespace() != namespace {
+		return nil, fmt.Errorf("what is remembered of it is %s %s/%s: the status of the Migration was edited",
+			pod.GetKind(), pod.GetNamespace(), pod.GetName())
+	}
+	return pod, nil
 }
 
 // Stop puts the remembered workloads to rest and marks them with the migration's
@@ -152,15 +180,18 @@ func Stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 }
 
 func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, s v1alpha1.StoppedWorkload) error {
-	r := c.Resource(gvrOf(s), namespace)
+	gvr, err := resourceOf(c, s)
+	if err != nil {
+		return err
+	}
 	if s.Kind == "Pod" {
-		err := r.Delete(ctx, s.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(s.UID)})
+		err := c.Resource(gvr, namespace).Delete(ctx, s.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(s.UID)})
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			return nil
 		}
 		return err
 	}
-	return edit(ctx, c, gvrOf(s), namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
+	return edit(ctx, c, gvr, namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
 		if string(o.GetUID()) != s.UID {
 			return false, errors.New("it was deleted and made again while the migration ran: run the command again")
 		}
@@ -189,18 +220,22 @@ func Start(ctx context.Context, c *cluster.Cluster, namespace string, stopped []
 }
 
 func start(ctx context.Context, c *cluster.Cluster, namespace string, s v1alpha1.StoppedWorkload) error {
+	gvr, err := resourceOf(c, s)
+	if err != nil {
+		return err
+	}
 	if s.Kind == "Pod" {
-		pod := &unstructured.Unstructured{}
-		if err := json.Unmarshal([]byte(s.AtRest), &pod.Object); err != nil {
+		pod, err := rememberedPod(namespace, s)
+		if err != nil {
 			return err
 		}
-		_, err := c.Resource(gvrOf(s), namespace).Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+		_, err = c.Resource(gvr, namespace).Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 		if apierrors.IsAlreadyExists(err) {
 			return nil
 		}
 		return err
 	}
-	return edit(ctx, c, gvrOf(s), namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
+	return edit(ctx, c, gvr, namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
 		if o.GetAnnotations()[v1alpha1.AnnotationStopped] == "" {
 			return false, nil
 		}
