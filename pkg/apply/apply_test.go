@@ -103,3 +103,37 @@ func TestAChangeSetCountsAndSums(t *testing.T) {
 		t.Errorf("an empty change set has the error %v", err)
 	}
 }
+
+func TestAConflictWithOurselvesIsForcedAndNoOtherOne(t *testing.T) {
+	conflict := func(manager string) error {
+		return apierrors.NewApplyConflict([]metav1.StatusCause{{Type: metav1.CauseTypeFieldManagerConflict, Field: ".spec.replicas", Message: `conflict with "` + manager + `" using apps/v1`}}, "")
+	}
+	for manager, want := range map[string][]bool{"kubectl-motion": {false, true}, "helm": {false}} {
+		var got []bool
+		_, err := yielding(false, func(force bool) (int, error) {
+			got = append(got, force)
+			if force {
+				return 1, nil
+			}
+			return 0, conflict(manager)
+		})
+		if !slices.Equal(got, want) || (err == nil) != (manager == "kubectl-motion") {
+			t.Errorf("%s: tried with force %v, error %v", manager, got, err)
+		}
+	}
+}
+
+func TestHandingOverLeavesNothingOursButTheAnnotation(t *testing.T) {
+	entries := []metav1.ManagedFieldsEntry{
+		{Manager: "kube-controller-manager", Subresource: "status"},
+		{Manager: "kubectl-motion", Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
+		{Manager: "kubectl-motion", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`)},
+	}
+	out, changed := handedOver(entries, "apps/v1")
+	if !changed || len(out) != 2 || out[0].Manager != "kube-controller-manager" || out[1].FieldsV1.GetRawString() != ownFields {
+		t.Errorf("%v %v", changed, out)
+	}
+	if _, changed := handedOver(out, "apps/v1"); changed {
+		t.Error("handing over twice writes twice")
+	}
+}

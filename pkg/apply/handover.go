@@ -6,7 +6,6 @@ package apply
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +20,10 @@ import (
 // then on whoever applies to it, Helm, Argo CD, an autoscaler or kubectl, meets
 // no conflict with kubectl-motion. The object itself does not change. An object
 // that is gone is no error.
+//
+// One entry stays, for nothing but our own annotation: to an object without any
+// entry the API server adds, at the next apply of whomever, the manager
+// "before-first-apply" that owns every field, and that one would conflict.
 func HandOver(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) error {
 	client := dst.Resource(ref.GVR(), ref.Namespace)
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
@@ -28,19 +31,11 @@ func HandOver(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) error 
 		if err != nil {
 			return err
 		}
-		entries := u.GetManagedFields()
-		kept := slices.DeleteFunc(slices.Clone(entries), func(e metav1.ManagedFieldsEntry) bool {
-			return e.Manager == v1alpha1.FieldManager
-		})
-		if len(kept) == len(entries) {
+		entries, changed := handedOver(u.GetManagedFields(), u.GetAPIVersion())
+		if !changed {
 			return nil
 		}
-		if len(kept) == 0 {
-			// The API server takes an empty list for "not said" and a list with
-			// one empty entry for "nobody".
-			kept = []metav1.ManagedFieldsEntry{{}}
-		}
-		u.SetManagedFields(kept)
+		u.SetManagedFields(entries)
 		_, err = client.Update(ctx, u, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
 		return err
 	})
@@ -51,4 +46,28 @@ func HandOver(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) error 
 		return fmt.Errorf("%s: giving up ownership: %w", ref, err)
 	}
 	return nil
+}
+
+// ownFields is what stays ours: where the object came from.
+const ownFields = `{"f:metadata":{"f:annotations":{"f:` + v1alpha1.AnnotationSource + `":{}}}}`
+
+// handedOver replaces our entries by the one for our annotation. changed is false
+// when there is nothing to give up.
+func handedOver(entries []metav1.ManagedFieldsEntry, version string) (out []metav1.ManagedFieldsEntry, changed bool) {
+	for _, e := range entries {
+		if e.Manager != v1alpha1.FieldManager {
+			out = append(out, e)
+			continue
+		}
+		if e.FieldsV1 == nil || e.FieldsV1.GetRawString() != ownFields {
+			changed = true
+		}
+	}
+	if !changed {
+		return entries, false
+	}
+	return append(out, metav1.ManagedFieldsEntry{
+		Manager: v1alpha1.FieldManager, Operation: metav1.ManagedFieldsOperationApply,
+		APIVersion: version, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(ownFields),
+	}), true
 }

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
 // Cause says why a write was refused, from a closed set.
@@ -67,6 +70,11 @@ func (p *Problem) Error() string {
 		fmt.Fprintf(&b, "%s is owned by %s", c.Field, c.Manager)
 	}
 	return b.String()
+}
+
+// withOurselves says whether all conflicts are with our own field manager.
+func (p *Problem) withOurselves() bool {
+	return !slices.ContainsFunc(p.Conflicts, func(c Conflict) bool { return c.Manager != v1alpha1.FieldManager })
 }
 
 // Explain sorts the error of a write. It returns nil for nil.

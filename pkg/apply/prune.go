@@ -42,7 +42,8 @@ func Prune(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) (Chang
 			return context.Cause(gctx)
 		})
 	}
-	return changeSet(rows), group.Wait()
+	err = group.Wait()
+	return changeSet(rows), err
 }
 
 func (w *Writer) prune(ctx context.Context, ref capture.Ref) error {

@@ -82,15 +82,30 @@ func patchOptions(force bool, dryRun ...string) metav1.PatchOptions {
 // Write applies o and returns its metadata as the server has it now. The error
 // is the API server's own.
 func (w *Writer) Write(ctx context.Context, o Object, force bool) (*metav1.PartialObjectMetadata, error) {
-	return w.meta.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
-		Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force))
+	return yielding(force, func(force bool) (*metav1.PartialObjectMetadata, error) {
+		return w.meta.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
+			Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force))
+	})
 }
 
 // Try asks the server what Write would do, admission included, and writes
 // nothing. It returns the object as it would be.
 func (w *Writer) Try(ctx context.Context, o Object, force bool) (*unstructured.Unstructured, error) {
-	return w.full.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
-		Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force, metav1.DryRunAll))
+	return yielding(force, func(force bool) (*unstructured.Unstructured, error) {
+		return w.full.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
+			Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force, metav1.DryRunAll))
+	})
+}
+
+// yielding forces an apply that conflicts with nobody but ourselves: stopping
+// and starting a workload are updates, and to the API server the same manager
+// that updates is another owner than the one that applies.
+func yielding[T any](force bool, apply func(force bool) (T, error)) (T, error) {
+	t, err := apply(force)
+	if p := Explain(err); !force && p != nil && p.Cause == CauseConflict && p.withOurselves() {
+		return apply(true)
+	}
+	return t, err
 }
 
 // TryNew is Try for an object that is known not to be there: only the metadata

@@ -57,10 +57,20 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Target: End{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
-		Blockers: b.found, Warnings: b.told,
+		Blockers: foremost(b.found), Warnings: b.told,
 		Prune: pruned, Manifests: manifests,
 		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
 	}, nil
+}
+
+// foremost keeps to what matters while the copy on the target is active: whatever
+// else is in the way is in the way of writing under it.
+func foremost(found []Finding) []Finding {
+	active := slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return f.Code != CodeTargetActive })
+	if len(active) > 0 {
+		return active
+	}
+	return found
 }
 
 type builder struct {

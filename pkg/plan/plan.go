@@ -221,6 +221,17 @@ func (f Finding) String() string {
 	return s
 }
 
+// Discard lets go of the objects themselves, which are most of a plan's weight.
+// What is left can be printed and no more.
+func (p *Plan) Discard() {
+	for i := range p.Items {
+		p.Items[i].json = nil
+	}
+	for i := range p.Volumes {
+		p.Volumes[i].json = nil
+	}
+}
+
 // Blocked says whether the plan must not be run.
 func (p *Plan) Blocked() bool { return len(p.Blockers) > 0 }
 

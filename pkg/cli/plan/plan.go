@@ -153,6 +153,7 @@ func (o *Options) Run(ctx context.Context) error {
 		if err := o.flags.export.write(p, len(names) > 1, o.flags.streams.ErrOut); err != nil {
 			return err
 		}
+		p.Discard()
 	}
 	if err := o.print(plans); err != nil {
 		return err
