@@ -136,6 +136,9 @@ func (r *Run) undo(ctx context.Context, cause error) error {
 	if err := restore(ctx, r.record); err != nil {
 		return errors.Join(cause, fmt.Errorf("the source could not be put back: %w\nhint: kubectl motion rollback %s tries again", err, r.flags()))
 	}
+	if err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "Undone", cause.Error()); err != nil {
+		progress.Warnf(r.Sink, "%v", err)
+	}
 	progress.Notef(r.Sink, "the source runs as before")
 	return fmt.Errorf("the cutover was undone: %w", cause)
 }

@@ -156,7 +156,7 @@ func (r *Run) open(ctx context.Context) error {
 	if m.Spec.Target != r.spec().Target || m.Spec.Source != r.spec().Source {
 		return nil // openRecord words the error
 	}
-	if rec.is(v1alpha1.MigrationTargetActive) {
+	if rec.is(v1alpha1.MigrationTargetActive) && (rec.finished() || r.Request.Mode == v1alpha1.ModeAtRest) {
 		return blocked(fmt.Sprintf("kubectl motion deactivate %s stops it; then migrate again", r.flags()),
 			"the copy on %s is active: a migration would write under a running application", r.target())
 	}
@@ -265,6 +265,9 @@ func (r *Run) keep(ctx context.Context) error {
 		return err
 	}
 	r.record = rec
+	if err := rec.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionUnknown, reasonRunning, "a run has begun and not ended"); err != nil {
+		return err
+	}
 	return rec.set(ctx, v1alpha1.MigrationPlanned, metav1.ConditionTrue, "Planned", "nothing blocks the migration")
 }
 

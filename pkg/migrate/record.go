@@ -159,6 +159,17 @@ func (r *record) begun() bool {
 	return c != nil && c.Status != metav1.ConditionFalse
 }
 
+// reasonRunning is the reason of Succeeded=Unknown from the begin of a run until
+// it has gone to its end.
+const reasonRunning = "Running"
+
+// finished says whether the last run went to its end. One that was killed after
+// the target was started did not: the same command goes on with it.
+func (r *record) finished() bool {
+	c := meta.FindStatusCondition(r.kept.Status.Conditions, v1alpha1.MigrationSucceeded)
+	return c == nil || c.Status != metav1.ConditionUnknown
+}
+
 // owner makes the Migration the owner of what exists for it only: deleting it
 // removes the holders.
 func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, error) {
