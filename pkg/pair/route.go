@@ -113,7 +113,7 @@ func (p *Pairing) probePod(ctx context.Context, addresses []string) (*corev1.Pod
 	agent := ds.Spec.Template.Spec.Containers[0]
 	yes, no, user := true, false, int64(65532)
 	return &corev1.Pod{
-		ObjectMeta: ours("motion-probe-"+short(p.Target.ID), deploy.DefaultNamespace),
+		ObjectMeta: ours("motion-probe-"+accountName(p.Target.ID, p.Request.SourceNamespace), deploy.DefaultNamespace),
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: &no,
 			ImagePullSecrets: ds.Spec.Template.Spec.ImagePullSecrets,

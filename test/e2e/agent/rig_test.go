@@ -11,6 +11,8 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strings"
@@ -124,18 +126,24 @@ type pair struct{ send, receive *end }
 // content that script writes into the source's volume (bash, in its root).
 func newPair(t *testing.T, class, script string) *pair {
 	t.Helper()
-	namespace := "agent-e2e-" + strings.ToLower(strings.Map(func(r rune) rune {
-		if (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') {
-			return r
-		}
-		return -1
-	}, t.Name()))
-	if len(namespace) > 50 {
-		namespace = namespace[:50]
-	}
+	t.Parallel()
+	return newPairOf(t, "", class, script)
+}
+
+// newPairOf is newPair for the team of a test that has several.
+func newPairOf(t *testing.T, team, class, script string) *pair {
+	t.Helper()
+	sum := sha256.Sum256([]byte(t.Name() + team))
+	namespace := "agent-e2e-" + hex.EncodeToString(sum[:4])
 	p := &pair{
-		send:    newEnd(t, "lab-a", namespace, v1alpha1.RoleSend, class),
-		receive: newEnd(t, "lab-b", namespace, v1alpha1.RoleReceive, class),
+		send:    newEnd(t, "lab-a", namespace, v1alpha1.RoleSend),
+		receive: newEnd(t, "lab-b", namespace, v1alpha1.RoleReceive),
+	}
+	t.Cleanup(func() { p.remove(context.WithoutCancel(t.Context())) })
+	p.remove(t.Context())
+	for _, e := range []*end{p.send, p.receive} {
+		e.makeNamespace()
+		e.makeClaim(class)
 	}
 	p.send.allow(p.receive.c.ID)
 	p.receive.allow(p.send.c.ID)
@@ -155,45 +163,52 @@ func (p *pair) other(e *end) *end {
 	return p.send
 }
 
-func newEnd(t *testing.T, context, namespace string, role v1alpha1.Role, class string) *end {
+func newEnd(t *testing.T, context, namespace string, role v1alpha1.Role) *end {
 	t.Helper()
 	c, err := connect(t.Context(), context)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &end{t: t, c: c, namespace: namespace, role: role}
-	e.makeNamespace()
-	e.claim = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: claimName}}
-	e.claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
-	e.claim.Spec.StorageClassName = &class
-	e.claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-	e.claim, err = c.Kube.CoreV1().PersistentVolumeClaims(namespace).Create(t.Context(), e.claim, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return &end{t: t, c: c, namespace: namespace, role: role}
 }
 
 func (e *end) makeNamespace() {
 	e.t.Helper()
-	namespaces := e.c.Kube.CoreV1().Namespaces()
-	remove := func(ctx context.Context) {
-		_ = namespaces.Delete(ctx, e.namespace, metav1.DeleteOptions{})
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.namespace, Labels: map[string]string{"kubectl-motion.dev/e2e": e.namespace}}}
+	if _, err := e.c.Kube.CoreV1().Namespaces().Create(e.t.Context(), ns, metav1.CreateOptions{}); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func (e *end) makeClaim(class string) {
+	e.t.Helper()
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: claimName}}
+	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	claim.Spec.StorageClassName = &class
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+	var err error
+	e.claim, err = e.c.Kube.CoreV1().PersistentVolumeClaims(e.namespace).Create(e.t.Context(), claim, metav1.CreateOptions{})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// remove deletes both namespaces and waits until they are gone. One whose volume
+// stays mounted never goes: that is a finding.
+func (p *pair) remove(ctx context.Context) {
+	ends := []*end{p.send, p.receive}
+	for _, e := range ends {
+		_ = e.c.Kube.CoreV1().Namespaces().Delete(ctx, e.namespace, metav1.DeleteOptions{})
+	}
+	for _, e := range ends {
 		err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-			_, err := namespaces.Get(ctx, e.namespace, metav1.GetOptions{})
+			_, err := e.c.Kube.CoreV1().Namespaces().Get(ctx, e.namespace, metav1.GetOptions{})
 			return apierrors.IsNotFound(err), nil
 		})
-		// A namespace with a volume that stays mounted never goes: that is a finding.
 		if err != nil {
 			e.t.Errorf("namespace %s on %s does not go: %v", e.namespace, e.c, err)
 		}
 	}
-	remove(e.t.Context())
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.namespace, Labels: map[string]string{"kubectl-motion.dev/e2e": e.namespace}}}
-	if _, err := namespaces.Create(e.t.Context(), ns, metav1.CreateOptions{}); err != nil {
-		e.t.Fatal(err)
-	}
-	e.t.Cleanup(func() { remove(context.WithoutCancel(e.t.Context())) })
 }
 
 // allow sets a policy for the namespace and the peer.
@@ -373,6 +388,25 @@ func (e *end) awaitReason(reason string) metav1.Condition {
 		return c != nil && s.Status.ActiveGeneration == s.Spec.Generation && c.Reason == reason
 	})
 	return *meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ShipmentShipped)
+}
+
+// awaitCondition waits until a condition of a shipment of any name has a status
+// (and reason): want is "False", or "Unknown WaitingForPeer".
+func (e *end) awaitCondition(name, kind, want string) metav1.Condition {
+	e.t.Helper()
+	var found metav1.Condition
+	e.await("condition "+kind+" of "+name, func(ctx context.Context) (bool, error) {
+		s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, e.c, v1alpha1.VolumeShipments, e.namespace, name)
+		if err != nil {
+			return false, err
+		}
+		c := meta.FindStatusCondition(s.Status.Conditions, kind)
+		if c != nil {
+			found = *c
+		}
+		return c != nil && strings.HasPrefix(string(c.Status)+" "+c.Reason, want), nil
+	})
+	return found
 }
 
 // change updates the shipment's spec.
