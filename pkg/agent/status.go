@@ -55,6 +55,7 @@ func nextStatus(s *v1alpha1.VolumeShipment, o *observation, now time.Time) v1alp
 	if o.report != nil && o.report.Job.Generation == s.Spec.Generation {
 		w.begin(s, o.report.Reason)
 		w.figures(o.report)
+		w.torn(o.report)
 		w.progress(s, o.report)
 	}
 	return out
@@ -138,7 +139,6 @@ func (w *writer) progress(s *v1alpha1.VolumeShipment, r *session.Report) {
 	case r.Err != nil:
 		w.set(v1alpha1.ShipmentShipped, metav1.ConditionFalse, r.Reason, r.Message)
 		w.set(v1alpha1.ShipmentPromoted, metav1.ConditionFalse, r.Reason, "")
-		w.torn(r)
 	default:
 		w.shipped(s, r)
 	}
@@ -147,7 +147,6 @@ func (w *writer) progress(s *v1alpha1.VolumeShipment, r *session.Report) {
 func (w *writer) shipped(s *v1alpha1.VolumeShipment, r *session.Report) {
 	w.status.ShippedGeneration = s.Spec.Generation
 	w.set(v1alpha1.ShipmentShipped, metav1.ConditionTrue, v1alpha1.ReasonShipped, "")
-	w.torn(r)
 	if !r.Result.Promoted {
 		w.set(v1alpha1.ShipmentPromoted, metav1.ConditionFalse, v1alpha1.ReasonSourceMoved, movedMessage(r))
 		return
@@ -158,10 +157,13 @@ func (w *writer) shipped(s *v1alpha1.VolumeShipment, r *session.Report) {
 	w.set(v1alpha1.ShipmentPromoted, metav1.ConditionTrue, v1alpha1.ReasonPromoted, "")
 }
 
-// torn says whether the target is between two generations.
+// torn says whether the target is between two generations, as soon as that is known.
 func (w *writer) torn(r *session.Report) {
+	if r.Torn == nil {
+		return
+	}
 	w.status.Applying = nil
-	if r.Torn {
+	if *r.Torn {
 		g := r.Job.Generation
 		w.status.Applying = &g
 	}

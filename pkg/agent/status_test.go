@@ -204,7 +204,7 @@ func TestASharedVolumeIsClaimedButNotExclusive(t *testing.T) {
 func TestATornTargetIsShownUntilItIsWhole(t *testing.T) {
 	s := asked(4, v1alpha1.ViewStopped)
 	s.Status = nextStatus(s, working(s, func(r *session.Report) {
-		r.Ended, r.Torn, r.Err, r.Reason = true, true, fault.New(v1alpha1.ReasonTargetFull, "full"), v1alpha1.ReasonTargetFull
+		r.Ended, r.Torn, r.Err, r.Reason = true, new(true), fault.New(v1alpha1.ReasonTargetFull, "full"), v1alpha1.ReasonTargetFull
 	}), noon)
 	if s.Status.Applying == nil || *s.Status.Applying != 4 {
 		t.Errorf("applying %v", s.Status.Applying)
@@ -214,7 +214,7 @@ func TestATornTargetIsShownUntilItIsWhole(t *testing.T) {
 	if s.Status.Applying == nil {
 		t.Error("the target is torn still")
 	}
-	s.Status = nextStatus(s, working(s, func(r *session.Report) { r.Ended, r.Result.Promoted = true, true }), noon)
+	s.Status = nextStatus(s, working(s, func(r *session.Report) { r.Ended, r.Torn, r.Result.Promoted = true, new(false), true }), noon)
 	if s.Status.Applying != nil {
 		t.Errorf("applying %d", *s.Status.Applying)
 	}

@@ -126,7 +126,7 @@ func TestASeatIsAPodOfTheNamespaceOnThisNodeThatHasTheWholeVolume(t *testing.T) 
 		"pod on another node":             {func(p *corev1.Pod) { p.Spec.NodeName = "node-2" }, v1alpha1.ReasonWaitingForHolder},
 		"pod not running yet":             {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, v1alpha1.ReasonWaitingForHolder},
 		"pod ended":                       {func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }, v1alpha1.ReasonWaitingForHolder},
-		"pod being deleted":               {func(p *corev1.Pod) { p.DeletionTimestamp = deleting() }, v1alpha1.ReasonHolderInvalid},
+		"pod being deleted":               {func(p *corev1.Pod) { p.DeletionTimestamp = deleting() }, v1alpha1.ReasonWaitingForHolder},
 		"mirror pod":                      {func(p *corev1.Pod) { p.Annotations = map[string]string{mirrorAnnotation: "x"} }, v1alpha1.ReasonHolderInvalid},
 		"static pod":                      {func(p *corev1.Pod) { p.Annotations = map[string]string{sourceAnnotation: "file"} }, v1alpha1.ReasonHolderInvalid},
 		"UID that is a path":              {func(p *corev1.Pod) { p.UID = "../../../../etc" }, v1alpha1.ReasonHolderInvalid},

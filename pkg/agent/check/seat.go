@@ -108,7 +108,7 @@ func fitPod(p *corev1.Pod) error {
 		return invalid("pod %s is a static pod", p.Name)
 	}
 	if p.DeletionTimestamp != nil {
-		return invalid("pod %s is being deleted", p.Name)
+		return fault.New(v1alpha1.ReasonWaitingForHolder, "pod %s is being deleted", p.Name)
 	}
 	if p.Status.Phase != corev1.PodRunning {
 		return fault.New(v1alpha1.ReasonWaitingForHolder, "pod %s is not running yet", p.Name)

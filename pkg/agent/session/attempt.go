@@ -15,7 +15,6 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
@@ -38,18 +37,22 @@ func (s *Session) send(ctx context.Context) error {
 	at.onLeave(func() { _ = view.Close() })
 	d := &dialler{session: s, key: at.key, seat: *facts.Seat, broken: at.cancel}
 	result, err := ship.Send(at.ctx, view, d.dial, at.state, ship.SendOptions{
-		Bandwidth:    facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
-		SpecialFiles: special(facts),
-		Generation:   s.job.Generation,
-		Progress:     s.progress,
-		Logger:       s.log,
+		Bandwidth:     facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
+		SpecialFiles:  special(facts),
+		Generation:    passID(facts.Shipment),
+		BeforePromote: s.wasExclusive,
+		Progress:      s.progress,
+		Logger:        s.log,
 	})
-	return s.leaveWith(ctx, at, result, err)
+	return s.leaveWith(at, result, err)
 }
 
 // receive makes one attempt to take the volume from the peer. It opens nothing
 // and holds no slot until the peer has proved who it is.
 func (s *Session) receive(ctx context.Context) error {
+	if done, err := s.finish(ctx); done || err != nil {
+		return err
+	}
 	a := newAcceptor(s)
 	defer a.close()
 	remove := s.env.Listener.Route(string(s.job.UID), func(conn net.Conn, p link.Preface, release func()) { a.take(ctx, conn, p, release) })
@@ -63,20 +66,21 @@ func (s *Session) receive(ctx context.Context) error {
 		return err
 	}
 	defer at.leave()
-	target, err := land.OpenTree(at.root, land.Options{})
+	target, err := at.target()
 	if err != nil {
-		return shipFault(err)
+		return err
 	}
-	at.onLeave(func() { _ = target.Close() })
 	a.begin(facts.Seat, at.cancel)
 	result, err := ship.Receive(at.ctx, target, a.accept, at.state, ship.ReceiveOptions{
-		SpecialFiles: special(facts),
-		MaxBytes:     capacity(facts.PV),
-		Generation:   s.job.Generation,
-		Progress:     s.progress,
-		Logger:       s.log,
+		SpecialFiles:  special(facts),
+		MaxBytes:      capacity(facts.PV),
+		Generation:    passID(facts.Shipment),
+		BeforePromote: s.wasExclusive,
+		Progress:      func(f ship.Figures) { s.progress(f); s.torn(at.state.Torn()) },
+		Logger:        s.log,
 	})
-	return s.leaveWith(ctx, at, result, err)
+	s.torn(at.state.Torn())
+	return s.leaveWith(at, result, err)
 }
 
 // place is an open volume, watched. Its context ends when anything that was
@@ -166,39 +170,34 @@ func (s *Session) open(p *place, facts *verify.Facts) error {
 	}
 	p.root = root
 	p.onLeave(func() { _ = root.Close() })
-	dir, err := s.env.State.Volume(statedir.Claim{Namespace: facts.Claim.Namespace, Name: facts.Claim.Name, UID: facts.Claim.UID})
+	return s.openState(p, facts)
+}
+
+// target is the open volume for package ship to write.
+func (p *place) target() (ship.Target, error) {
+	target, err := land.OpenTree(p.root, land.Options{})
 	if err != nil {
-		return fault.New(v1alpha1.ReasonInternal, "%w", err)
+		return nil, shipFault(err)
 	}
-	if p.state, err = ship.OpenState(dir, string(facts.Claim.UID)); err != nil {
-		return shipFault(err)
-	}
-	p.onLeave(func() { _ = p.state.Close() })
-	return nil
+	p.onLeave(func() { _ = target.Close() })
+	return target, nil
 }
 
-// leaveWith judges how package ship ended. After a pass that ended well only one
-// thing counts still: that nobody else could have written meanwhile.
-func (s *Session) leaveWith(ctx context.Context, at *place, result ship.Result, err error) error {
-	cause := context.Cause(at.ctx)
-	switch {
-	case err != nil && cause != nil:
+// leaveWith judges how package ship ended. A pass that ended well is never
+// forgotten, whatever has changed since.
+func (s *Session) leaveWith(at *place, result ship.Result, err error) error {
+	if err == nil {
+		s.succeed(result)
+		return nil
+	}
+	if cause := context.Cause(at.ctx); cause != nil {
 		return broken(cause, err)
-	case err != nil:
-		return shipFault(err)
-	case cause != nil && fault.Reason(cause) == v1alpha1.ReasonNotExclusive:
-		return cause
 	}
-	if err := s.wasExclusive(ctx); err != nil {
-		return err
-	}
-	s.succeed(result)
-	return nil
+	return shipFault(err)
 }
 
-// wasExclusive looks once more, after the last byte. It asks until it is
-// answered: a pass that ended well must not be forgotten because the API server
-// is away.
+// wasExclusive looks once more, after the last byte and before anything is
+// promoted. It asks until it is answered: only whoever is sure promotes.
 func (s *Session) wasExclusive(ctx context.Context) error {
 	if !s.job.mustBeExclusive() {
 		return nil
@@ -214,7 +213,7 @@ func (s *Session) wasExclusive(ctx context.Context) error {
 		case reason == v1alpha1.ReasonNotExclusive:
 			return err
 		case reason != v1alpha1.ReasonQueued:
-			return nil // what else changed since is the next generation's matter
+			return nil // what else changed is the guard's matter
 		}
 		select {
 		case <-ctx.Done():
@@ -335,6 +334,8 @@ func reasonOf(e *ship.Error) string {
 		return v1alpha1.ReasonPeerRejected
 	case "Torn":
 		return v1alpha1.ReasonStateCorrupt
+	case "Refused":
+		return v1alpha1.ReasonNotExclusive // the other end's wasExclusive
 	case "StateBusy":
 		return v1alpha1.ReasonQueued
 	case "Cancelled":

@@ -92,8 +92,9 @@ type Report struct {
 	Result ship.Result
 	// Figures of the attempt in work, or the last one.
 	Figures ship.Figures
-	// Torn: the target is between two generations. Only of a receiver.
-	Torn bool
+	// Torn: the target is between two generations. Only of a receiver that has
+	// looked; nil before.
+	Torn *bool
 	// Started is when the first connection stood, Completed when the session ended.
 	Started, Completed time.Time
 }
@@ -287,6 +288,12 @@ func (s *Session) progress(f ship.Figures) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.report.Figures = f
+}
+
+func (s *Session) torn(now bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Torn = &now
 }
 
 func (s *Session) succeed(r ship.Result) {

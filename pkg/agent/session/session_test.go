@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
@@ -147,7 +149,7 @@ func TestEveryReasonOfTheEngineHasOneOfTheAPI(t *testing.T) {
 		shipfault.TargetUnwritable: "TargetAbility", shipfault.Unreadable: "Unreadable", shipfault.SpecialFileRefused: "SpecialFileRefused",
 		shipfault.SourceMoved: "SourceMoved", shipfault.DigestMismatch: "DigestMismatch", shipfault.PeerVersion: "PeerVersion",
 		shipfault.PeerProtocol: "PeerRejected", shipfault.StateCorrupt: "StateCorrupt", shipfault.StateBusy: "Queued",
-		shipfault.Torn: "StateCorrupt", shipfault.ConnectionLost: "ConnectionLost", shipfault.Cancelled: "ConnectionLost", shipfault.Internal: "Internal",
+		shipfault.Torn: "StateCorrupt", shipfault.Refused: "NotExclusive", shipfault.ConnectionLost: "ConnectionLost", shipfault.Cancelled: "ConnectionLost", shipfault.Internal: "Internal",
 	}
 	for _, r := range shipfault.All() {
 		err := shipFault(shipfault.New(r, "it happened"))
@@ -213,5 +215,26 @@ func TestANameThatResolvesToTheNodeItselfIsNotConnectedTo(t *testing.T) {
 	}
 	if fault.Reason(err) != v1alpha1.ReasonAddressNotAllowed {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAGenerationHasTheSameNameOnBothEndsAndNoOtherHasIt(t *testing.T) {
+	shipment := func(role v1alpha1.Role, own, peer string, generation int64) *v1alpha1.VolumeShipment {
+		s := &v1alpha1.VolumeShipment{}
+		s.UID, s.Spec.Role, s.Spec.Peer.ShipmentUID, s.Spec.Generation = types.UID(own), role, peer, generation
+		return s
+	}
+	send, receive := v1alpha1.RoleSend, v1alpha1.RoleReceive
+	name := passID(shipment(send, "a", "b", 1))
+	if got := passID(shipment(receive, "b", "a", 1)); got != name {
+		t.Errorf("the ends call it %d and %d", name, got)
+	}
+	for _, other := range []*v1alpha1.VolumeShipment{
+		shipment(send, "a", "b", 2), shipment(send, "a", "c", 1), shipment(send, "c", "b", 1),
+		shipment(receive, "a", "b", 1), shipment(send, "a\x00b", "", 1),
+	} {
+		if passID(other) == name {
+			t.Errorf("%+v has the name, too", other.Spec)
+		}
 	}
 }
