@@ -176,14 +176,9 @@ func (r *Run) forward(ctx context.Context) error {
 		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
 	}
 	if r.fleet == nil {
-		return r.releaseBoth(ctx)
+		return r.record.release(ctx)
 	}
 	return nil
-}
-
-func (r *Run) releaseBoth(ctx context.Context) error {
-	f := &fleet{name: r.Request.Name, source: r.source(), target: r.target()}
-	return f.release(ctx)
 }
 
 // startStage writes what could not be on the target at rest.

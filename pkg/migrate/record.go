@@ -181,3 +181,10 @@ func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, err
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration", Name: m.Name, UID: m.UID,
 	}, nil
 }
+
+// release removes the holders that a run left on both sides, and waits until they
+// are gone.
+func (r *record) release(ctx context.Context) error {
+	f := &fleet{name: r.name, source: r.source, target: r.target}
+	return f.release(ctx)
+}

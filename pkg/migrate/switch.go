@@ -104,7 +104,8 @@ func (s *Switch) deactivate(ctx context.Context, rec *record) error {
 
 // Rollback stops the target and starts the source again as it was before the
 // cutover. What was written on the target since stays there and is not carried
-// back.
+// back. What a run that was killed left of the transfer goes too, also when there
+// is nothing else to roll back.
 func (s *Switch) Rollback(ctx context.Context) error {
 	if s.Source == nil {
 		return errors.New("a rollback starts the source again, and the source cannot be reached")
@@ -114,13 +115,17 @@ func (s *Switch) Rollback(ctx context.Context) error {
 		return err
 	}
 	if !rec.is(v1alpha1.MigrationSourceStopped) && !rec.begun() {
-		return errors.New("there is nothing to roll back: the source was not stopped, and the target is not active")
+		return errors.Join(errors.New("there is nothing to roll back: the source was not stopped, and the target is not active"),
+			rec.release(ctx))
 	}
 	if err := s.deactivate(ctx, rec); err != nil {
 		return fmt.Errorf("the target must be at rest before the source starts: %w", err)
 	}
 	progress.Stepf(s.Sink, "starting the source")
-	return restore(ctx, rec)
+	if err := restore(ctx, rec); err != nil {
+		return err
+	}
+	return rec.release(ctx)
 }
 
 func policiesOf(ctx context.Context, p place) ([]v1alpha1.MotionPolicy, error) {
