@@ -1,0 +1,211 @@
+//go:build e2e && bench
+
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package objects
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+)
+
+// shapes are the objects of a mixed namespace; of each hundred, so many are of a
+// shape. Services are headless and workloads have no replicas, so that what is
+// measured is objects, and so that kubectl can apply them at all.
+var shapes = []struct {
+	of   int
+	text string
+}{
+	{45, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME, labels: {app: NAME}}\ndata: {a: 'some configuration of NAME, as applications have it', b: 'and more of it'}"},
+	{20, "apiVersion: v1\nkind: Secret\nmetadata: {name: NAME}\nstringData: {password: 'pass of NAME'}"},
+	{10, "apiVersion: v1\nkind: Service\nmetadata: {name: NAME}\nspec: {clusterIP: None, selector: {app: NAME}, ports: [{port: 80}]}"},
+	{12, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME}\nspec: {replicas: 0, selector: {matchLabels: {app: NAME}}, template: {metadata: {labels: {app: NAME}}, spec: {containers: [{name: a, image: 'lab/web:1', env: [{name: A, value: b}], ports: [{containerPort: 80}], readinessProbe: {httpGet: {path: /, port: 80}}}]}}}"},
+	{5, "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: NAME}\nspec: {schedule: '0 0 31 2 *', suspend: true, jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: 'lab/tools:1'}]}}}}}"},
+	{4, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: NAME}\nspec: {rules: [{host: NAME.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: NAME, port: {number: 80}}}}]}}]}"},
+	{4, "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: NAME}\nspec: {podSelector: {matchLabels: {app: NAME}}, ingress: [{}]}"},
+}
+
+const listed = "configmaps,secrets,services,deployments,cronjobs,ingresses.networking.k8s.io,networkpolicies"
+
+func mixed(t *testing.T, c *cluster.Cluster, ns string, n int) {
+	t.Helper()
+	config := rest.CopyConfig(c.Config)
+	config.QPS, config.RateLimiter = -1, nil
+	dyn, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, s := range shapes {
+		for range s.of {
+			texts = append(texts, s.text)
+		}
+	}
+	many(t, n, func(ctx context.Context, i int) error {
+		u := decode(t, strings.ReplaceAll(texts[i%len(texts)], "NAME", fmt.Sprintf("object-%d", i)))[0]
+		gvr, _, err := c.ResourceFor(u.GroupVersionKind())
+		if err != nil {
+			return err
+		}
+		_, err = dyn.Resource(gvr).Namespace(ns).Create(ctx, u, metav1.CreateOptions{})
+		return err
+	})
+}
+
+// renewed is an empty namespace.
+func renewed(t *testing.T, c *cluster.Cluster, ns string) {
+	t.Helper()
+	client := c.Kube.CoreV1().Namespaces()
+	if err := client.Delete(t.Context(), ns, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+	for made := false; !made; {
+		_, err := client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{})
+		made = err == nil
+		select {
+		case <-t.Context().Done():
+			t.Fatal(err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// TestTwoThousandObjectsAreThreeTimesAsFastAsKubectl measures, in one run and
+// against the same two clusters, what kubectl does and what we do for the same
+// end: every object on the target; and every object tried there. Each write goes
+// into an empty namespace.
+func TestTwoThousandObjectsAreThreeTimesAsFastAsKubectl(t *testing.T) {
+	const ns, n = "obj-scale", 2000
+	a, b := as(t, "lab-a"), as(t, "lab-b")
+	namespace(t, a, ns)
+	namespace(t, b, ns)
+	mixed(t, a, ns, n)
+	request := plan.Request{SourceNamespace: ns, TargetNamespace: ns, Mode: v1alpha1.ModeAtRest}
+
+	theirTry := pipeline(t, ns, "--dry-run=server")
+	ourTry := timed(func() { makePlan(t, a, b, request) })
+	theirs := pipeline(t, ns, "")
+	renewed(t, b, ns)
+	ours := timed(func() { moveOnly(t, a, b, request, n) })
+	again := timed(func() {
+		if _, set := bring(t, a, b, request); set.Count(apply.Unchanged) != len(set.Rows) {
+			t.Errorf("the second run: %d of %d unchanged", set.Count(apply.Unchanged), len(set.Rows))
+		}
+	})
+	ratio := func(a, b time.Duration) float64 { return a.Seconds() / b.Seconds() }
+	t.Logf("%d objects: kubectl get | apply %s, we %s (%.1f times as fast)", n, theirs, ours, ratio(theirs, ours))
+	t.Logf("tried only: kubectl get | apply --dry-run=server %s, the whole plan %s (%.1f)", theirTry, ourTry, ratio(theirTry, ourTry))
+	t.Logf("plan and apply when nothing has changed: %s", again)
+	if ratio(theirs, ours) < 3 {
+		t.Errorf("%s is not three times as fast as %s", ours, theirs)
+	}
+}
+
+func timed(f func()) time.Duration {
+	begun := time.Now()
+	f()
+	return time.Since(begun).Round(time.Millisecond)
+}
+
+// pipeline is what people do by hand. UIDs and versions are left out, because the
+// target would refuse every object for them.
+func pipeline(t *testing.T, ns, flag string) time.Duration {
+	t.Helper()
+	pipe := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-c", fmt.Sprintf(
+		`%[1]s --kubeconfig %[2]s --context lab-a -n %[3]s get %[4]s -o yaml | grep -v -E '^ {4}(uid|resourceVersion): ' |
+		%[1]s --kubeconfig %[2]s --context lab-b -n %[3]s apply --server-side --force-conflicts %[5]s -f - | wc -l`,
+		kubectl(), kubeconfig(), ns, listed, flag))
+	pipe.Stderr = os.Stderr
+	return timed(func() {
+		lines, err := pipe.Output()
+		if err != nil {
+			t.Fatalf("kubectl: %v: %s", err, lines)
+		}
+		t.Logf("kubectl applied %s objects", strings.TrimSpace(string(lines)))
+	})
+}
+
+// moveOnly does what the pipeline does, and no more: it does not ask the target
+// to try each object first.
+func moveOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request, n int) {
+	t.Helper()
+	inv, err := capture.Namespace(t.Context(), a, b, req.SourceNamespace, capture.Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := plan.ObserveFacts(t.Context(), a, b, inv, req.TargetNamespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft, err := plan.NewDraft(inv, facts, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Build(draft, plan.Observation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := apply.Apply(t.Context(), b, p.Objects(plan.StageRest), apply.Options{})
+	if err != nil || set.Err() != nil {
+		t.Fatal(err, set.Err())
+	}
+	if set.Count(apply.Created) < n {
+		t.Errorf("%d objects were created, want %d", set.Count(apply.Created), n)
+	}
+}
+
+// TestTwentyThousandObjectsWorkWithin300MiB: what the plugin takes is what the
+// kernel says of it.
+func TestTwentyThousandObjectsWorkWithin300MiB(t *testing.T) {
+	const ns, n = "obj-scale-20k", 20000
+	a, b := as(t, "lab-a"), as(t, "lab-b")
+	namespace(t, a, ns)
+	namespace(t, b, ns)
+	mixed(t, a, ns, n)
+	begun := time.Now()
+	run := exec.CommandContext(t.Context(), os.Getenv("MOTION"), "plan", "--kubeconfig", kubeconfig(), "--context", "lab-a", "--to-context", "lab-b", "-n", ns)
+	out, err := run.Output()
+	if err != nil {
+		t.Errorf("%v: %s", err, last(string(out), 2000))
+	}
+	used := run.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	t.Logf("plan of %d objects: %s, %d KiB", n, time.Since(begun).Round(time.Millisecond), used)
+	if used > memory {
+		t.Errorf("%d KiB, want at most %d", used, memory)
+	}
+	begun = time.Now()
+	_, set := bring(t, a, b, plan.Request{SourceNamespace: ns})
+	t.Logf("plan and apply: %s", time.Since(begun).Round(time.Millisecond))
+	if set.Count(apply.Created) < n {
+		t.Errorf("%d objects were created, want %d", set.Count(apply.Created), n)
+	}
+}
+
+func last(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// kubectl is the command line of kubectl.
+func kubectl() string {
+	if k := os.Getenv("KUBECTL"); k != "" {
+		return k
+	}
+	return "kubectl"
+}
