@@ -198,12 +198,26 @@ func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 		if Resting(o) {
 			return false, nil
 		}
+		if err := keepsClaims(o); err != nil {
+			return false, err
+		}
 		if _, _, err := AtRest(o); err != nil {
 			return false, err
 		}
 		annotate(o, v1alpha1.AnnotationStopped, migration)
 		return true, nil
 	})
+}
+
+// keepsClaims refuses a StatefulSet whose controller would delete the claims, and
+// with them the data, when it is scaled to 0.
+func keepsClaims(o *unstructured.Unstructured) error {
+	policy, _, _ := unstructured.NestedString(o.Object, "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled")
+	if o.GetKind() == "StatefulSet" && policy == "Delete" {
+		return errors.New("its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, so stopping it would delete its data: " +
+			"set it to Retain first")
+	}
+	return nil
 }
 
 // Start puts the remembered workloads back exactly as they were. It may be
@@ -294,6 +308,9 @@ func Rest(ctx context.Context, c *cluster.Cluster, namespace string, found []Fou
 		err := edit(ctx, c, f.Resource, namespace, name, func(o *unstructured.Unstructured) (bool, error) {
 			if Resting(o) {
 				return false, nil
+			}
+			if err := keepsClaims(o); err != nil {
+				return false, err
 			}
 			_, changed, err := AtRest(o)
 			return changed, err

@@ -110,3 +110,12 @@ func TestKindsWithoutPodsAreLeftAlone(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func TestAStatefulSetThatDeletesItsClaimsWhenScaledIsNotStopped(t *testing.T) {
+	for policy, refused := range map[string]bool{"Delete": true, "Retain": false} {
+		obj := object(t, "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: a}, spec: {replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: "+policy+"}}}")
+		if err := keepsClaims(obj); (err != nil) != refused {
+			t.Errorf("%s: %v", policy, err)
+		}
+	}
+}
