@@ -331,8 +331,11 @@ func emptied(t *testing.T, context, ns string) {
 	c := as(t, context)
 	bg := metav1.DeletePropagationForeground
 	for _, r := range []capture.Ref{
-		{Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "daemonsets"},
-		{Group: "batch", Version: "v1", Resource: "cronjobs"}, {Version: "v1", Resource: "configmaps"}, {Version: "v1", Resource: "services"},
+		{Group: "apps", Version: "v1", Resource: "deployments"},
+		{Group: "apps", Version: "v1", Resource: "daemonsets"},
+		{Group: "batch", Version: "v1", Resource: "cronjobs"},
+		{Version: "v1", Resource: "configmaps"},
+		{Version: "v1", Resource: "services"},
 	} {
 		list, err := c.Resource(r.GVR(), ns).List(t.Context(), metav1.ListOptions{})
 		if err != nil {

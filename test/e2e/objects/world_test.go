@@ -151,7 +151,7 @@ func write(t *testing.T, c *cluster.Cluster, namespace, text string) []*unstruct
 func decode(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
 	var out []*unstructured.Unstructured
-	for _, doc := range strings.Split(text, "\n---") {
+	for doc := range strings.SplitSeq(text, "\n---") {
 		raw, err := yaml.YAMLToJSON([]byte(doc))
 		if err != nil {
 			t.Fatal(err)
