@@ -94,7 +94,7 @@ func read(name string) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	var out []*unstructured.Unstructured
-	for _, doc := range strings.Split(string(data), "\n---\n") {
+	for doc := range strings.SplitSeq(string(data), "\n---\n") {
 		json, err := yaml.YAMLToJSONStrict([]byte(doc))
 		if err != nil {
 			return nil, err

@@ -50,14 +50,14 @@ func probeAll(ctx context.Context, out io.Writer, addresses []string, timeout ti
 		})
 	}
 	work.Wait()
-	any := false
+	reached := false
 	for i, line := range lines {
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err
 		}
-		any = any || good[i]
+		reached = reached || good[i]
 	}
-	if !any {
+	if !reached {
 		return errNoRoute
 	}
 	return nil

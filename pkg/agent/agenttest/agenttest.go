@@ -8,16 +8,21 @@
 package agenttest
 
 import (
+	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
@@ -53,6 +58,56 @@ type World struct {
 	Pod       *corev1.Pod
 	// More objects of built-in kinds.
 	More []runtime.Object
+
+	watched *watched
+}
+
+// watched counts the watches that stand. The clients in memory do not replay
+// what happened between a list and its watch, as the API server does: a test
+// waits for the watch before it makes something happen.
+type watched struct {
+	mu    sync.Mutex
+	count map[string]int
+	more  chan struct{}
+}
+
+func (w *watched) note(resource string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count[resource]++
+	close(w.more)
+	w.more = make(chan struct{})
+}
+
+// AwaitWatches waits until resource was watched n times.
+func (w *World) AwaitWatches(t *testing.T, resource string, n int) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		w.watched.mu.Lock()
+		count, more := w.watched.count[resource], w.watched.more
+		w.watched.mu.Unlock()
+		if count >= n {
+			return
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			t.Fatalf("%s is watched %d times, want %d", resource, count, n)
+		}
+	}
+}
+
+type tracker interface {
+	Watch(gvr schema.GroupVersionResource, ns string, opts ...metav1.ListOptions) (watch.Interface, error)
+}
+
+func (w *watched) react(tr tracker) clienttesting.WatchReactionFunc {
+	return func(a clienttesting.Action) (bool, watch.Interface, error) {
+		out, err := tr.Watch(a.GetResource(), a.GetNamespace())
+		w.note(a.GetResource().Resource)
+		return true, out, err
+	}
 }
 
 // Fine is a world in which every check passes, for role.
@@ -119,15 +174,24 @@ func Application(name string) *corev1.Pod {
 func New(t *testing.T, w *World) *verify.Verifier {
 	t.Helper()
 	kube := fake.NewClientset(append([]runtime.Object{w.Namespace, w.Claim, w.Volume, w.Pod}, w.More...)...)
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(scheme, map[schema.GroupVersionResource]string{
+	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 		v1alpha1.VolumeShipments: "VolumeShipmentList", v1alpha1.MotionPolicies: "MotionPolicyList",
-	}, w.Shipment, w.Policy)
+	}, untyped(t, w.Shipment), untyped(t, w.Policy))
+	w.watched = &watched{count: map[string]int{}, more: make(chan struct{})}
+	kube.PrependWatchReactor("*", w.watched.react(kube.Tracker()))
+	dynamic.PrependWatchReactor("*", w.watched.react(dynamic.Tracker()))
 	return &verify.Verifier{
 		Cluster: &cluster.Cluster{Name: "test", Kube: kube, Dynamic: dynamic},
 		Node:    Node, AgentNamespace: AgentNamespace,
 	}
+}
+
+// untyped is an object as the API server sends it: it may say anything.
+func untyped(t *testing.T, o any) *unstructured.Unstructured {
+	t.Helper()
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &unstructured.Unstructured{Object: m}
 }

@@ -137,9 +137,13 @@ func TestTheUsersLimitOnlyLowersTheBandwidth(t *testing.T) {
 		limits *v1alpha1.ShipmentLimits
 		want   int64
 	}{
-		{bound, nil, 10 << 20}, {bound, wish("1Mi"), 1 << 20}, {bound, wish("1Gi"), 10 << 20},
-		{bound, &v1alpha1.ShipmentLimits{}, 10 << 20}, {bound, wish("-1"), 1},
-		{free, nil, 0}, {free, wish("1Mi"), 1 << 20},
+		{bound, nil, 10 << 20},
+		{bound, wish("1Mi"), 1 << 20},
+		{bound, wish("1Gi"), 10 << 20},
+		{bound, &v1alpha1.ShipmentLimits{}, 10 << 20},
+		{bound, wish("-1"), 1},
+		{free, nil, 0},
+		{free, wish("1Mi"), 1 << 20},
 	} {
 		if got := c.grant.WithLimits(c.limits); got != c.want {
 			t.Errorf("WithLimits(%v) with policy %d = %d, want %d", c.limits, c.grant.Bandwidth, got, c.want)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,8 +102,8 @@ func (p *place) onLeave(f func()) { p.closers = append(p.closers, f) }
 // leave closes everything, last opened first.
 func (p *place) leave() {
 	p.once.Do(func() {
-		for i := len(p.closers) - 1; i >= 0; i-- {
-			p.closers[i]()
+		for _, closer := range slices.Backward(p.closers) {
+			closer()
 		}
 	})
 }

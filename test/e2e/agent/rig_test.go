@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,8 +78,11 @@ func install(ctx context.Context) error {
 		for _, m := range manifests {
 			err := wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
 				gvr, _, err := c.ResourceFor(m.GroupVersionKind())
-				if err != nil {
+				if meta.IsNoMatchError(err) {
 					return false, nil // its CRD is a moment old
+				}
+				if err != nil {
+					return false, err
 				}
 				_, err = c.Resource(gvr, m.GetNamespace()).Apply(ctx, m.GetName(), m, metav1.ApplyOptions{FieldManager: v1alpha1.FieldManager, Force: true})
 				return err == nil, err
@@ -262,12 +266,7 @@ func (e *end) awaitPhase(name string, phases ...corev1.PodPhase) *corev1.Pod {
 		if err != nil {
 			return false, err
 		}
-		for _, p := range phases {
-			if got.Status.Phase == p {
-				return true, nil
-			}
-		}
-		return false, nil
+		return slices.Contains(phases, got.Status.Phase), nil
 	})
 	return got
 }
