@@ -36,9 +36,10 @@ type applier struct {
 
 	work   chan *applied
 	fail   func(error)
-	mu     sync.Mutex // guards prefix
+	mu     sync.Mutex // guards what follows
 	wake   sync.Cond
 	prefix uint64
+	files  map[land.File]struct{} // open contents
 	closed bool
 }
 
@@ -77,11 +78,11 @@ type incoming struct {
 	image   bool
 	stamp   tree.Stamp
 	end     int64
-	writes  sync.WaitGroup
+	writes  int // under way; guarded by the applier's mu
 }
 
 func newApplier(ctx context.Context, target land.Target, inPlace bool) *applier {
-	a := &applier{target: target, inPlace: inPlace, work: make(chan *applied, 1024)}
+	a := &applier{target: target, inPlace: inPlace, work: make(chan *applied, 2*framesAhead), files: map[land.File]struct{}{}}
 	a.wake.L = &a.mu
 	context.AfterFunc(ctx, func() {
 		a.mu.Lock()
@@ -130,6 +131,37 @@ func (a *applier) after(seq uint64) error {
 		return errLost
 	}
 	return nil
+}
+
+// written tells that a write to a content is over.
+func (a *applier) written(in *incoming) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if in.writes--; in.writes == 0 {
+		a.wake.Broadcast()
+	}
+}
+
+// finish waits until all writes to a content are over, and takes it from the open ones.
+func (a *applier) finish(in *incoming) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for in.writes > 0 && !a.closed {
+		a.wake.Wait()
+	}
+	if a.closed {
+		return errLost
+	}
+	delete(a.files, in.file)
+	return nil
+}
+
+// close closes the contents that were left open, and the base. Nothing works any more.
+func (a *applier) close() {
+	for f := range a.files {
+		_ = f.Close()
+	}
+	_ = a.base.Close()
 }
 
 // dispatch begins to apply a frame. Frames must come in order.
@@ -385,6 +417,9 @@ func (a *applier) openContent(in *incoming, op *wire.Op) (err error) {
 	if err != nil {
 		return err
 	}
+	a.mu.Lock()
+	a.files[in.file] = struct{}{}
+	a.mu.Unlock()
 	if err := in.file.Resize(op.Size, op.Allocated && !in.overlay); err != nil {
 		return err
 	}
@@ -402,12 +437,14 @@ func (a *applier) data(f *applied, op *wire.Op) error {
 	in.end = op.Offset + op.Length
 	i := len(f.results)
 	f.results = append(f.results, result{offset: op.Offset})
-	in.writes.Add(1)
+	a.mu.Lock()
+	in.writes++
+	a.mu.Unlock()
 	data, offset, length := op.Data, op.Offset, op.Length
 	if op.Kind == wire.OpZero {
 		f.results[i].zero = length
 		f.tasks = append(f.tasks, func() error {
-			defer in.writes.Done()
+			defer a.written(in)
 			if in.overlay {
 				return nil
 			}
@@ -416,7 +453,7 @@ func (a *applier) data(f *applied, op *wire.Op) error {
 		return nil
 	}
 	f.tasks = append(f.tasks, func() error {
-		defer in.writes.Done()
+		defer a.written(in)
 		f.results[i].rows = tree.Leaves(nil, data)
 		return in.file.WriteAt(data, offset)
 	})
@@ -434,7 +471,9 @@ func (a *applier) complete(f *applied, op *wire.Op) error {
 	rec := &manifest.Record{Entry: op.Entry, Staged: in.place.Staged, Patch: in.overlay}
 	f.results = append(f.results, result{record: rec, closes: in})
 	f.tasks = append(f.tasks, func() error {
-		in.writes.Wait()
+		if err := a.finish(in); err != nil {
+			return err
+		}
 		defer in.file.Close()
 		if in.overlay {
 			var err error

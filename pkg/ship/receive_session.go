@@ -176,10 +176,7 @@ func (x *recvSession) close() {
 	x.connMu.Unlock()
 	x.group.Wait()
 	if x.applier != nil {
-		_ = x.applier.base.Close()
-		if x.applier.open != nil {
-			_ = x.applier.open.file.Close()
-		}
+		x.applier.close()
 	}
 	x.runMu.Lock()
 	defer x.runMu.Unlock()
@@ -304,6 +301,9 @@ func (x *recvSession) begin(h wire.Hello) error {
 	if err != nil {
 		return err
 	}
+	if head, err = x.openStage(head); err != nil {
+		return err
+	}
 	w := wire.Welcome{InPlace: x.inPlace, Entries: head.Entries}
 	if digest, ok := parseDigest(head.Digest); ok && head.Phase == manifest.Whole {
 		w.Whole, w.Promoted = true, digest
@@ -350,6 +350,21 @@ func (x *recvSession) usableHead() (manifest.Head, error) {
 	return head, x.store.Commit(head)
 }
 
+// openStage opens what an earlier session staged, and removes stages that nobody knows.
+func (x *recvSession) openStage(head manifest.Head) (manifest.Head, error) {
+	if err := x.target.RemoveStages(head.Stage); err != nil || head.Stage == "" {
+		return head, err
+	}
+	ok, err := x.target.OpenStage(head.Stage, false)
+	if err != nil || ok {
+		return head, err
+	}
+	// It was announced and not made, or somebody removed it: what it held is sent again.
+	x.log.Info("the stage of an earlier session is gone; what it held is sent again")
+	head.Stage, head.Journal = "", nil
+	return head, x.store.Commit(head)
+}
+
 // prepare opens the runs of the session and starts the workers.
 func (x *recvSession) prepare(head manifest.Head) error {
 	var err error
@@ -364,18 +379,6 @@ func (x *recvSession) prepare(head manifest.Head) error {
 	kept, err := x.store.ReadAll(append([]uint64{head.Base}, head.Journal...)...)
 	if err != nil {
 		return err
-	}
-	if err := x.target.RemoveStages(head.Stage); err != nil {
-		return err
-	}
-	if head.Stage != "" {
-		ok, err := x.target.OpenStage(head.Stage, false)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fault.New(fault.StateCorrupt, "the stage %s is gone from the target", head.Stage)
-		}
 	}
 	a := newApplier(x.ctx, x.target, x.inPlace)
 	a.preserve, a.count, a.maxSize = x.o.SpecialFiles == Preserve, x.count, x.o.MaxBytes

@@ -42,6 +42,9 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 		s.o.Connections = 4
 	}
 	s.o.Connections = min(max(s.o.Connections, 2), 8)
+	if s.o.Reconnects == 0 {
+		s.o.Reconnects = patience
+	}
 	if st.Torn() {
 		return Result{}, fault.New(fault.Torn, "the source is itself between two generations; finish or repeat the shipment to it first")
 	}
@@ -89,7 +92,7 @@ func (s *sender) run(ctx context.Context) error {
 		if failures++; s.count.wire.Load() > before+1<<20 {
 			failures = 0
 		}
-		if failures >= patience {
+		if s.o.Reconnects < 0 || failures >= s.o.Reconnects {
 			return err
 		}
 		s.log.Warn("a connection broke; connecting again", "error", err)

@@ -95,6 +95,9 @@ type SendOptions struct {
 	// BeforePromote, when set, is called once, after the last byte was read and before the
 	// target is asked to promote it. Its error ends the pass without promotion.
 	BeforePromote func(context.Context) error
+	// Reconnects is how often in a row connections may break before a megabyte got through;
+	// 0 means 6, and a negative number not once.
+	Reconnects int
 	// Progress, when set, is called about once a second while the pass runs, from one
 	// goroutine, and once at its end.
 	Progress func(Figures)

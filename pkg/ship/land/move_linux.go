@@ -155,6 +155,9 @@ func (t *Tree) empty(path string) (subs []string, err error) {
 
 // Arrive moves a staged inode to its path.
 func (t *Tree) Arrive(staged uint64, e *tree.Entry, keep bool) (scan.Node, bool, error) {
+	if t.stage < 0 {
+		return scan.Node{}, false, nil // the stage was removed: all of it had arrived
+	}
 	name := strconv.FormatUint(staged, 10)
 	dir, final, release, err := t.at(Place{Path: e.Path})
 	if err != nil {

@@ -138,6 +138,9 @@ func (t *Tree) RemoveStages(keep string) error {
 
 // at resolves a place to a directory and a name in it.
 func (t *Tree) at(p Place) (dir int, name string, release func(), err error) {
+	if p.Staged != 0 && t.stage < 0 {
+		return -1, "", nil, unwritable(p.Path, unix.ENOENT, "open the stage")
+	}
 	if p.Staged != 0 {
 		return t.stage, strconv.FormatUint(p.Staged, 10), func() {}, nil
 	}

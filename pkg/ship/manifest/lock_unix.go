@@ -26,3 +26,13 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlock gives the lock up at once, even when a process that is just being started still
+// shares the descriptor.
+func unlock(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

@@ -373,5 +373,5 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closeRows()
-	return s.lock.Close()
+	return unlock(s.lock)
 }

@@ -110,14 +110,20 @@ func (p *Pair) Try(ctx context.Context) Outcome {
 	dial, accept := p.connect(l)
 	var out Outcome
 	var both sync.WaitGroup
+	// When one end gives up the other would wait for it.
+	soon := func(err error) {
+		if err != nil {
+			time.AfterFunc(300*time.Millisecond, cancel)
+		}
+	}
 	both.Go(func() {
 		out.SendErr = p.send(ctx, dial, &out.Sent)
-		if out.SendErr != nil && ctx.Err() == nil {
-			// The receiver waits for ever for a source that has given up.
-			time.AfterFunc(2*time.Second, cancel)
-		}
+		soon(out.SendErr)
 	})
-	both.Go(func() { out.RecvErr = p.receive(ctx, accept, &out.Received) })
+	both.Go(func() {
+		out.RecvErr = p.receive(ctx, accept, &out.Received)
+		soon(out.RecvErr)
+	})
 	both.Wait()
 	return out
 }

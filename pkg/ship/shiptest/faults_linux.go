@@ -1,0 +1,208 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shiptest
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// ErrKilled is what a faulty target's operations fail with after its end.
+var ErrKilled = errors.New("killed by the test")
+
+// CutAfter makes a wrapper for the connections of one pass, which break together once so
+// many bytes were written to them in all.
+func CutAfter(bytes int64) func(net.Conn) net.Conn {
+	c := &cutter{left: bytes}
+	return c.wrap
+}
+
+type cutter struct {
+	mu    sync.Mutex
+	left  int64
+	conns []net.Conn
+}
+
+func (c *cutter) wrap(conn net.Conn) net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conns = append(c.conns, conn)
+	return &cutConn{Conn: conn, c: c}
+}
+
+func (c *cutter) spend(n int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left -= int64(n); c.left >= 0 {
+		return nil
+	}
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	return net.ErrClosed
+}
+
+type cutConn struct {
+	net.Conn
+	c *cutter
+}
+
+func (c *cutConn) Write(b []byte) (int, error) {
+	if err := c.c.spend(len(b)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// DyingTarget is a target whose process dies before its n-th operation: that and all later
+// ones do nothing, and Died is called at the first.
+type DyingTarget struct {
+	land.Target
+	Left atomic.Int64
+	Died func()
+}
+
+func (t *DyingTarget) die() error {
+	n := t.Left.Add(-1)
+	if n == -1 && t.Died != nil {
+		t.Died()
+	}
+	if n < 0 {
+		return ErrKilled
+	}
+	return nil
+}
+
+func (t *DyingTarget) OpenStage(name string, create bool) (bool, error) {
+	if err := t.die(); err != nil {
+		return false, err
+	}
+	return t.Target.OpenStage(name, create)
+}
+
+func (t *DyingTarget) RemoveStages(keep string) error {
+	if err := t.die(); err != nil {
+		return err
+	}
+	return t.Target.RemoveStages(keep)
+}
+
+func (t *DyingTarget) Mkdir(path string) error {
+	if err := t.die(); err != nil {
+		return err
+	}
+	return t.Target.Mkdir(path)
+}
+
+func (t *DyingTarget) Create(p land.Place) (land.File, error) {
+	if err := t.die(); err != nil {
+		return nil, err
+	}
+	f, err := t.Target.Create(p)
+	return &dyingFile{File: f, t: t}, err
+}
+
+func (t *DyingTarget) Edit(p land.Place) (land.File, error) {
+	if err := t.die(); err != nil {
+		return nil, err
+	}
+	f, err := t.Target.Edit(p)
+	if err != nil {
+		return nil, err
+	}
+	return &dyingFile{File: f, t: t}, nil
+}
+
+func (t *DyingTarget) Make(p land.Place, e *tree.Entry) (scan.Node, error) {
+	if err := t.die(); err != nil {
+		return scan.Node{}, err
+	}
+	return t.Target.Make(p, e)
+}
+
+func (t *DyingTarget) Link(path, first string) (scan.Node, error) {
+	if err := t.die(); err != nil {
+		return scan.Node{}, err
+	}
+	return t.Target.Link(path, first)
+}
+
+func (t *DyingTarget) Remove(path string) error {
+	if err := t.die(); err != nil {
+		return err
+	}
+	return t.Target.Remove(path)
+}
+
+func (t *DyingTarget) Describe(e *tree.Entry) (scan.Node, error) {
+	if err := t.die(); err != nil {
+		return scan.Node{}, err
+	}
+	return t.Target.Describe(e)
+}
+
+func (t *DyingTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (scan.Node, bool, error) {
+	if err := t.die(); err != nil {
+		return scan.Node{}, false, err
+	}
+	return t.Target.Arrive(staged, e, keep)
+}
+
+func (t *DyingTarget) Sync() error {
+	if err := t.die(); err != nil {
+		return err
+	}
+	return t.Target.Sync()
+}
+
+func (t *DyingTarget) View(mask tree.Mask) (scan.View, error) {
+	if err := t.die(); err != nil {
+		return nil, err
+	}
+	return t.Target.View(mask)
+}
+
+type dyingFile struct {
+	land.File
+	t *DyingTarget
+}
+
+func (f *dyingFile) WriteAt(data []byte, off int64) error {
+	if err := f.t.die(); err != nil {
+		// A write that was cut short is the worst a kill can leave.
+		_ = f.File.WriteAt(data[:len(data)/2], off)
+		return err
+	}
+	return f.File.WriteAt(data, off)
+}
+
+func (f *dyingFile) Zero(off, length int64, keep bool) error {
+	if err := f.t.die(); err != nil {
+		return err
+	}
+	return f.File.Zero(off, length, keep)
+}
+
+func (f *dyingFile) Resize(size int64, allocate bool) error {
+	if err := f.t.die(); err != nil {
+		return err
+	}
+	return f.File.Resize(size, allocate)
+}
+
+func (f *dyingFile) Describe(e *tree.Entry) (scan.Node, error) {
+	if err := f.t.die(); err != nil {
+		return scan.Node{}, err
+	}
+	return f.File.Describe(e)
+}
+
+var _ ship.Target = (*DyingTarget)(nil)
