@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -170,10 +171,10 @@ func listening(t *testing.T, ip string) (address string, count *atomic.Int32) {
 	return l.Addr().String(), count
 }
 
-// machineAddress is this machine's address as the nodes of lab-a see it.
-func machineAddress(t *testing.T) string {
+// machineAddress is this machine's address as the nodes of a cluster see it.
+func machineAddress(t *testing.T, c *cluster.Cluster) string {
 	t.Helper()
-	conn, err := net.Dial("udp", "10.213.1.11:9")
+	conn, err := net.Dial("udp", apiServer(t, c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,9 +186,19 @@ func machineAddress(t *testing.T) string {
 	return host
 }
 
+// apiServer is the host:port pair of a cluster's API server.
+func apiServer(t *testing.T, c *cluster.Cluster) string {
+	t.Helper()
+	u, err := url.Parse(c.Config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
 // Layer: the agent, by the administrator's MotionPolicy.
 func anotherAddress(t *testing.T, w *twoShops) {
-	here, count := listening(t, machineAddress(t))
+	here, count := listening(t, machineAddress(t, w.blueShop.a))
 	conn, err := dialFrom(t, "lab-a/node-1", here)
 	if err != nil {
 		t.Fatalf("the node could reach the address, if it were to: %v", err)
@@ -201,7 +212,7 @@ func anotherAddress(t *testing.T, w *twoShops) {
 	})
 	w.blueSend.shipment(t, "elsewhere", 1, v1alpha1.ShipmentPeer{
 		ShipmentUID: "22222222-2222-2222-2222-222222222222", KeySHA256: strings.Repeat("ab", 32),
-		Addresses: []string{here, "127.0.0.1:10250", "[::1]:10250", "169.254.169.254:80", "10.213.1.11:6443", "localhost:10250", "kubernetes.default.svc:443"},
+		Addresses: []string{here, "127.0.0.1:10250", "[::1]:10250", "169.254.169.254:80", apiServer(t, w.blueShop.a), "localhost:10250", "kubernetes.default.svc:443"},
 	})
 	said := w.blueSend.saying(t, "elsewhere", v1alpha1.ShipmentShipped, metav1.ConditionFalse, v1alpha1.ReasonAddressNotAllowed)
 	if !strings.Contains(said, here) {

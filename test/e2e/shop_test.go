@@ -126,7 +126,7 @@ func (s *shop) on(t *testing.T, c *cluster.Cluster, script string) string {
 func (s *shop) fill(t *testing.T, mebibytes int) string {
 	t.Helper()
 	return s.on(t, s.a, fmt.Sprintf(`cd /data && mkdir -p d/e && dd if=/dev/urandom of=d/noise bs=1M count=%d 2>/dev/null &&
-		for i in $(seq 20); do echo $i >d/e/$i; done && ln d/noise d/e/hard && ln -s ../noise d/e/soft && chmod 640 d/e/1 && sync && `, mebibytes)+shopTree)
+		for i in $(seq 20); do echo $i >d/e/$i; done && ln -f d/noise d/e/hard && ln -sfn ../noise d/e/soft && chmod 640 d/e/1 && sync && `, mebibytes)+shopTree)
 }
 
 // shopTree lists what fill wrote.
@@ -195,7 +195,11 @@ func (s *shop) pods(t *testing.T, c *cluster.Cluster, selector string) []string 
 	}
 	out := make([]string, 0, len(list.Items))
 	for i := range list.Items {
-		out = append(out, list.Items[i].Name+" "+string(list.Items[i].Status.Phase))
+		phase := list.Items[i].Status.Phase
+		if phase == corev1.PodSucceeded || phase == corev1.PodFailed {
+			continue // it has ended; its object is about to go
+		}
+		out = append(out, list.Items[i].Name+" "+string(phase))
 	}
 	return out
 }
