@@ -104,7 +104,8 @@ func (w *writer) begin(s *v1alpha1.VolumeShipment, reason string) {
 		return
 	}
 	w.status.ActiveGeneration = s.Spec.Generation
-	w.status.Figures = v1alpha1.ShipmentFigures{}
+	// How much there was is the best guess of how much there is.
+	w.status.Figures = v1alpha1.ShipmentFigures{TotalBytes: w.status.Figures.TotalBytes}
 	w.goesOn(reason, "")
 }
 
@@ -119,7 +120,10 @@ func (w *writer) figures(r *session.Report) {
 	f.Entries, f.MovedEntries = r.Figures.Entries, r.Figures.Moved
 	f.ScannedBytes, f.SentBytes, f.WireBytes = r.Figures.ScannedBytes, r.Figures.SentBytes, r.Figures.WireBytes
 	f.ChangedBytes = r.Figures.SentBytes
-	f.TotalBytes = max(f.TotalBytes, f.ScannedBytes)
+	f.TotalBytes = max(f.TotalBytes, r.Total, f.ScannedBytes)
+	if r.Ended && r.Err == nil {
+		f.TotalBytes = f.ScannedBytes
+	}
 	if f.StartTime == nil && !r.Started.IsZero() {
 		t := metav1.NewTime(r.Started)
 		f.StartTime = &t

@@ -36,6 +36,9 @@ func (s *Session) send(ctx context.Context) error {
 		return shipFault(err)
 	}
 	at.onLeave(func() { _ = view.Close() })
+	if facts.Shipment.Status.Figures.TotalBytes == 0 {
+		s.measureBeside(at)
+	}
 	d := &dialler{session: s, key: at.key, seat: *facts.Seat, broken: at.cancel}
 	result, err := ship.Send(at.ctx, view, d.dial, at.state, ship.SendOptions{
 		Bandwidth:     facts.Grant.WithLimits(facts.Shipment.Spec.Limits),

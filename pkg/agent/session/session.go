@@ -92,6 +92,8 @@ type Report struct {
 	Result ship.Result
 	// Figures of the attempt in work, or the last one.
 	Figures ship.Figures
+	// Total bytes to look at, as far as it was measured; 0 while unknown.
+	Total int64
 	// Torn: the target is between two generations. Only of a receiver that has
 	// looked; nil before.
 	Torn *bool
