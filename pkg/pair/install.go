@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -61,11 +62,24 @@ func (p *Pairing) put(ctx context.Context, c *cluster.Cluster, m *unstructured.U
 	switch {
 	case before == nil || before.GetUID() == "":
 		verb = "created"
-	case before.GetResourceVersion() == after.GetResourceVersion():
+	case sameContent(before, after):
 		verb = "unchanged"
 	}
 	progress.Objectf(p.Sink, "%s/%s %s", gvr.GroupResource(), m.GetName(), verb)
 	return nil
+}
+
+// sameContent says whether an object is what it was. Its resourceVersion does not
+// tell: controllers write statuses meanwhile, and the API server sorts
+// managedFields anew after they did.
+func sameContent(before, after *unstructured.Unstructured) bool {
+	before, after = before.DeepCopy(), after.DeepCopy()
+	for _, o := range []*unstructured.Unstructured{before, after} {
+		o.SetManagedFields(nil)
+		o.SetResourceVersion("")
+		unstructured.RemoveNestedField(o.Object, "status")
+	}
+	return equality.Semantic.DeepEqual(before, after)
 }
 
 // resourceOf waits for the API server to serve a kind whose CRD was applied a
