@@ -205,8 +205,10 @@ func (o *copyOptions) ends() (send, receive *copyEnd, cleanup func(), err error)
 	if err := exchangeKeys(send, receive); err != nil {
 		return nil, nil, cleanup, err
 	}
-	options := copyEndOptions{Bandwidth: o.bandwidth, Connections: o.connections, Verify: o.verify, TrustTarget: o.trustTarget,
-		SourceImage: !src.IsDir(), Progress: true}
+	options := copyEndOptions{
+		Bandwidth: o.bandwidth, Connections: o.connections, Verify: o.verify, TrustTarget: o.trustTarget,
+		SourceImage: !src.IsDir(), Progress: true,
+	}
 	if src.Mode().IsRegular() {
 		options.SourceSize = src.Size()
 	}
@@ -392,9 +394,11 @@ type copyReport struct {
 
 func (o *copyOptions) print(w io.Writer, results [2]ship.Result, took time.Duration) error {
 	s, r := results[0], results[1]
-	report := copyReport{Digest: r.Digest, Promoted: r.Promoted, Unchanged: s.Unchanged, Strength: r.Strength, Entries: s.Entries,
+	report := copyReport{
+		Digest: r.Digest, Promoted: r.Promoted, Unchanged: s.Unchanged, Strength: r.Strength, Entries: s.Entries,
 		Changed: s.Changed, ScannedBytes: s.ScannedBytes, ReadBytes: s.ReadBytes, SentBytes: s.SentBytes, WireBytes: s.WireBytes,
-		Seconds: took.Seconds(), ScanSeconds: s.ScanTime.Seconds(), PromoteSeconds: s.PromoteTime.Seconds()}
+		Seconds: took.Seconds(), ScanSeconds: s.ScanTime.Seconds(), PromoteSeconds: s.PromoteTime.Seconds(),
+	}
 	if o.json {
 		b, err := json.Marshal(report)
 		if err != nil {

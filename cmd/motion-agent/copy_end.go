@@ -119,8 +119,10 @@ func (e *copyEnd) send(ctx context.Context, n *notes, log *slog.Logger) (ship.Re
 		}
 		return link.Dial(ctx, raw, local, peer)
 	}
-	o := ship.SendOptions{Connections: e.Options.Connections, Bandwidth: e.Options.Bandwidth, SpecialFiles: ship.Preserve, Logger: log,
-		Progress: func(f ship.Figures) { n.say(copyNote{Figures: &f}) }}
+	o := ship.SendOptions{
+		Connections: e.Options.Connections, Bandwidth: e.Options.Bandwidth, SpecialFiles: ship.Preserve, Logger: log,
+		Progress: func(f ship.Figures) { n.say(copyNote{Figures: &f}) },
+	}
 	return ship.Send(ctx, view, dial, state, o)
 }
 

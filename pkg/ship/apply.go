@@ -383,8 +383,10 @@ func (a *applier) begin(f *applied, op *wire.Op) error {
 	if !ok {
 		base = manifest.Record{}
 	}
-	in := &incoming{path: op.Path, size: op.Size, base: base, patch: op.Patch, keep: op.Allocated,
-		fresh: !op.Patch && !a.target.Image(), image: a.target.Image()}
+	in := &incoming{
+		path: op.Path, size: op.Size, base: base, patch: op.Patch, keep: op.Allocated,
+		fresh: !op.Patch && !a.target.Image(), image: a.target.Image(),
+	}
 	if in.patch && base.Leaves() == 0 {
 		return fault.At(fault.PeerProtocol, op.Path, nil, "it should be patched, but there is nothing to patch")
 	}

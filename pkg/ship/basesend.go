@@ -186,8 +186,10 @@ func (b *baseSender) complete(partial, under *manifest.Record) (manifest.Record,
 	defer b.x.runMu.Unlock()
 	r := *under
 	r.Entry.Size, r.Staged, r.Patch, r.Found, r.Rows = partial.Entry.Size, partial.Staged, true, false, b.x.drift.Rows()
-	j := &journal{store: b.x.store, w: b.x.drift, hash: tree.NewContent(r.Entry.Size),
-		in: &incoming{path: r.Entry.Path, patch: true, fresh: true, base: *under}}
+	j := &journal{
+		store: b.x.store, w: b.x.drift, hash: tree.NewContent(r.Entry.Size),
+		in: &incoming{path: r.Entry.Path, patch: true, fresh: true, base: *under},
+	}
 	rows := make([]byte, partial.Known*tree.LeafDigestSize)
 	if err := b.x.store.ReadRows(partial.Rows, 0, rows); err != nil {
 		return r, err

@@ -129,6 +129,8 @@ func (j *journal) partial() error {
 	if j.in.image {
 		e.Kind = tree.Image
 	}
-	return j.w.Add(&manifest.Record{Entry: e, Stamp: j.in.stamp, Rows: j.rows, Staged: j.in.place.Staged, Patch: j.in.patch,
-		Partial: true, Known: j.leaf})
+	return j.w.Add(&manifest.Record{
+		Entry: e, Stamp: j.in.stamp, Rows: j.rows, Staged: j.in.place.Staged, Patch: j.in.patch,
+		Partial: true, Known: j.leaf,
+	})
 }

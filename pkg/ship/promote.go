@@ -123,8 +123,10 @@ func (x *recvSession) writePromotion(head manifest.Head, digest tree.Digest, gen
 	if err := x.store.Seal(x.tree, 0, tree.Time{}); err != nil {
 		return err
 	}
-	next := manifest.Head{Phase: manifest.Whole, Digest: digest.String(), Mask: uint32(x.mask), Generation: generation,
-		Entries: x.tree.Records(), Base: x.tree.Number(), Image: x.target.Image()}
+	next := manifest.Head{
+		Phase: manifest.Whole, Digest: digest.String(), Mask: uint32(x.mask), Generation: generation,
+		Entries: x.tree.Records(), Base: x.tree.Number(), Image: x.target.Image(),
+	}
 	return x.store.Commit(next)
 }
 

@@ -158,8 +158,7 @@ func (r *reader) describe(e *planned, rec *manifest.Record) (data []byte, err er
 		err = r.p.view.Details(&n)
 		rec.Entry = n.Entry
 	}
-	var moved *scan.MovedError
-	if errors.As(err, &moved) {
+	if moved, ok := errors.AsType[*scan.MovedError](err); ok {
 		rec.Entry.Kind = 0
 		return nil, r.p.moved(moved.Path)
 	}
@@ -222,8 +221,7 @@ func (r *reader) piece(p *piece) (*pieceOutcome, error) {
 	c := p.c
 	c.once.Do(func() { c.begin(r.p) })
 	out := &pieceOutcome{piece: p}
-	var moved *scan.MovedError
-	if errors.As(c.err, &moved) {
+	if moved, ok := errors.AsType[*scan.MovedError](c.err); ok {
 		if !p.first {
 			return out, nil
 		}

@@ -93,9 +93,11 @@ type surveyVerdict struct {
 
 func newRecvSession(ctx context.Context, r *receiver, c *greeted, inPlace bool) *recvSession {
 	ctx, cancel := context.WithCancelCause(ctx)
-	x := &recvSession{receiver: r, ctx: ctx, cancel: cancel, id: c.open.Session, control: c, inPlace: inPlace,
+	x := &recvSession{
+		receiver: r, ctx: ctx, cancel: cancel, id: c.open.Session, control: c, inPlace: inPlace,
 		machine: session.NewReceiver(inPlace), events: make(chan session.Input, 1024), frames: map[uint64]*arrivedFrame{},
-		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*applied{}}
+		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*applied{},
+	}
 	x.window = newWindow(ctx, receiveMemory)
 	x.out = newOutbox(ctx, c, r.count)
 	x.found = newExceptions(ctx)

@@ -135,8 +135,10 @@ type sendSession struct {
 // session runs one session to its end. When it returns, nothing of it is left.
 func (s *sender) session(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	x := &sendSession{sender: s, ctx: ctx, cancel: cancel, machine: session.NewSender(), events: make(chan session.Input, 1024),
-		words: make(chan struct{}), started: time.Now()}
+	x := &sendSession{
+		sender: s, ctx: ctx, cancel: cancel, machine: session.NewSender(), events: make(chan session.Input, 1024),
+		words: make(chan struct{}), started: time.Now(),
+	}
 	s.count.restart()
 	defer func() {
 		cancel(errLost)
@@ -315,9 +317,11 @@ func beforePromote(ctx context.Context, ask func(context.Context) error) error {
 func (x *sendSession) scan(w wire.Welcome) error {
 	x.count.total.Store(w.Entries)
 	info := x.view.Info()
-	x.pass = &pass{view: x.view, store: x.store, o: x.o, count: x.count, budget: pipe.NewBudget(sendMemory), mask: maskOf(x.o),
+	x.pass = &pass{
+		view: x.view, store: x.store, o: x.o, count: x.count, budget: pipe.NewBudget(sendMemory), mask: maskOf(x.o),
 		trusting: x.o.Precopy || info.Trusted && info.Stamps == scan.Exact, frames: make(chan outFrame, queued),
-		report: x.event, open: map[scan.Content]struct{}{}, root: tree.NewRoot(maskOf(x.o))}
+		report: x.event, open: map[scan.Content]struct{}{}, root: tree.NewRoot(maskOf(x.o)),
+	}
 	var err error
 	if x.pass.record, err = x.store.NewRun(); err != nil {
 		return err
@@ -463,8 +467,7 @@ func (x *sendSession) nextFrame(out *bufio.Writer) (outFrame, bool) {
 // end closes the session: what went well is kept, what failed here is told to the other end.
 func (x *sendSession) end(err error) error {
 	if err != nil {
-		var known *fault.Error
-		if !errors.As(err, &known) {
+		if _, ok := errors.AsType[*fault.Error](err); !ok {
 			err = fault.Wrap(fault.Internal, err, "ship the volume")
 		}
 		x.tell(err)

@@ -196,8 +196,7 @@ func (s *survey) look(n *scan.Node, partial *manifest.Record) (f found, err erro
 			f.r.Entry = n.Entry
 		}
 	}
-	var moved *scan.MovedError
-	if errors.As(err, &moved) {
+	if moved, ok := errors.AsType[*scan.MovedError](err); ok {
 		err = fault.At(fault.TargetUnwritable, moved.Path, nil, "somebody else writes to the target while it is looked at")
 	}
 	return f, err

@@ -156,7 +156,7 @@ func paired(t *testing.T, namespace string) {
 // put creates the objects of a manifest.
 func put(t *testing.T, c *cluster.Cluster, namespace, manifest string) {
 	t.Helper()
-	for _, doc := range strings.Split(manifest, "\n---\n") {
+	for doc := range strings.SplitSeq(manifest, "\n---\n") {
 		o := &unstructured.Unstructured{}
 		raw, err := yaml.YAMLToJSON([]byte(doc))
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
@@ -242,9 +243,9 @@ func (w *Walker) popLocked() *stream {
 func (w *Walker) pushLocked(s *stream) { w.pending = append(w.pending, s) }
 
 func (w *Walker) pushSubsLocked(subs []*stream) {
-	for i := len(subs) - 1; i >= 0; i-- {
-		if subs[i].state == idle {
-			w.pushLocked(subs[i])
+	for _, sub := range slices.Backward(subs) {
+		if sub.state == idle {
+			w.pushLocked(sub)
 		}
 	}
 }

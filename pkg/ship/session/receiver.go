@@ -97,7 +97,7 @@ func (r *Receiver) Step(in Input) {
 		r.surveyed = true
 		r.advance()
 	case Synced:
-		r.do(Persist{Through: in.Through})
+		r.do(Persist(in))
 	case Persisted:
 		r.persisted(in.Through)
 	case Judged:

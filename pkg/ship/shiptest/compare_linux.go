@@ -178,8 +178,10 @@ func describeInode(fd int, path string) (inode, unix.Statx_t, error) {
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st); err != nil {
 		return inode{}, st, err
 	}
-	n := inode{mode: uint32(st.Mode), uid: st.Uid, gid: st.Gid, mtim: unix.Timespec{Sec: st.Mtime.Sec, Nsec: int64(st.Mtime.Nsec)},
-		flags: st.Attributes & carriedFlags}
+	n := inode{
+		mode: uint32(st.Mode), uid: st.Uid, gid: st.Gid, mtim: unix.Timespec{Sec: st.Mtime.Sec, Nsec: int64(st.Mtime.Nsec)},
+		flags: st.Attributes & carriedFlags,
+	}
 	var err error
 	switch n.mode & unix.S_IFMT {
 	case unix.S_IFREG:

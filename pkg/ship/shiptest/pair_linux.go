@@ -43,8 +43,10 @@ type Pair struct {
 // NewPair makes a pair of empty directories below a temporary one.
 func NewPair(t testing.TB) *Pair {
 	dir := t.TempDir()
-	p := &Pair{T: t, Source: filepath.Join(dir, "source"), Target: filepath.Join(dir, "target"),
-		SourceState: filepath.Join(dir, "source-state"), TargetState: filepath.Join(dir, "target-state")}
+	p := &Pair{
+		T: t, Source: filepath.Join(dir, "source"), Target: filepath.Join(dir, "target"),
+		SourceState: filepath.Join(dir, "source-state"), TargetState: filepath.Join(dir, "target-state"),
+	}
 	for _, d := range []string{p.Source, p.Target} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
