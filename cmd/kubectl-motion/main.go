@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -18,6 +19,10 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/root"
 )
 
+// memoryLimit is where the garbage collector begins to work harder, in bytes: the
+// plugin runs on people's machines, and a large namespace passes through it once.
+const memoryLimit = 160 << 20
+
 func main() {
 	os.Exit(run())
 }
@@ -25,6 +30,9 @@ func main() {
 // run ends on the first signal in an orderly way: a cutover under way puts the
 // source back. A second signal ends the process at once.
 func run() int {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	defer stop()

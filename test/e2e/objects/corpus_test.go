@@ -244,7 +244,8 @@ func own(u *unstructured.Unstructured) {
 	annotations := u.GetAnnotations()
 	maps.DeleteFunc(annotations, func(k, _ string) bool {
 		return strings.HasPrefix(k, v1alpha1.GroupName+"/") || strings.HasPrefix(k, "deprecated.daemonset") ||
-			strings.HasPrefix(k, "pv.kubernetes.io/") || strings.HasPrefix(k, "volume.") || k == "kubernetes.io/limit-ranger"
+			strings.HasPrefix(k, "pv.kubernetes.io/") || strings.HasPrefix(k, "volume.") || k == "kubernetes.io/limit-ranger" ||
+			k == "deployment.kubernetes.io/revision" // the controller writes it when it comes to it
 	})
 	if len(annotations) == 0 {
 		annotations = nil
