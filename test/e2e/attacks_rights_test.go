@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
@@ -268,14 +269,17 @@ func deniedByPolicy(t *testing.T, err error, policy, words string) {
 func TestAnAgentsTokenWritesTheStatusOfItsOwnNodesShipmentsAndNothingElse(t *testing.T) {
 	reset(t, blue)
 	s, admin := site(t, blue), as(t, "lab-b")
+	// The real agents look at the shipment too, and may write in between.
 	status := func(c *cluster.Cluster, node string) error {
-		now, err := cluster.Get[v1alpha1.VolumeShipment](t.Context(), admin, v1alpha1.VolumeShipments, blue, "forged")
-		if err != nil {
-			t.Fatal(err)
-		}
-		now.Status.NodeName, now.Status.PromotedGeneration = node, 3
-		_, err = cluster.UpdateStatus(t.Context(), c, v1alpha1.VolumeShipments, blue, now)
-		return err
+		return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+			now, err := cluster.Get[v1alpha1.VolumeShipment](t.Context(), admin, v1alpha1.VolumeShipments, blue, "forged")
+			if err != nil {
+				t.Fatal(err)
+			}
+			now.Status.NodeName, now.Status.PromotedGeneration = node, 3
+			_, err = cluster.UpdateStatus(t.Context(), c, v1alpha1.VolumeShipments, blue, now)
+			return err
+		})
 	}
 	const policy = "agent-status.kubectl-motion.dev"
 	handMade(t, s, s.b, "forged")
