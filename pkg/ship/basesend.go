@@ -115,6 +115,12 @@ func (b *baseSender) path(s *survey, f *found) error {
 		b.root.Add(&f.r.Entry)
 		b.x.count.entries.Add(1)
 	}
+	// The other end has a copy of the promoted generation only: what the journal of an
+	// earlier session says must be told again.
+	journaled, err := b.journaled(f.r.Entry.Path)
+	if err != nil {
+		return err
+	}
 	effective, overlaid, err := b.overlaid(f)
 	if err != nil {
 		return err
@@ -130,10 +136,15 @@ func (b *baseSender) path(s *survey, f *found) error {
 	if f.r.Entry.Kind == tree.Image && f.r.Stamp.Ino == 0 {
 		b.x.verdict.blind = true
 	}
-	if f.differs || overlaid || !b.same {
+	if f.differs || journaled || !b.same {
 		return b.tell(effective)
 	}
 	return b.progress(f.r.Entry.Path)
+}
+
+func (b *baseSender) journaled(path string) (bool, error) {
+	r, ok, err := b.staged.Peek()
+	return ok && r.Entry.Path == path, err
 }
 
 // overlaid gives what counts at the path of f: what is staged there, if anything is that
@@ -238,7 +249,7 @@ func (b *baseSender) stagedBefore(path string, all bool) error {
 		}
 		rec := *r
 		b.staged.Skip()
-		if rec.Found || b.x.inPlace {
+		if b.x.inPlace || rec.Found && !rec.Gone {
 			continue
 		}
 		none := manifest.Record{Entry: tree.Entry{Path: rec.Entry.Path}, Gone: true}
