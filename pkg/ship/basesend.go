@@ -96,6 +96,7 @@ type baseSender struct {
 	same   bool
 	root   *tree.Root
 	staged *manifest.Cursor
+	below  []rule // each for a path inside that of the one before
 	msg    wire.Base
 	size   int
 	seen   int
@@ -115,12 +116,24 @@ func (b *baseSender) path(s *survey, f *found) error {
 		b.root.Add(&f.r.Entry)
 		b.x.count.entries.Add(1)
 	}
-	// The other end has a copy of the promoted generation only: what the journal of an
-	// earlier session says must be told again.
-	journaled, err := b.journaled(f.r.Entry.Path)
+	return b.decide(s, f)
+}
+
+// decide tells the other end what counts at a path, and puts on record what was found.
+func (b *baseSender) decide(s *survey, f *found) error {
+	path := f.r.Entry.Path
+	for n := len(b.below); n > 0 && !tree.Inside(path, b.below[n-1].path); n-- {
+		b.below = b.below[:n-1]
+	}
+	r, ok, err := b.staged.Peek()
 	if err != nil {
 		return err
 	}
+	journaled := ok && r.Entry.Path == path
+	if !journaled && len(b.below) > 0 {
+		return b.follow(s, f, b.below[len(b.below)-1].what)
+	}
+	hides := journaled && (r.Hides || r.Gone || r.Entry.Kind != tree.Dir)
 	effective, overlaid, err := b.overlaid(f)
 	if err != nil {
 		return err
@@ -133,18 +146,66 @@ func (b *baseSender) path(s *survey, f *found) error {
 			effective = f.r
 		}
 	}
+	if hides && f.r.Entry.Kind == tree.Dir && !b.x.inPlace {
+		b.below = append(b.below, rule{path, ruleBelow(&effective, overlaid)})
+	}
 	if f.r.Entry.Kind == tree.Image && f.r.Stamp.Ino == 0 {
 		b.x.verdict.blind = true
 	}
+	// The other end has a copy of the promoted generation only: what the journal of an
+	// earlier session says must be told again.
 	if f.differs || journaled || !b.same {
 		return b.tell(effective)
 	}
-	return b.progress(f.r.Entry.Path)
+	return b.progress(path)
 }
 
-func (b *baseSender) journaled(path string) (bool, error) {
-	r, ok, err := b.staged.Peek()
-	return ok && r.Entry.Path == path, err
+// rule says what becomes of what the target has below a directory that something staged
+// was to replace at some time, as far as the journal says nothing of it.
+type rule struct {
+	path string
+	what fate
+}
+
+type fate uint8
+
+const (
+	// stands: the directory counts as it was found.
+	stands fate = iota
+	// goes: the directory was replaced and made anew; what was in it goes one by one.
+	goes
+	// goesUnsaid: the directory goes as a whole; the other end knows.
+	goesUnsaid
+)
+
+func ruleBelow(effective *manifest.Record, overlaid bool) fate {
+	switch {
+	case !overlaid:
+		return stands
+	case effective.Gone || effective.Entry.Kind != tree.Dir:
+		return goesUnsaid
+	default:
+		return goes
+	}
+}
+
+// follow applies a rule to a path of which the journal says nothing.
+func (b *baseSender) follow(s *survey, f *found, what fate) error {
+	if what == stands {
+		if err := b.drift(s, f, false); err != nil {
+			return err
+		}
+		return b.tell(f.r)
+	}
+	gone := manifest.Record{Entry: tree.Entry{Path: f.r.Entry.Path}, Gone: true}
+	b.x.runMu.Lock()
+	err := b.x.drift.Add(&gone)
+	b.x.runMu.Unlock()
+	if err != nil || what == goesUnsaid {
+		return err
+	}
+	b.x.found.push(gone)
+	return b.tell(gone)
 }
 
 // overlaid gives what counts at the path of f: what is staged there, if anything is that

@@ -79,6 +79,7 @@ func (o *overlay) Next() (Record, error) {
 		}
 	}
 	o.hide(r.Entry.Path, rank)
+	r.Hides = rank >= 0
 	return r, nil
 }
 

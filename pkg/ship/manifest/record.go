@@ -37,6 +37,10 @@ type Record struct {
 	// Found: this is how the target itself was found when it was looked at, as opposed to
 	// what is staged for it.
 	Found bool
+
+	// Hides is set by Overlay: one of the records at this path, though not the one that
+	// counts, hides what older ones have below it.
+	Hides bool
 }
 
 // Rows is a place in a run's file of leaf digests. Run 0 is none.
