@@ -4,10 +4,12 @@
 package ship_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -283,4 +285,33 @@ func converge(t *testing.T, seed uint64) {
 			w.mutate()
 		}
 	}
+}
+
+func TestAReceiverEndsWhenTheSourceNeverHearsOfItOrNeverSaysGoodbye(t *testing.T) {
+	p := shiptest.NewPair(t)
+	shiptest.At(t, p.Source).File("f", []byte("x"))
+	p.Send.Reconnects = -1
+	var last net.Conn
+	p.Wrap = func(c net.Conn) net.Conn {
+		if last == nil {
+			last = c // the control connection comes first
+			return muteConn{c}
+		}
+		return c
+	}
+	o := p.Try(context.Background())
+	if o.SendErr != nil || o.RecvErr != nil || !o.Received.Promoted {
+		t.Fatalf("sender %v, receiver %v, %+v", o.SendErr, o.RecvErr, o.Received)
+	}
+	p.Same()
+}
+
+// muteConn closes instead of saying goodbye, whose message has no payload and type 12.
+type muteConn struct{ net.Conn }
+
+func (c muteConn) Write(b []byte) (int, error) {
+	if bytes.Equal(b, []byte{12, 0, 0, 0, 0}) {
+		return len(b), c.Close()
+	}
+	return c.Conn.Write(b)
 }

@@ -20,6 +20,9 @@ import (
 const (
 	// openTimeout is how long a new connection may take to say what it is for.
 	openTimeout = 10 * time.Second
+	// afterword is how long a source is waited for that may not have heard that the pass is
+	// over.
+	afterword = 5 * time.Second
 	// maxConns bounds the data connections of a session.
 	maxConns = 8
 )
@@ -53,6 +56,8 @@ type receiver struct {
 	current  *recvSession
 
 	result Result
+	// over: the pass has ended durably; only the source may not know it yet.
+	over bool
 	// moved is the run that says what rolling forward left behind; 0 when it did not run.
 	moved uint64
 }
@@ -75,13 +80,11 @@ func (r *receiver) run(ctx context.Context) error {
 	defer cancel(errLost)
 	group.Go(func() { r.acceptAll(ctx, cancel, &group) })
 	for {
-		var c *greeted
-		select {
-		case c = <-r.controls:
-		case <-ctx.Done():
-			return fault.Wrap(fault.Cancelled, context.Cause(ctx), "wait for the source")
+		c, err := r.next(ctx)
+		if c == nil {
+			return err
 		}
-		err := r.session(ctx, c)
+		err = r.session(ctx, c)
 		r.result.Sessions++
 		if err == nil {
 			return nil
@@ -93,6 +96,26 @@ func (r *receiver) run(ctx context.Context) error {
 			return err
 		}
 		r.log.Warn("a connection broke; waiting for the source", "error", err)
+	}
+}
+
+// next waits for the next session. After the pass is over it gives up waiting, without an
+// error.
+func (r *receiver) next(ctx context.Context) (*greeted, error) {
+	var enough <-chan time.Time
+	if r.over {
+		t := time.NewTimer(afterword)
+		defer t.Stop()
+		enough = t.C
+	}
+	select {
+	case c := <-r.controls:
+		r.over = false
+		return c, nil
+	case <-enough:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, fault.Wrap(fault.Cancelled, context.Cause(ctx), "wait for the source")
 	}
 }
 

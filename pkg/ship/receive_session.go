@@ -249,6 +249,9 @@ func rawBuffer(n int) []byte {
 func (x *recvSession) act(a session.Action) error {
 	switch a := a.(type) {
 	case session.Send:
+		if _, ok := a.M.(wire.Committed); ok {
+			x.over = true
+		}
 		x.out.push(a.M)
 	case session.Survey:
 		return x.begin(a.Hello)
