@@ -99,9 +99,16 @@ func TestAnImageIsCopiedAndThenOnlyItsChangesAre(t *testing.T) {
 	if o := p.Ship(); !o.Sent.Unchanged {
 		t.Errorf("unchanged, but %+v", o.Sent)
 	}
-	if o := p.Ship(); !o.Sent.Unchanged || o.Sent.ReadBytes != 0 || o.Received.WireBytes > 1000 {
+	if o := p.Ship(); !o.Sent.Unchanged || stampsTrusted(p) && o.Sent.ReadBytes != 0 || o.Received.WireBytes > 1000 {
 		t.Errorf("unchanged and settled, but %+v", o.Sent)
 	}
+}
+
+// stampsTrusted says whether the tests run on a filesystem whose stamps spare reading.
+func stampsTrusted(p *shiptest.Pair) bool {
+	v, done := p.View()
+	defer done()
+	return v.Info().Trusted
 }
 
 func TestZerosAreWrittenOverWhatAnImageHeldBefore(t *testing.T) {

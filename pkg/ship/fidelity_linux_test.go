@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -404,6 +405,23 @@ func TestRsyncFindsNothingToDo(t *testing.T) {
 	}
 	p.Mirror()
 	rsyncAgrees(t, p)
+}
+
+// Between two checkpoints of one pass nothing may be lost from the journal, and a content
+// may be cut by a checkpoint anywhere.
+func TestAPassOfManyCheckpointsIsPromoted(t *testing.T) {
+	p := shiptest.NewPair(t)
+	p.Send.Checkpoint = time.Millisecond
+	p.Send.Bandwidth = 60 << 20 // so that it lasts
+	m := shiptest.At(t, p.Source)
+	m.File("large", shiptest.Noise("large", 12<<20))
+	for i := range 3000 {
+		m.File(fmt.Sprint("small/", i), shiptest.Noise(fmt.Sprint(i), 2000))
+	}
+	p.Mirror()
+	m.Write("large", 5<<20, shiptest.Noise("again", 4<<20))
+	m.Remove("small/7")
+	p.Mirror()
 }
 
 func exists(path string) bool {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
@@ -261,6 +262,7 @@ func TestRandomTreesConvergeWhateverDiesOnTheWay(t *testing.T) {
 func converge(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	p := shiptest.NewPair(t)
+	p.Send.Checkpoint = time.Millisecond * time.Duration(1+r.IntN(5))
 	w := &world{Maker: shiptest.At(t, p.Source), r: r, saved: map[string][]byte{}}
 	g := &generations{dir: t.TempDir()}
 	for range 30 {

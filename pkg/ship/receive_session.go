@@ -144,8 +144,12 @@ func (x *recvSession) run() error {
 		}
 		select {
 		case in := <-x.events:
-			if a, ok := in.(session.Applied); ok {
-				x.wasApplied(a.Seq)
+			switch in.(type) {
+			case session.Applied:
+				x.wasApplied()
+			case session.Persisted:
+				x.through = 0
+				x.release()
 			}
 			x.machine.Step(in)
 		case <-x.ctx.Done():
@@ -476,7 +480,7 @@ func (x *recvSession) beginWriting() error {
 
 // wasApplied passes on what is applied, in order: to those who wait for it, and to the
 // journal, but not beyond what a sync under way covers.
-func (x *recvSession) wasApplied(uint64) {
+func (x *recvSession) wasApplied() {
 	for {
 		x.frameMu.Lock()
 		a := x.applied[x.prefix+1]

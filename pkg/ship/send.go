@@ -42,6 +42,9 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 		s.o.Connections = 4
 	}
 	s.o.Connections = min(max(s.o.Connections, 2), 8)
+	if s.o.Checkpoint <= 0 {
+		s.o.Checkpoint = tick
+	}
 	if s.o.Reconnects == 0 {
 		s.o.Reconnects = patience
 	}
@@ -396,7 +399,7 @@ func broken(err error) error {
 }
 
 func (x *sendSession) tick() {
-	t := time.NewTicker(tick)
+	t := time.NewTicker(x.o.Checkpoint)
 	defer t.Stop()
 	for {
 		select {

@@ -95,6 +95,9 @@ type SendOptions struct {
 	// BeforePromote, when set, is called once, after the last byte was read and before the
 	// target is asked to promote it. Its error ends the pass without promotion.
 	BeforePromote func(context.Context) error
+	// Checkpoint is how often the target is asked at least to make durable what it has; 0
+	// means every 30 s. It is asked besides after 2 GiB and 200,000 entries.
+	Checkpoint time.Duration
 	// Reconnects is how often in a row connections may break before a megabyte got through;
 	// 0 means 6, and a negative number not once.
 	Reconnects int

@@ -6,6 +6,7 @@ package land
 import (
 	"errors"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,7 @@ type Device struct {
 	used  int64 // what the source has
 	block bool
 	// zero: proved to hold nothing but zeros, as long as nothing is written.
-	zero bool
+	zero atomic.Bool
 }
 
 // OpenDevice makes a target of a block device or image file, which stays the caller's to
@@ -36,14 +37,14 @@ func OpenDevice(f *os.File, _ Options) (*Device, error) {
 	d.used = d.size
 	if !d.block {
 		_, err := unix.Seek(d.fd, 0, unix.SEEK_DATA)
-		d.zero = errors.Is(err, unix.ENXIO)
+		d.zero.Store(errors.Is(err, unix.ENXIO))
 	}
 	return d, nil
 }
 
 func (d *Device) Image() bool          { return true }
 func (d *Device) Size() int64          { return d.size }
-func (d *Device) Empty() (bool, error) { return d.zero, nil }
+func (d *Device) Empty() (bool, error) { return d.zero.Load(), nil }
 func (d *Device) Close() error         { return nil }
 
 // Probe notes how much of the device the source will take.
@@ -97,7 +98,7 @@ type deviceFile struct{ d *Device }
 func (f *deviceFile) Close() error { return nil }
 
 func (f *deviceFile) WriteAt(data []byte, off int64) error {
-	f.d.zero = false
+	f.d.zero.Store(false)
 	w := file{inode: inode{fd: f.d.fd}}
 	return w.write(data, off)
 }
@@ -109,7 +110,7 @@ func (f *deviceFile) ReadAt(b []byte, off int64) (int, error) {
 
 // Zero makes a range zero, without writing where the device can do that by itself.
 func (f *deviceFile) Zero(off, length int64, _ bool) error {
-	if f.d.zero {
+	if f.d.zero.Load() {
 		return nil
 	}
 	for _, mode := range []uint32{unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE} {
