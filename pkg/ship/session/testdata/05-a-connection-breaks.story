@@ -1,0 +1,72 @@
+source a=1 b=2 c=3
+drop conn after=frame 2
+pass
+  S says Hello
+  R applies 1
+  R applies 2
+  S ends: it broke
+  R ends: it broke
+  the session is over: a connection broke
+  S says Hello
+  R applies 1
+  R applies 2
+  R applies 3
+  R applies 4
+  S says Done, last 4, promote true
+  R syncs through 4
+  R persists through 4
+  R says Ack 4
+  R does Judge
+  R says Verdict
+  S says Commit
+  R does WritePromotion
+  R says Committed, promoted true
+  S says Bye
+  S ends
+show
+  a=1 b=2 c=3, promoted
+source a=4
+drop conn before=judge
+drop conn after=promote
+pass
+  S says Hello
+  R applies 1
+  R applies 2
+  S says Done, last 2, promote true
+  R syncs through 2
+  R persists through 2
+  R says Ack 2
+  R does Judge
+  S ends: it broke
+  R ends: it broke
+  the session is over: a connection broke
+  S says Hello
+  R applies 1
+  S says Done, last 1, promote true
+  R syncs through 1
+  R persists through 1
+  R says Ack 1
+  R does Judge
+  R says Verdict
+  S says Commit
+  R does WriteCommit
+  R does RollForward
+  R does WritePromotion
+  R says Committed, promoted true
+  S ends: it broke
+  R ends: it broke
+  the session is over: a connection broke
+pass
+  S says Hello
+  S says Done, last 0, promote true
+  R does Judge
+  R says Verdict
+  S says Commit
+  R does WriteCommit
+  R does RollForward
+  R does WritePromotion
+  R says Committed, promoted true
+  S says Bye
+  S ends
+show
+  a=4 b=2 c=3, promoted
