@@ -25,6 +25,7 @@ import (
 
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/session"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
@@ -50,7 +51,9 @@ type Config struct {
 	Namespace string
 	// Service is the name of the NodePort Service of the listeners.
 	Service string
-	Log     *slog.Logger
+	// Peers is told which shipments there are; nil when none is asked.
+	Peers *peers.Directory
+	Log   *slog.Logger
 }
 
 // Agent is the controller of one node.
@@ -86,6 +89,9 @@ func New(config Config, env *session.Env) *Agent {
 // Run serves until ctx ends. When it returns every volume is closed.
 func (a *Agent) Run(ctx context.Context) error {
 	a.watch = newWatches(a)
+	if a.config.Peers != nil {
+		a.config.Peers.Watch(a.watch.shipments.GetIndexer())
+	}
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer a.queue.ShutDown()

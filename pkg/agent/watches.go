@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
@@ -39,7 +40,7 @@ func newWatches(a *Agent) *watches {
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			return dynamic.Watch(ctx, o)
 		},
-	}, c.Dynamic), &unstructured.Unstructured{}, 0, cache.Indexers{byClaim: claimOfShipment})
+	}, c.Dynamic), &unstructured.Unstructured{}, 0, cache.Indexers{byClaim: claimOfShipment, peers.ByUID: peers.Index()[peers.ByUID]})
 	w.pods = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector = onNode

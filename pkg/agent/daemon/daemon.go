@@ -24,10 +24,12 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/session"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
@@ -86,6 +88,8 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer func() { _ = env.Opener.Close() }()
+	directory := peers.New(env.Verifier.Cluster.Kube, o.Namespace, o.Node)
+	env.Listener.HandOn(directory, onward.Agent)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return fmt.Errorf("listener: %w", err)
@@ -94,7 +98,7 @@ func Run(ctx context.Context, o Options) error {
 
 	a := agent.New(agent.Config{
 		Cluster: env.Verifier.Cluster, Node: o.Node, NodeIP: o.NodeIP,
-		Namespace: o.Namespace, Service: o.Service, Log: o.Log,
+		Namespace: o.Namespace, Service: o.Service, Peers: directory, Log: o.Log,
 	}, env)
 	health.readyWhen(a.Ready)
 	err = a.Run(ctx)

@@ -10,8 +10,9 @@
 // how many come in a second. The preface that says which shipment is meant is
 // not secret and proves nothing; that is for the shipment's keys.
 //
-// A connection for a shipment that this agent does not serve is closed. The
-// dialler tries its other addresses then.
+// A connection for a shipment that an agent of another node serves is passed on to
+// it, once (see HandOn): between clusters only one node may be reachable. One for a
+// shipment that nobody serves is closed.
 package listen
 
 import (
@@ -26,6 +27,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -40,12 +42,14 @@ type Limits struct {
 	HalfOpen, HalfOpenPerAddress int
 	// PerSecond connections are taken in, after a Burst.
 	PerSecond, Burst int
+	// HandedOn connections to other nodes at a time.
+	HandedOn int
 }
 
 // DefaultLimits let a cluster's worth of shipments reconnect at once and cost at
 // most a few hundred goroutines.
 func DefaultLimits() Limits {
-	return Limits{HalfOpen: 512, HalfOpenPerAddress: 128, PerSecond: 200, Burst: 512}
+	return Limits{HalfOpen: 512, HalfOpenPerAddress: 128, PerSecond: 200, Burst: 512, HandedOn: 1024}
 }
 
 // Server routes connections to shipments.
@@ -55,10 +59,15 @@ type Server struct {
 	log    *slog.Logger
 	// probe says what a probe from an address is told.
 	probe func(netip.Addr) string
+	// peers and self are set when connections are passed on.
+	peers Peers
+	self  onward.Via
 
 	mu       sync.Mutex
 	routes   map[string]*route
+	offers   map[string]*route
 	halfOpen int
+	handedOn int
 	perAddr  map[netip.Addr]int
 }
 
@@ -68,22 +77,28 @@ type route struct{ handle Handler }
 func New(limits Limits, probe func(netip.Addr) string, log *slog.Logger) *Server {
 	return &Server{
 		limits: limits, rate: rate.NewLimiter(rate.Limit(limits.PerSecond), limits.Burst), log: log, probe: probe,
-		routes: map[string]*route{}, perAddr: map[netip.Addr]int{},
+		routes: map[string]*route{}, offers: map[string]*route{}, perAddr: map[netip.Addr]int{},
 	}
 }
 
 // Route sends connections for the shipment uid to h until the returned function
 // is called. A later route of the same shipment replaces an earlier one.
-func (s *Server) Route(uid string, h Handler) (remove func()) {
+func (s *Server) Route(uid string, h Handler) (remove func()) { return s.route(s.routes, uid, h) }
+
+// RouteOffers sends connections that the relay offers to the sender's shipment
+// uid to h until the returned function is called.
+func (s *Server) RouteOffers(uid string, h Handler) (remove func()) { return s.route(s.offers, uid, h) }
+
+func (s *Server) route(table map[string]*route, uid string, h Handler) (remove func()) {
 	r := &route{handle: h}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.routes[uid] = r
+	table[uid] = r
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.routes[uid] == r {
-			delete(s.routes, uid)
+		if table[uid] == r {
+			delete(table, uid)
 		}
 	}
 }
@@ -132,17 +147,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// RemoteAddr is the address a connection comes from.
-func RemoteAddr(conn net.Conn) netip.Addr {
-	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
 // admit counts a connection as half-open until release, unless there are too many.
 func (s *Server) admit(conn net.Conn) (release func(), ok bool) {
-	from := RemoteAddr(conn)
+	from := remoteAddr(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.halfOpen >= s.limits.HalfOpen || s.perAddr[from] >= s.limits.HalfOpenPerAddress || !s.rate.Allow() {
@@ -161,32 +168,58 @@ func (s *Server) admit(conn net.Conn) (release func(), ok bool) {
 	}), true
 }
 
-// greet reads the preface and hands the connection on.
+// greet reads what a connection says first and brings it where it belongs.
 func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(link.HandshakeTimeout))
-	preface, err := link.ReadPreface(conn)
+	h, err := readHello(conn)
 	if !stop() || err != nil {
-		s.log.Debug("not a shipment's connection", "from", RemoteAddr(conn), "error", err)
+		s.log.Debug("not a shipment's connection", "from", remoteAddr(conn), "error", err)
 		_ = conn.Close()
 		release()
 		return
 	}
-	if preface.TargetUID == ProbeUID {
+	if !s.bring(ctx, conn, &h, release) {
+		_ = conn.Close()
+		release()
+	}
+}
+
+// bring says whether the connection is somebody else's now; the caller closes it
+// otherwise.
+func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
+	switch {
+	case h.handed != nil && !s.believed(ctx, conn, h.handed):
+		s.log.Warn("a connection says that it was passed on, and comes from neither an agent nor the relay", "from", remoteAddr(conn))
+		return false
+	case h.handed != nil:
+		conn = &passedOn{Conn: conn, origin: Origin{Addr: h.handed.From, Relay: h.handed.Via == onward.Relay}}
+	case h.preface.TargetUID == ProbeUID && !h.offer:
 		s.answerProbe(conn)
-		_ = conn.Close()
-		release()
-		return
+		return false
 	}
+	if r := s.routeOf(h); r != nil {
+		_ = conn.SetDeadline(time.Time{})
+		r.handle(conn, h.preface, release)
+		return true
+	}
+	if s.handOn(ctx, conn, h, release) {
+		release()
+		return true
+	}
+	s.log.Info("connection for a shipment that is not served", "from", OriginOf(conn), "shipment", h.preface.TargetUID)
+	return false
+}
+
+// routeOf is the shipment that the connection is for, if it is served here.
+func (s *Server) routeOf(h *hello) *route {
 	s.mu.Lock()
-	r := s.routes[preface.TargetUID]
-	s.mu.Unlock()
-	if r == nil {
-		s.log.Info("connection for a shipment that this node does not serve", "from", RemoteAddr(conn), "shipment", preface.TargetUID)
-		_ = conn.Close()
-		release()
-		return
+	defer s.mu.Unlock()
+	switch {
+	case !h.offer:
+		return s.routes[h.preface.TargetUID]
+	case h.handed != nil && h.handed.Via == onward.Relay:
+		return s.offers[h.preface.TargetUID]
 	}
-	_ = conn.SetDeadline(time.Time{})
-	r.handle(conn, preface, release)
+	return nil // an offer by nobody
 }

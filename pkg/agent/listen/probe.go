@@ -30,7 +30,7 @@ const (
 func (s *Server) answerProbe(conn net.Conn) {
 	answer := "unknown"
 	if s.probe != nil {
-		answer = s.probe(RemoteAddr(conn))
+		answer = s.probe(remoteAddr(conn))
 	}
 	_, _ = fmt.Fprintf(conn, "%s%s\n", probeGreeting, answer)
 }

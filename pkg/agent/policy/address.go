@@ -71,6 +71,17 @@ func (g *Grant) Accept(ip netip.Addr) error {
 	return nil
 }
 
+// ByRelay says whether the peer may be reached by the relay, where there are no
+// addresses to judge: who reaches the relay is RBAC's matter. The error has the
+// reason AddressNotAllowed.
+func (g *Grant) ByRelay() error {
+	if !g.Relay {
+		return fault.New(v1alpha1.ReasonAddressNotAllowed,
+			"a connection by the relay, which no MotionPolicy (%s) allows for this peer", strings.Join(g.Policies, ", "))
+	}
+	return nil
+}
+
 func (g *Grant) contains(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	return ip.Zone() == "" && slices.ContainsFunc(g.CIDRs, func(p netip.Prefix) bool { return p.Contains(ip) })

@@ -7,7 +7,7 @@
 // A namespace that no policy selects ships nothing, and neither does a selected
 // one to or from a peer that its policies do not name. When several policies
 // select a namespace and name the peer, they add up in where (the union of
-// CIDRs and hosts) and restrict each other in how (the lowest bandwidth, the
+// CIDRs and hosts, and the relay) and restrict each other in how (the lowest bandwidth, the
 // lowest concurrency, Refuse before Preserve), so that adding a policy never
 // lifts a limit that another one set.
 //
@@ -36,6 +36,8 @@ type Grant struct {
 	CIDRs []netip.Prefix
 	// Hosts may be dialled by these exact names, in lower case.
 	Hosts []string
+	// Relay: connections by way of the relay are the peer's, too.
+	Relay bool
 	// Bandwidth is the bound of one shipment in bytes per second; 0: none.
 	Bandwidth int64
 	// MaxConcurrent is how many shipments of the namespace an agent works on.
@@ -124,6 +126,7 @@ func (g *Grant) add(p *v1alpha1.MotionPolicy, peer *v1alpha1.PolicyPeer) {
 		}
 		g.CIDRs = append(g.CIDRs, prefix.Masked())
 	}
+	g.Relay = g.Relay || peer.Relay
 	for _, h := range peer.Hosts {
 		g.Hosts = append(g.Hosts, strings.ToLower(h))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
@@ -64,7 +65,7 @@ func (a *acceptor) take(ctx context.Context, raw net.Conn, preface link.Preface,
 		a.proving--
 		a.mu.Unlock()
 		if err != nil {
-			a.session.refused(listen.RemoteAddr(raw).String(), err)
+			a.session.refused(listen.OriginOf(raw).String(), err)
 			return
 		}
 		a.offer(conn)
@@ -76,7 +77,7 @@ func (a *acceptor) take(ctx context.Context, raw net.Conn, preface link.Preface,
 func (a *acceptor) prove(ctx context.Context, raw net.Conn, preface link.Preface) (net.Conn, error) {
 	facts, err := a.session.verifyConnection(ctx)
 	if err == nil {
-		err = facts.Grant.Accept(listen.RemoteAddr(raw))
+		err = accepts(facts.Grant, listen.OriginOf(raw))
 	}
 	if err == nil {
 		err = sameSeat(a.openSeat(), facts.Seat)
@@ -98,6 +99,14 @@ func (a *acceptor) prove(ctx context.Context, raw net.Conn, preface link.Preface
 		return nil, err
 	}
 	return link.Accept(ctx, raw, preface, a.session.local(key, link.Receiver), peer)
+}
+
+// accepts says whether the policy takes connections of that origin.
+func accepts(g *policy.Grant, from listen.Origin) error {
+	if from.Relay {
+		return g.ByRelay()
+	}
+	return g.Accept(from.Addr)
 }
 
 func (a *acceptor) openSeat() *check.Seat {

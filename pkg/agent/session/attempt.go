@@ -39,7 +39,11 @@ func (s *Session) send(ctx context.Context) error {
 	if facts.Shipment.Status.Figures.TotalBytes == 0 {
 		s.measureBeside(at)
 	}
-	d := &dialler{session: s, key: at.key, seat: *facts.Seat, broken: at.cancel}
+	offered := newOffers()
+	defer offered.close()
+	remove := s.env.Listener.RouteOffers(string(s.job.UID), func(conn net.Conn, _ link.Preface, release func()) { offered.take(conn, release) })
+	defer remove()
+	d := &dialler{session: s, key: at.key, seat: *facts.Seat, offers: offered, broken: at.cancel}
 	result, err := ship.Send(at.ctx, view, d.dial, at.state, ship.SendOptions{
 		Bandwidth:     facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
 		SpecialFiles:  special(facts),

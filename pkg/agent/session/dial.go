@@ -29,6 +29,8 @@ type dialler struct {
 	session *Session
 	key     *link.Key
 	seat    check.Seat
+	// offers are connections that nobody has to dial.
+	offers *offers
 	// broken ends the attempt: package ship would only dial again.
 	broken context.CancelCauseFunc
 }
@@ -52,8 +54,9 @@ func (d *dialler) dial(ctx context.Context) (net.Conn, error) {
 	return nil, err
 }
 
-// dialAny tries the peer's addresses in order, each only if the policy allows it
-// at this moment.
+// dialAny takes a connection that the relay offers, or tries the peer's addresses
+// in order, each only if the policy allows it at this moment. Offers come first:
+// there are none unless somebody found that the addresses do not answer.
 func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	facts, err := d.session.verifyConnection(ctx)
 	if err != nil {
@@ -63,8 +66,23 @@ func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	peer := facts.Shipment.Spec.Peer
-	if peer.ShipmentUID == "" || peer.KeySHA256 == "" || len(peer.Addresses) == 0 {
-		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's shipment, key and addresses are not known yet")
+	if peer.ShipmentUID == "" || peer.KeySHA256 == "" {
+		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's shipment and key are not known yet")
+	}
+	patience := time.Duration(0)
+	if len(peer.Addresses) == 0 {
+		patience = offerWait
+	}
+	conn, err := d.useOffers(ctx, facts, patience)
+	switch {
+	case conn != nil:
+		return conn, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case len(peer.Addresses) == 0 && err != nil:
+		return nil, err
+	case len(peer.Addresses) == 0:
+		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's addresses are not known, and the relay offers no connection")
 	}
 	var errs []error
 	for _, address := range peer.Addresses {

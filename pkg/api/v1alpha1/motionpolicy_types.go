@@ -46,6 +46,11 @@ type PolicyPeer struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=253
 	Hosts []string `json:"hosts,omitempty"`
+	// relay lets this peer's connections come by way of the relay, through an API
+	// server, whatever cidrs says: there is no address to compare, and who reaches
+	// the relay is a matter of rights. Both clusters' policies must allow it.
+	// +optional
+	Relay bool `json:"relay,omitempty"`
 }
 
 // HolderTemplate is what an administrator may set of the pods that hold volumes.

@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package listen
+
+import (
+	"io"
+	"net"
+	"net/netip"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
+)
+
+// hello is what a connection said first.
+type hello struct {
+	preface link.Preface
+	// offer: the connection is for a sender to use. preface has its shipment.
+	offer bool
+	// handed is set when another listener of the cluster passed it on.
+	handed *onward.Header
+}
+
+// readHello reads exactly what comes before a connection's own bytes.
+func readHello(conn net.Conn) (hello, error) {
+	var h hello
+	magic, err := read(conn, onward.MagicSize)
+	if err != nil {
+		return h, err
+	}
+	if onward.IsHeader(magic) {
+		rest, err := read(conn, onward.HeaderSize)
+		if err != nil {
+			return h, err
+		}
+		header, err := onward.ParseHeader(rest)
+		if err != nil {
+			return h, err
+		}
+		h.handed = &header
+		if magic, err = read(conn, onward.MagicSize); err != nil {
+			return h, err
+		}
+	}
+	if onward.IsOffer(magic) {
+		rest, err := read(conn, onward.OfferSize)
+		if err != nil {
+			return h, err
+		}
+		h.offer, h.preface.Version = true, link.Version
+		h.preface.TargetUID, err = onward.ParseOffer(rest)
+		return h, err
+	}
+	h.preface, err = link.ReadPreface(&again{Conn: conn, head: magic})
+	return h, err
+}
+
+func read(r io.Reader, n int) ([]byte, error) {
+	b := make([]byte, n)
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+// again gives bytes that were read already once more.
+type again struct {
+	net.Conn
+	head []byte
+}
+
+func (a *again) Read(b []byte) (int, error) {
+	if len(a.head) == 0 {
+		return a.Conn.Read(b)
+	}
+	n := copy(b, a.head)
+	a.head = a.head[n:]
+	return n, nil
+}
+
+// append is the hello for the listener that it is passed on to.
+func (h *hello) append(b []byte, header onward.Header) ([]byte, error) {
+	b = onward.AppendHeader(b, header)
+	if h.offer {
+		return onward.AppendOffer(b, h.preface.TargetUID)
+	}
+	return link.AppendPreface(b, h.preface)
+}
+
+// Origin is where a connection comes from.
+type Origin struct {
+	// Addr is the address that it had when it reached the cluster; invalid for one
+	// that came by the relay.
+	Addr netip.Addr
+	// Relay: it came through an API server, by somebody whom that one authorised.
+	Relay bool
+}
+
+func (o Origin) String() string {
+	if o.Relay {
+		return "the relay"
+	}
+	return o.Addr.String()
+}
+
+// passedOn is a connection that came by way of another listener.
+type passedOn struct {
+	net.Conn
+	origin Origin
+}
+
+// OriginOf tells where a connection that a Handler got comes from.
+func OriginOf(conn net.Conn) Origin {
+	if p, ok := conn.(*passedOn); ok {
+		return p.origin
+	}
+	return Origin{Addr: remoteAddr(conn)}
+}
+
+// remoteAddr is the address of the socket's other end.
+func remoteAddr(conn net.Conn) netip.Addr {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
