@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
-//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml
+//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml relay/relay.yaml
 var files embed.FS
 
 const (
@@ -28,6 +28,11 @@ const (
 	DefaultNamespace = "kubectl-motion"
 	// AgentName is the name of the agents' DaemonSet, ServiceAccount and Service.
 	AgentName = "motion-agent"
+	// RelayPod is the relay's one pod, RelayRole the right to forward ports to it.
+	RelayPod  = "motion-relay-0"
+	RelayRole = "motion-relay-user"
+	// RelayPort is where the relay listens on its loopback.
+	RelayPort = 4748
 	// DefaultRepository of the agents' image; the tag is the plugin's version.
 	DefaultRepository = "ghcr.io/kubectl-motion/motion-agent"
 	// DefaultKubeletRoot is where most nodes have the kubelet's folder.
@@ -42,6 +47,8 @@ type Options struct {
 	AgentImage string
 	// KubeletRoot is the kubelet's --root-dir on the nodes, absolute.
 	KubeletRoot string
+	// Relay adds the relay.
+	Relay bool
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -73,7 +80,11 @@ func Manifests(o Options) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	var out []*unstructured.Unstructured
-	for _, name := range append(crds, "namespace.yaml", "rbac.yaml", "admission.yaml", "agent.yaml") {
+	parts := append(crds, "namespace.yaml", "rbac.yaml", "admission.yaml")
+	if o.Relay {
+		parts = append(parts, "relay/relay.yaml")
+	}
+	for _, name := range append(parts, "agent.yaml") {
 		objects, err := read(name)
 		if err != nil {
 			return nil, fmt.Errorf("deploy/%s: %w", name, err)

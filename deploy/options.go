@@ -30,6 +30,10 @@ func (o Options) apply(obj *unstructured.Unstructured) error {
 				variable["expression"] = fmt.Sprintf("'system:serviceaccount:%s:%s'", o.Namespace, AgentName)
 			}
 		}, "spec", "variables")
+	case "StatefulSet":
+		return eachIn(obj, func(container map[string]any) {
+			container["image"] = o.AgentImage
+		}, "spec", "template", "spec", "containers")
 	case "DaemonSet":
 		return o.applyToAgent(obj)
 	}

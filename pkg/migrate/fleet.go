@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
 )
 
@@ -31,6 +32,7 @@ type fleet struct {
 	source, target place
 	sink           progress.Sink
 	limits         *v1alpha1.ShipmentLimits
+	route          route.Mode
 	patience       time.Duration
 	volumes        []*volume
 	// groups of claims by the application's pods; holders are made of them.
@@ -45,6 +47,7 @@ type volume struct {
 	// targetClaim is its name there.
 	targetClaim string
 	link        *shipment.Link
+	way         way
 	generation  int64
 	outcome     shipment.Outcome
 	// sent, wire and spent sum up over the passes of this run.
@@ -111,7 +114,7 @@ func (f *fleet) ensureClaim(ctx context.Context, v *volume) error {
 	v.link = &shipment.Link{
 		Source:    end(f.source, v.claim, string(source.UID)),
 		Target:    end(f.target, v.targetClaim, string(target.GetUID())),
-		Migration: f.name, Limits: f.limits,
+		Migration: f.name, Limits: f.limits, Addressless: f.route == route.Relay,
 	}
 	return nil
 }
@@ -259,6 +262,7 @@ func (f *fleet) troubles(ctx context.Context) string {
 // The outcomes stand in the volumes; the error is about the asking only.
 func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
 	begun := time.Now()
+	defer f.leave()
 	for _, v := range f.volumes {
 		p, err := v.link.Get(ctx)
 		if err != nil {
@@ -272,7 +276,7 @@ func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
 	err := wait.PollUntilContextCancel(ctx, watchEvery, true, func(ctx context.Context) (bool, error) {
 		ended := true
 		for _, v := range f.volumes {
-			if err := v.look(ctx); err != nil && !unreachable(err) {
+			if err := f.look(ctx, v); err != nil && !unreachable(err) {
 				return false, err
 			}
 			v.show(f.sink, v.outcome.Line(v.claim, v.generation))
@@ -297,7 +301,7 @@ func (f *fleet) pass(ctx context.Context, view v1alpha1.View) error {
 
 // look reads where the volume's generation stands, and introduces the ends anew
 // when one of them moved.
-func (v *volume) look(ctx context.Context) error {
+func (f *fleet) look(ctx context.Context, v *volume) error {
 	if v.outcome.Ended {
 		return nil
 	}
@@ -313,6 +317,7 @@ func (v *volume) look(ctx context.Context) error {
 	if v.outcome.Ended {
 		return nil
 	}
+	f.lead(ctx, v, p.Send)
 	_, err = v.link.Connect(ctx, p)
 	return err
 }

@@ -26,7 +26,7 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 	}
 	f := &fleet{
 		name: r.Request.Name, source: r.source(), target: r.target(), sink: r.Sink,
-		limits: r.Request.Limits, patience: r.Request.Patience,
+		limits: r.Request.Limits, route: r.Request.Route, patience: r.Request.Patience,
 	}
 	for _, v := range r.plan.Volumes {
 		f.volumes = append(f.volumes, &volume{claim: v.Claim, targetClaim: v.TargetClaim, manifest: v.Apply()})
@@ -194,6 +194,8 @@ func remedy(reason string) string {
 		return "\nhint: remove the file, or an administrator sets specialFiles: Preserve in the MotionPolicies of both clusters"
 	case v1alpha1.ReasonNotExclusive:
 		return "\nhint: another pod has the volume: see kubectl describe pvc"
+	case v1alpha1.ReasonPeerUnreachable:
+		return "\nhint: if only the API servers of the clusters can be reached, an administrator runs kubectl motion pair --relay"
 	case v1alpha1.ReasonPeerVersion:
 		return "\nhint: the agents of the two clusters differ: an administrator runs kubectl motion pair again"
 	}

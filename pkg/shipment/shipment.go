@@ -49,6 +49,9 @@ type Link struct {
 	// Migration and the peer's name go into the objects' names and labels.
 	Migration string
 	Limits    *v1alpha1.ShipmentLimits
+	// Addressless: the sender is told no address, and waits for connections that are
+	// brought to it.
+	Addressless bool
 }
 
 // Name of a shipment: the same for the same claim, peer and role.
@@ -164,13 +167,20 @@ func (l *Link) Connect(ctx context.Context, p Pair) (bool, error) {
 			return false, l.Ensure(ctx)
 		}
 	}
-	if !Claimed(p.Send) || !Claimed(p.Receive) || len(p.Receive.Status.Endpoint.Addresses) == 0 {
+	if !Claimed(p.Send) || !Claimed(p.Receive) {
+		return false, nil
+	}
+	addresses := p.Receive.Status.Endpoint.Addresses
+	switch {
+	case l.Addressless:
+		addresses = nil
+	case len(addresses) == 0:
 		return false, nil
 	}
 	if err := l.introduce(ctx, l.Target, p.Receive, p.Send, nil); err != nil {
 		return false, err
 	}
-	return true, l.introduce(ctx, l.Source, p.Send, p.Receive, p.Receive.Status.Endpoint.Addresses)
+	return true, l.introduce(ctx, l.Source, p.Send, p.Receive, addresses)
 }
 
 func (l *Link) introduce(ctx context.Context, e End, s, peer *v1alpha1.VolumeShipment, addresses []string) error {

@@ -1,0 +1,125 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/deploy"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
+)
+
+// strandedFor is how long a sender must have reached nobody before its data goes
+// by the relay: an agent that restarts is back sooner.
+const strandedFor = 5 * time.Second
+
+// way is how the data of one volume goes.
+type way struct {
+	// relayed: by the relay, in this pass and the next ones.
+	relayed bool
+	// stranded is since when the sender has reached nobody; zero: it has not.
+	stranded time.Time
+	// bridge of this pass; nil while there is none.
+	bridge *bridge
+}
+
+// bridge is a route.Bridge at work.
+type bridge struct {
+	sender types.UID
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (b *bridge) stop() {
+	b.cancel()
+	<-b.done
+}
+
+// choose decides how the volume's data goes, by what its sender says. It is
+// called whenever the sender was looked at.
+func (w *way) choose(mode route.Mode, send *v1alpha1.VolumeShipment, now time.Time) (relayed bool) {
+	c := meta.FindStatusCondition(send.Status.Conditions, v1alpha1.ShipmentShipped)
+	lost := c != nil && c.Reason == v1alpha1.ReasonPeerUnreachable && send.Status.ActiveGeneration == send.Spec.Generation
+	switch {
+	case !lost:
+		w.stranded = time.Time{}
+	case w.stranded.IsZero():
+		w.stranded = now
+	}
+	switch mode {
+	case route.Relay:
+		w.relayed = true
+	case route.Auto:
+		w.relayed = w.relayed || lost && now.Sub(w.stranded) >= strandedFor
+	case route.Direct:
+	}
+	return w.relayed
+}
+
+// lead makes the volume's data take the way that was chosen.
+func (f *fleet) lead(ctx context.Context, v *volume, send *v1alpha1.VolumeShipment) {
+	before := v.way.relayed
+	if !v.way.choose(f.route, send, time.Now()) {
+		return
+	}
+	if !before {
+		why := "as asked for"
+		if f.route == route.Auto {
+			why = "no address of the target's agents answers"
+		}
+		progress.Notef(f.sink, "volume %s goes by the relay, through the API servers and this machine: %s", v.claim, why)
+	}
+	if b := v.way.bridge; b != nil {
+		if b.sender == send.UID {
+			return
+		}
+		b.stop()
+	}
+	v.way.bridge = f.bridge(ctx, v.claim, send.UID)
+}
+
+func (f *fleet) bridge(ctx context.Context, claim string, sender types.UID) *bridge {
+	ctx, cancel := context.WithCancel(ctx)
+	b := &bridge{sender: sender, cancel: cancel, done: make(chan struct{})}
+	var mu sync.Mutex
+	told := map[string]bool{}
+	r := route.Bridge{
+		Source: relayOf(f.source.cluster), Target: relayOf(f.target.cluster), Sender: string(sender),
+		Trouble: func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if text := err.Error(); !told[text] {
+				told[text] = true
+				progress.Notef(f.sink, "volume %s by the relay: %s", claim, text)
+			}
+		},
+	}
+	go func() {
+		defer close(b.done)
+		r.Run(ctx)
+	}()
+	return b
+}
+
+func relayOf(c *cluster.Cluster) route.Place {
+	return route.Place{Cluster: c, Namespace: deploy.DefaultNamespace, Pod: deploy.RelayPod, Port: deploy.RelayPort}
+}
+
+// leave ends what carried the data of a pass.
+func (f *fleet) leave() {
+	for _, v := range f.volumes {
+		if v.way.bridge != nil {
+			v.way.bridge.stop()
+			v.way.bridge = nil
+		}
+	}
+}
