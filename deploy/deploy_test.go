@@ -12,10 +12,14 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
 func manifests(t *testing.T, o Options) []*unstructured.Unstructured {
@@ -200,6 +204,72 @@ func TestTheCredentialOfAPairReachesNoMoreThanAnApplication(t *testing.T) {
 			if res == "secrets" && (slices.Contains(r.Verbs, "list") || slices.Contains(r.Verbs, "watch")) {
 				t.Error("the credential may list Secrets")
 			}
+		}
+	}
+}
+
+func TestTheRelayIsAnUnprivilegedPodWithAFixedNameThatWritesNothing(t *testing.T) {
+	for _, o := range manifests(t, Options{}) {
+		if strings.Contains(o.GetName(), "relay") {
+			t.Errorf("%s %s is installed unasked", o.GetKind(), o.GetName())
+		}
+	}
+	objects := manifests(t, Options{Relay: true, Namespace: "movers", AgentImage: "registry.test/agent:1"})
+	set := find[appsv1.StatefulSet](t, objects, "StatefulSet", "motion-relay")
+	pod := set.Spec.Template.Spec
+	if set.Name+"-0" != RelayPod || *set.Spec.Replicas != 1 || set.Namespace != "movers" || pod.Containers[0].Image != "registry.test/agent:1" {
+		t.Errorf("the relay is %s/%s with %d replicas of %s", set.Namespace, set.Name, *set.Spec.Replicas, pod.Containers[0].Image)
+	}
+	c := pod.Containers[0].SecurityContext
+	if !*pod.SecurityContext.RunAsNonRoot || *c.AllowPrivilegeEscalation || !*c.ReadOnlyRootFilesystem || len(c.Capabilities.Add) > 0 || len(pod.Volumes) > 0 || pod.HostNetwork {
+		t.Error("the relay has more than it needs")
+	}
+	role := find[rbacv1.Role](t, objects, "Role", RelayRole)
+	if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].ResourceNames, []string{RelayPod}) || !slices.Equal(role.Rules[0].Resources, []string{"pods/portforward"}) {
+		t.Errorf("the right to the relay is %+v", role.Rules)
+	}
+	for _, rules := range [][]rbacv1.PolicyRule{
+		find[rbacv1.ClusterRole](t, objects, "ClusterRole", "kubectl-motion:relay").Rules, find[rbacv1.Role](t, objects, "Role", "motion-relay").Rules,
+	} {
+		for _, r := range rules {
+			for _, verb := range r.Verbs {
+				if !slices.Contains([]string{"get", "list", "watch"}, verb) {
+					t.Errorf("the relay may %s %v", verb, r.Resources)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPodOfTheNamespaceTakesConnectionsOnlyWhereAPolicySaysSo(t *testing.T) {
+	objects := manifests(t, Options{Relay: true})
+	if p := find[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", "default-deny"); len(p.Spec.PodSelector.MatchLabels) > 0 || len(p.Spec.Ingress) > 0 {
+		t.Errorf("default-deny is %+v", p.Spec)
+	}
+	ports := func(name string) (out []string) {
+		for _, in := range find[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", name).Spec.Ingress {
+			for _, p := range in.Ports {
+				out = append(out, p.Port.String())
+			}
+		}
+		return out
+	}
+	if got := ports("motion-agent"); !slices.Equal(got, []string{"data", "health"}) {
+		t.Errorf("agents take connections at %q", got)
+	}
+	if got := ports("motion-relay"); !slices.Equal(got, []string{"health"}) {
+		t.Errorf("the relay takes connections at %q", got)
+	}
+}
+
+func TestHowAgentsAreReachedIsTheAdministrators(t *testing.T) {
+	s := find[corev1.Service](t, manifests(t, Options{LoadBalancer: true, Endpoints: []string{"motion.example:4747", "[2001:db8::1]:1"}}), "Service", AgentName)
+	if s.Spec.Type != corev1.ServiceTypeLoadBalancer || s.Annotations[v1alpha1.AnnotationEndpoints] != "motion.example:4747,[2001:db8::1]:1" {
+		t.Errorf("%s, %v", s.Spec.Type, s.Annotations)
+	}
+	for _, e := range []string{"motion.example", "a:1,b:2", ":", "a b:1"} {
+		if _, err := Manifests(Options{Endpoints: []string{e}}); err == nil && e != ":" {
+			t.Errorf("endpoint %q is taken", e)
 		}
 	}
 }

@@ -49,6 +49,12 @@ type Options struct {
 	KubeletRoot string
 	// Relay adds the relay.
 	Relay bool
+	// LoadBalancer asks the cluster for one in front of the agents, besides the
+	// NodePort.
+	LoadBalancer bool
+	// Endpoints are host:port pairs at which other clusters reach the agents, known
+	// to the administrator alone.
+	Endpoints []string
 }
 
 func (o Options) withDefaults() (Options, error) {

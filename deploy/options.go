@@ -5,9 +5,12 @@ package deploy
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
 // apply puts the options' values in place of the defaults that the files have.
@@ -30,12 +33,35 @@ func (o Options) apply(obj *unstructured.Unstructured) error {
 				variable["expression"] = fmt.Sprintf("'system:serviceaccount:%s:%s'", o.Namespace, AgentName)
 			}
 		}, "spec", "variables")
+	case "Service":
+		return o.applyToService(obj)
 	case "StatefulSet":
 		return eachIn(obj, func(container map[string]any) {
 			container["image"] = o.AgentImage
 		}, "spec", "template", "spec", "containers")
 	case "DaemonSet":
 		return o.applyToAgent(obj)
+	}
+	return nil
+}
+
+// applyToService says how other clusters reach the agents.
+func (o Options) applyToService(obj *unstructured.Unstructured) error {
+	for _, e := range o.Endpoints {
+		if _, _, err := net.SplitHostPort(e); err != nil || strings.ContainsAny(e, ", ") {
+			return fmt.Errorf("endpoint %q is no host:port pair", e)
+		}
+	}
+	if len(o.Endpoints) > 0 {
+		annotations := obj.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[v1alpha1.AnnotationEndpoints] = strings.Join(o.Endpoints, ",")
+		obj.SetAnnotations(annotations)
+	}
+	if o.LoadBalancer {
+		return unstructured.SetNestedField(obj.Object, "LoadBalancer", "spec", "type")
 	}
 	return nil
 }

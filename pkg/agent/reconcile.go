@@ -4,14 +4,17 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -98,7 +101,9 @@ func (a *Agent) observe(ctx context.Context, s *v1alpha1.VolumeShipment) (*obser
 	return o, nil
 }
 
-// addresses at which other clusters dial this node's agent: its NodePort.
+// addresses at which other clusters dial the agents, the likeliest first: what an
+// administrator says, a load balancer, this node's NodePort. The first two lead to
+// any node; its agent passes the connection on.
 func (a *Agent) addresses(ctx context.Context) ([]string, error) {
 	svc, err := a.config.Cluster.Kube.CoreV1().Services(a.config.Namespace).Get(ctx, a.config.Service, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -107,12 +112,33 @@ func (a *Agent) addresses(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service %s/%s: %w", a.config.Namespace, a.config.Service, err)
 	}
-	for _, p := range svc.Spec.Ports {
-		if p.NodePort != 0 {
-			return []string{net.JoinHostPort(a.config.NodeIP, strconv.Itoa(int(p.NodePort)))}, nil
+	return addressesOf(svc, a.config.NodeIP), nil
+}
+
+// maxAddresses is what a shipment can hold.
+const maxAddresses = 8
+
+func addressesOf(svc *corev1.Service, nodeIP string) []string {
+	var out []string
+	for given := range strings.SplitSeq(svc.Annotations[v1alpha1.AnnotationEndpoints], ",") {
+		if given = strings.TrimSpace(given); given != "" && len(given) <= 261 {
+			out = append(out, given)
 		}
 	}
-	return nil, nil
+	for _, p := range svc.Spec.Ports {
+		if svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
+			for _, in := range svc.Status.LoadBalancer.Ingress {
+				if host := cmp.Or(in.IP, in.Hostname); host != "" {
+					out = append(out, net.JoinHostPort(host, strconv.Itoa(int(p.Port))))
+				}
+			}
+		}
+		if p.NodePort != 0 {
+			out = append(out, net.JoinHostPort(nodeIP, strconv.Itoa(int(p.NodePort))))
+		}
+		break // the data port is the first
+	}
+	return out[:min(len(out), maxAddresses)]
 }
 
 // arrange makes the session be the one that the shipment asks for.

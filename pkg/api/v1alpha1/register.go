@@ -28,6 +28,9 @@ const (
 	// LabelHolder marks holder pods.
 	LabelHolder = GroupName + "/holder"
 
+	// AnnotationEndpoints on the agents' Service names, separated by commas, host:port
+	// pairs at which other clusters reach it, before all that the agents find out.
+	AnnotationEndpoints = GroupName + "/endpoints"
 	// AnnotationSkip on a source object keeps it from being moved.
 	AnnotationSkip = GroupName + "/skip"
 	// AnnotationAtRest on a target workload holds, as JSON, the values that
