@@ -40,6 +40,8 @@ func newCopyEndCommand() *cobra.Command {
 			}
 			// A blocking system call holds a processor until it is noticed to block.
 			runtime.GOMAXPROCS(4 * runtime.NumCPU())
+			// Collecting garbage only when there is some spares processor time; the limit holds.
+			debug.SetGCPercent(400)
 			debug.SetMemoryLimit(200 << 20)
 			return end.run(c.Context(), &notes{w: c.OutOrStdout()})
 		},

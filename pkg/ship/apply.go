@@ -336,7 +336,9 @@ func (a *applier) writeWhole(p land.Place, rec *manifest.Record, data []byte, ed
 		return err
 	}
 	defer file.Close()
-	if e.Allocated {
+	// Only blocks of zeros need help: they are left out where nothing else is said.
+	zeros := hasZeroBlock(data)
+	if zeros && e.Allocated {
 		if err := file.Resize(e.Size, true); err != nil {
 			return err
 		}
@@ -344,7 +346,7 @@ func (a *applier) writeWhole(p land.Place, rec *manifest.Record, data []byte, ed
 	if err := file.WriteAt(data, 0); err != nil {
 		return err
 	}
-	if !e.Allocated && endsInZero(data) {
+	if zeros && !e.Allocated {
 		if err := file.Resize(e.Size, false); err != nil {
 			return err
 		}
@@ -353,7 +355,16 @@ func (a *applier) writeWhole(p land.Place, rec *manifest.Record, data []byte, ed
 	return settle(rec, n, err)
 }
 
-func endsInZero(data []byte) bool { return len(data) > 0 && data[len(data)-1] == 0 }
+func hasZeroBlock(data []byte) bool {
+	for len(data) > 0 {
+		n := min(len(data), tree.BlockSize)
+		if tree.IsZero(data[:n]) {
+			return true
+		}
+		data = data[n:]
+	}
+	return false
+}
 
 // fresh gives an empty file: a new one, or, with edit, the one that is there.
 func (a *applier) fresh(p land.Place, edit bool) (land.File, error) {

@@ -150,6 +150,13 @@ func (l *planner) add(e planned, send func(job) error) error {
 		if large(&e) {
 			return l.pieces(e, send)
 		}
+		// Where a directory begins is a good place to cut: those who write the frames then do
+		// not stand in each other's way in one directory.
+		if e.node.Kind == tree.Dir && l.open.cost >= batchBytes {
+			if err := l.flush(send); err != nil {
+				return err
+			}
+		}
 	}
 	l.open.entries = append(l.open.entries, e)
 	l.open.cost += 512

@@ -167,27 +167,32 @@ func (r *reader) describe(e *planned, rec *manifest.Record) (data []byte, err er
 
 // small reads a file of at most manifest.InlineLimit bytes.
 func (r *reader) small(n *scan.Node, rec *manifest.Record) ([]byte, error) {
-	c, err := r.p.view.Open(n)
+	c, err := r.openListed(n)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if err := c.Details(n); err != nil {
-		return nil, err
-	}
 	if int64(cap(r.buf)) < n.Size {
 		r.buf = scan.AlignedBuffer(manifest.InlineLimit)
 	}
 	data := r.buf[:n.Size]
-	got, err := c.ReadAt(data, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+	got, readErr := 0, c.Details(n)
+	if readErr == nil {
+		if got, readErr = c.ReadAt(data, 0); errors.Is(readErr, io.EOF) {
+			readErr = nil
+		}
 	}
 	r.p.count.read.Add(int64(got))
 	clear(data[got:])
 	after, err := c.Node()
 	if err != nil {
 		return nil, err
+	}
+	if after.Stamp.Ino != n.Stamp.Ino || after.Kind != n.Kind {
+		return nil, &scan.MovedError{Path: n.Path} // what was read is something else
+	}
+	if readErr != nil {
+		return nil, readErr
 	}
 	rec.Entry, rec.Stamp = n.Entry, n.Stamp
 	rec.Entry.Content = tree.Content(n.Size, tree.Leaves(nil, data))
@@ -198,6 +203,14 @@ func (r *reader) small(n *scan.Node, rec *manifest.Record) ([]byte, error) {
 		}
 	}
 	return data, nil
+}
+
+// openListed opens a file without looking at its inode, which small does afterwards.
+func (r *reader) openListed(n *scan.Node) (scan.Content, error) {
+	if o, ok := r.p.view.(scan.ListedOpener); ok {
+		return o.OpenListed(n)
+	}
+	return r.p.view.Open(n)
 }
 
 // reread reads a file whose content is known but not in the base. It must still be that.

@@ -17,6 +17,8 @@ import (
 type file struct {
 	inode
 	path string
+	// made: we have just made it, and not described it yet.
+	made bool
 	// fresh: everything not yet written is a hole.
 	fresh bool
 	// allocated: every byte has a block, and keeps it.
@@ -144,6 +146,10 @@ func (f *file) Resize(size int64, allocate bool) error {
 }
 
 func (f *file) Describe(e *tree.Entry) (scan.Node, error) {
+	if f.made {
+		f.made = false
+		return f.describeNew(e)
+	}
 	return f.describe(e)
 }
 

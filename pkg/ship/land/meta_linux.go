@@ -6,6 +6,7 @@ package land
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"unsafe"
@@ -47,6 +48,26 @@ func (i inode) describe(e *tree.Entry) (scan.Node, error) {
 		}
 	}
 	return i.look(e)
+}
+
+// describeNew describes a file that was made with mode 0600 and not touched since. Most of
+// the time mode and time are all it takes; whatever else is not as it should be, an
+// inherited attribute or group, is seen by looking, and put right.
+func (i inode) describeNew(e *tree.Entry) (scan.Node, error) {
+	now := tree.Entry{Mode: 0o600, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	if len(e.Xattrs) > 0 || e.Flags != 0 {
+		return i.describe(e)
+	}
+	for _, step := range []func(now, e *tree.Entry) error{i.owner, i.mode, i.times} {
+		if err := step(&now, e); err != nil {
+			return scan.Node{}, err
+		}
+	}
+	n, what, err := i.see(e)
+	if err != nil || what == "" {
+		return n, err
+	}
+	return i.describe(e)
 }
 
 func (i inode) owner(now, e *tree.Entry) error {
@@ -176,20 +197,25 @@ const (
 // look says what the inode is, and fails when that is not e: then the target cannot hold
 // it, and says no such thing.
 func (i inode) look(e *tree.Entry) (scan.Node, error) {
-	var st unix.Statx_t
-	if err := scan.StatFD(i.fd, &st); err != nil {
-		return scan.Node{}, unwritable(e.Path, err, "stat")
-	}
-	n := scan.NodeOf(e.Path, &st)
-	var err error
-	if n.Xattrs, err = i.xattrs(); err != nil {
-		return scan.Node{}, unwritable(e.Path, err, "read the attributes")
-	}
-	n.Link, n.Size, n.Content = e.Link, e.Size, e.Content
-	if what := differs(&n.Entry, e); what != "" {
+	n, what, err := i.see(e)
+	if err == nil && what != "" {
 		return scan.Node{}, fault.At(fault.TargetAbility, e.Path, nil, "the target's filesystem does not keep its "+what)
 	}
-	return n, nil
+	return n, err
+}
+
+// see says what the inode is, and what of that is not e's.
+func (i inode) see(e *tree.Entry) (n scan.Node, different string, err error) {
+	var st unix.Statx_t
+	if err := scan.StatFD(i.fd, &st); err != nil {
+		return n, "", unwritable(e.Path, err, "stat")
+	}
+	n = scan.NodeOf(e.Path, &st)
+	if n.Xattrs, err = i.xattrs(); err != nil {
+		return n, "", unwritable(e.Path, err, "read the attributes")
+	}
+	n.Link, n.Size, n.Content = e.Link, e.Size, e.Content
+	return n, differs(&n.Entry, e), nil
 }
 
 // differs names what is different in two descriptions, or is "".

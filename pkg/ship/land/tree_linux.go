@@ -261,7 +261,7 @@ func (t *Tree) Create(p Place) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{inode: inode{fd: fd, mask: t.mask}, path: p.Path, fresh: true}, nil
+	return &file{inode: inode{fd: fd, mask: t.mask}, path: p.Path, made: true, fresh: true}, nil
 }
 
 // Edit opens an existing file for writing.

@@ -169,16 +169,26 @@ func unreadable(path string, err error, what string) error {
 
 // Open opens a regular file.
 func (t *Tree) Open(n *Node) (Content, error) {
+	c, err := t.OpenListed(n)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.same(c.(*file).fd, n); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// OpenListed is Open for whoever looks at the inode after reading it: it may not be the one
+// that was listed.
+func (t *Tree) OpenListed(n *Node) (Content, error) {
 	fd, err := OpenBeneath(t.root, n.Path, unix.O_RDONLY|unix.O_NONBLOCK|t.noatime)
 	if errors.Is(err, unix.EPERM) && t.noatime != 0 {
 		fd, err = OpenBeneath(t.root, n.Path, unix.O_RDONLY|unix.O_NONBLOCK)
 	}
 	if err != nil {
 		return nil, unreadable(n.Path, err, "open")
-	}
-	if err := t.same(fd, n); err != nil {
-		_ = unix.Close(fd)
-		return nil, err
 	}
 	return &file{t: t, fd: fd, path: n.Path}, nil
 }

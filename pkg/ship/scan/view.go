@@ -89,6 +89,12 @@ type View interface {
 	Close() error
 }
 
+// ListedOpener is what a View has besides when it can leave it to the caller to see whether
+// the file is still the inode that was listed.
+type ListedOpener interface {
+	OpenListed(n *Node) (Content, error)
+}
+
 // Dir gives the entries of one directory.
 type Dir interface {
 	// Next gives up to limit further nodes in name order, and io.EOF after the last.

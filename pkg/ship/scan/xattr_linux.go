@@ -25,6 +25,10 @@ type xattrs struct {
 
 // FileXattrs reads the attributes of an open file (not O_PATH) that the mask keeps.
 func FileXattrs(fd int, mask tree.Mask) ([]tree.Xattr, error) {
+	var few [256]byte // most files have none
+	if n, err := unix.Flistxattr(fd, few[:]); err == nil && n == 0 {
+		return nil, nil
+	}
 	return xattrs{
 		list: func(buf []byte) (int, error) { return unix.Flistxattr(fd, buf) },
 		get:  func(name string, buf []byte) (int, error) { return unix.Fgetxattr(fd, name, buf) },
