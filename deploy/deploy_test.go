@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -271,5 +272,45 @@ func TestHowAgentsAreReachedIsTheAdministrators(t *testing.T) {
 		if _, err := Manifests(Options{Endpoints: []string{e}}); err == nil && e != ":" {
 			t.Errorf("endpoint %q is taken", e)
 		}
+	}
+}
+
+func TestBlockDevicesAddAPrivilegedContainerThatSeesThePluginsFolderAndLeaveTheAgentAsItIs(t *testing.T) {
+	without := find[appsv1.DaemonSet](t, manifests(t, Options{}), "DaemonSet", AgentName).Spec.Template.Spec
+	pod := find[appsv1.DaemonSet](t, manifests(t, Options{BlockDevices: true, AgentImage: "registry.test/agent:1", KubeletRoot: "/opt/kubelet"}), "DaemonSet", AgentName).Spec.Template.Spec
+	if len(pod.Containers) != 2 {
+		t.Fatalf("%d containers", len(pod.Containers))
+	}
+	byName := map[string]corev1.Container{}
+	for _, c := range pod.Containers {
+		byName[c.Name] = c
+		if c.Image != "registry.test/agent:1" {
+			t.Errorf("container %s has the image %s", c.Name, c.Image)
+		}
+	}
+	if !reflect.DeepEqual(byName[AgentName].SecurityContext, without.Containers[0].SecurityContext) {
+		t.Error("the agent itself gets other powers")
+	}
+	if p := byName[DevicesContainer].SecurityContext.Privileged; p == nil || !*p {
+		t.Error("the container that opens devices is not privileged")
+	}
+	paths := map[string]string{}
+	for _, v := range pod.Volumes {
+		if v.HostPath != nil {
+			paths[v.Name] = v.HostPath.Path
+		}
+	}
+	for _, m := range byName[DevicesContainer].VolumeMounts {
+		if path := paths[m.Name]; path != "" && (path != "/opt/kubelet/plugins" || !m.ReadOnly) {
+			t.Errorf("the container sees %s of the node, read-only %v", path, m.ReadOnly)
+		}
+	}
+	for _, m := range byName[AgentName].VolumeMounts {
+		if paths[m.Name] == "/opt/kubelet/plugins" {
+			t.Error("the agent sees the plugins folder")
+		}
+	}
+	if len(paths) != 3 {
+		t.Errorf("the pod sees %v", paths)
 	}
 }

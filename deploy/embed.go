@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
-//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml relay/relay.yaml
+//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml relay/relay.yaml block/agent.yaml
 var files embed.FS
 
 const (
@@ -37,6 +37,8 @@ const (
 	DefaultRepository = "ghcr.io/kubectl-motion/motion-agent"
 	// DefaultKubeletRoot is where most nodes have the kubelet's folder.
 	DefaultKubeletRoot = "/var/lib/kubelet"
+	// DevicesContainer is the name of the agent's second container.
+	DevicesContainer = "devices"
 )
 
 // Options are what differs between installations. The zero value is the default.
@@ -55,6 +57,8 @@ type Options struct {
 	// Endpoints are host:port pairs at which other clusters reach the agents, known
 	// to the administrator alone.
 	Endpoints []string
+	// BlockDevices adds the container that opens raw block volumes.
+	BlockDevices bool
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -96,6 +100,11 @@ func Manifests(o Options) ([]*unstructured.Unstructured, error) {
 			return nil, fmt.Errorf("deploy/%s: %w", name, err)
 		}
 		out = append(out, objects...)
+	}
+	if o.BlockDevices {
+		if err := addBlockDevices(out[len(out)-1]); err != nil {
+			return nil, fmt.Errorf("deploy/%s: %w", blockFile, err)
+		}
 	}
 	for _, obj := range out {
 		if err := o.apply(obj); err != nil {

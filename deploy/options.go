@@ -8,10 +8,32 @@ import (
 	"net"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
+
+// blockFile is a patch of the agents' DaemonSet.
+const blockFile = "block/agent.yaml"
+
+// addBlockDevices patches the agents' DaemonSet as kustomize would.
+func addBlockDevices(agent *unstructured.Unstructured) error {
+	patch, err := read(blockFile)
+	if err != nil {
+		return err
+	}
+	if agent.GetKind() != "DaemonSet" || len(patch) != 1 {
+		return fmt.Errorf("it is no patch of %s %s", agent.GetKind(), agent.GetName())
+	}
+	meta, err := strategicpatch.NewPatchMetaFromStruct(appsv1.DaemonSet{})
+	if err != nil {
+		return err
+	}
+	agent.Object, err = strategicpatch.StrategicMergeMapPatchUsingLookupPatchMeta(agent.Object, patch[0].Object, meta)
+	return err
+}
 
 // apply puts the options' values in place of the defaults that the files have.
 func (o Options) apply(obj *unstructured.Unstructured) error {

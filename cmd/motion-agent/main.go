@@ -41,7 +41,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(newRunCommand(), newProbeCommand(), newRelayCommand(), newCopyCommand(), newVersionCommand())
+	c.AddCommand(newRunCommand(), newDevicesCommand(), newProbeCommand(), newRelayCommand(), newCopyCommand(), newVersionCommand())
 	return c
 }
 

@@ -12,13 +12,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/daemon"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
 )
 
 func newRunCommand() *cobra.Command {
 	o := daemon.Options{
 		Node: os.Getenv("NODE_NAME"), NodeIP: os.Getenv("NODE_IP"), Namespace: os.Getenv("POD_NAMESPACE"),
 		Service: "motion-agent", PodsDir: "/host/pods", StateDir: "/var/lib/kubectl-motion",
-		Listen: ":4747", Health: ":8081",
+		DevicesSocket: device.DefaultSocket, Listen: ":4747", Health: ":8081",
 	}
 	level := "info"
 	c := &cobra.Command{
@@ -42,6 +43,7 @@ func newRunCommand() *cobra.Command {
 	f.StringVar(&o.Namespace, "namespace", o.Namespace, "Namespace of the agents (default $POD_NAMESPACE)")
 	f.StringVar(&o.Service, "service", o.Service, "Name of the agents' NodePort Service")
 	f.StringVar(&o.PodsDir, "pods-dir", o.PodsDir, "The kubelet's pods folder as this process sees it")
+	f.StringVar(&o.DevicesSocket, "devices-socket", o.DevicesSocket, "Socket of the container that opens raw block volumes")
 	f.StringVar(&o.StateDir, "state-dir", o.StateDir, "Folder that outlives the agent")
 	f.StringVar(&o.Listen, "listen", o.Listen, "Address for the agents of other clusters")
 	f.StringVar(&o.Health, "health", o.Health, "Address for the kubelet's probes")

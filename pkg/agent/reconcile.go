@@ -88,6 +88,11 @@ func (a *Agent) observe(ctx context.Context, s *v1alpha1.VolumeShipment) (*obser
 		return o, nil
 	}
 	o.seat, o.shared = volume.Seat, volume.Shared
+	if o.seat.Block {
+		if o.refused = a.env.Devices.Available(); o.refused != nil {
+			return o, nil
+		}
+	}
 	key, err := a.env.State.Key(s.UID)
 	if err != nil {
 		return nil, err

@@ -6,9 +6,11 @@ package pair
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,7 +27,11 @@ const agentPoll = 500 * time.Millisecond
 
 func (p *Pairing) installOn(c *cluster.Cluster) func(context.Context) error {
 	return func(ctx context.Context) error {
-		manifests, err := deploy.Manifests(deploy.Options{AgentImage: p.Request.AgentImage, KubeletRoot: p.Request.KubeletRoot})
+		block, err := p.blockDevices(ctx, c)
+		if err != nil {
+			return err
+		}
+		manifests, err := deploy.Manifests(deploy.Options{AgentImage: p.Request.AgentImage, KubeletRoot: p.Request.KubeletRoot, BlockDevices: block})
 		if err != nil {
 			return err
 		}
@@ -36,6 +42,23 @@ func (p *Pairing) installOn(c *cluster.Cluster) func(context.Context) error {
 		}
 		return nil
 	}
+}
+
+// blockDevices says whether the agents of a cluster are to open raw block volumes:
+// what was asked for, or what they do now. Pairing one more namespace must not take
+// from the others what an administrator once allowed.
+func (p *Pairing) blockDevices(ctx context.Context, c *cluster.Cluster) (bool, error) {
+	if p.Request.BlockDevices != nil {
+		return *p.Request.BlockDevices, nil
+	}
+	agent, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("daemonsets/%s on %s: %w", deploy.AgentName, c, err)
+	}
+	return slices.ContainsFunc(agent.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == deploy.DevicesContainer }), nil
 }
 
 // put applies one of our own objects and says what became of it. Force is right

@@ -48,6 +48,8 @@ type Request struct {
 	CredentialTTL time.Duration
 	// AgentImage and KubeletRoot for the agents; empty: the defaults.
 	AgentImage, KubeletRoot string
+	// BlockDevices lets the agents open raw block volumes. nil leaves it as it is.
+	BlockDevices *bool
 	// TargetCIDRs are networks at which the target's agents can be dialled, and
 	// SourceCIDRs those that the source's connections come from. Empty: the
 	// addresses of the nodes.

@@ -335,13 +335,16 @@ func resolve() *cobra.Command {
 }
 
 func provisioner() *cobra.Command {
-	var kubeconfig, name, root string
+	var kubeconfig, name, root, devices string
 	c := &cobra.Command{
 		Use: component.Provisioner, Hidden: true, Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return provision.Run(c.Context(), kubeconfig, name, root) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return provision.Run(c.Context(), kubeconfig, name, root, devices)
+		},
 	}
 	c.Flags().StringVar(&kubeconfig, "kubeconfig", "", "")
 	c.Flags().StringVar(&name, "node", "", "")
 	c.Flags().StringVar(&root, "root", "", "")
+	c.Flags().StringVar(&devices, "devices", "", "")
 	return c
 }

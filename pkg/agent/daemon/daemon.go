@@ -22,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
@@ -41,6 +42,9 @@ type Options struct {
 	Namespace, Service string
 	// PodsDir is the kubelet's pods folder as the agent sees it.
 	PodsDir string
+	// DevicesSocket is where the container listens that opens raw block volumes, if
+	// there is one.
+	DevicesSocket string
 	// StateDir outlives the agent.
 	StateDir string
 	// Listen and Health are addresses to listen at.
@@ -124,7 +128,7 @@ func newEnv(ctx context.Context, o Options) (*session.Env, error) {
 	}
 	v := &verify.Verifier{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
 	return &session.Env{
-		Verifier: v, Opener: opener, State: state, Slots: session.NewSlots(), Log: o.Log,
+		Verifier: v, Opener: opener, Devices: &device.Client{Socket: o.DevicesSocket}, State: state, Slots: session.NewSlots(), Log: o.Log,
 		Listener: listen.New(listen.DefaultLimits(), func(from netip.Addr) string { return answer(ctx, v, from) }, o.Log),
 	}, nil
 }

@@ -66,8 +66,12 @@ func (o *Opener) OpenTree(seat *check.Seat, pv *corev1.PersistentVolume) (*os.Fi
 // it may cross mounts, because volumes are mounts.
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
-func (o *Opener) openBeneath(rel string) (int, error) {
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: resolve}
+func (o *Opener) openBeneath(rel string) (int, error) { return o.openAs(rel, unix.O_DIRECTORY) }
+
+// openAs opens what is at rel without following a link at its end; kind may ask
+// for a directory.
+func (o *Opener) openAs(rel string, kind uint64) (int, error) {
+	how := &unix.OpenHow{Flags: unix.O_PATH | kind | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: resolve}
 	for {
 		fd, err := unix.Openat2(int(o.pods.Fd()), rel, how)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {

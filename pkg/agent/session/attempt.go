@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
@@ -31,12 +32,14 @@ func (s *Session) send(ctx context.Context) error {
 		return err
 	}
 	defer at.leave()
-	view, err := scan.OpenTree(at.root, viewOptions(s.job.View))
+	view, err := at.view(viewOptions(s.job.View))
 	if err != nil {
-		return shipFault(err)
+		return err
 	}
-	at.onLeave(func() { _ = view.Close() })
-	if facts.Shipment.Status.Figures.TotalBytes == 0 {
+	switch {
+	case at.device != nil:
+		s.setTotal(view.Info().Size)
+	case facts.Shipment.Status.Figures.TotalBytes == 0:
 		s.measureBeside(at)
 	}
 	offered := newOffers()
@@ -97,8 +100,10 @@ type place struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	key    *link.Key
-	root   *os.File
 	state  *ship.State
+	// One of the two is open: the root of a filesystem, or a raw block device.
+	root   *os.File
+	device *mount.Device
 
 	closers []func()
 	once    sync.Once
@@ -170,7 +175,10 @@ func (s *Session) watch(ctx context.Context, p *place, facts *verify.Facts) erro
 
 func (s *Session) open(p *place, facts *verify.Facts) error {
 	if facts.Seat.Block {
-		return fault.New(v1alpha1.ReasonMountInvalid, "claim %s is a raw block volume, which this agent cannot reach", facts.Claim.Name)
+		if err := s.openDevice(p, facts); err != nil {
+			return err
+		}
+		return s.openState(p, facts)
 	}
 	root, err := s.env.Opener.OpenTree(facts.Seat, facts.PV)
 	if err != nil {
@@ -181,8 +189,48 @@ func (s *Session) open(p *place, facts *verify.Facts) error {
 	return s.openState(p, facts)
 }
 
+func (s *Session) openDevice(p *place, facts *verify.Facts) error {
+	if err := s.env.Opener.CheckDevice(facts.Seat, facts.PV.Name); err != nil {
+		return err
+	}
+	d, err := s.env.Devices.Open(p.ctx, facts.PV.Name, string(facts.Seat.PodUID), s.job.Role == v1alpha1.RoleReceive)
+	if err != nil {
+		return err
+	}
+	p.device = d
+	p.onLeave(func() { _ = d.Close() })
+	return nil
+}
+
+// view is the open volume for package ship to read.
+func (p *place) view(o scan.Options) (ship.View, error) {
+	if p.device != nil {
+		o.Direct = p.device.Direct
+		view, err := scan.OpenDevice(p.device.File, o)
+		if err != nil {
+			return nil, shipFault(err)
+		}
+		p.onLeave(func() { _ = view.Close() })
+		return view, nil
+	}
+	view, err := scan.OpenTree(p.root, o)
+	if err != nil {
+		return nil, shipFault(err)
+	}
+	p.onLeave(func() { _ = view.Close() })
+	return view, nil
+}
+
 // target is the open volume for package ship to write.
 func (p *place) target() (ship.Target, error) {
+	if p.device != nil {
+		target, err := land.OpenDevice(p.device.File, land.Options{Direct: p.device.Direct})
+		if err != nil {
+			return nil, shipFault(err)
+		}
+		p.onLeave(func() { _ = target.Close() })
+		return target, nil
+	}
 	target, err := land.OpenTree(p.root, land.Options{})
 	if err != nil {
 		return nil, shipFault(err)

@@ -32,6 +32,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
@@ -45,6 +46,7 @@ import (
 type Env struct {
 	Verifier *verify.Verifier
 	Opener   *mount.Opener
+	Devices  *device.Client
 	State    *statedir.Dir
 	Listener *listen.Server
 	Slots    *Slots

@@ -66,6 +66,7 @@ const (
 	ReasonClaimMismatch      = "ClaimMismatch"      // check a: PVC or PV is not what the shipment says
 	ReasonHolderInvalid      = "HolderInvalid"      // check b: no fit pod on this node
 	ReasonMountInvalid       = "MountInvalid"       // check c, d: path is no mount of that volume
+	ReasonBlockDevicesOff    = "BlockDevicesOff"    // the agents of this cluster may not open raw block volumes
 	ReasonPolicyDenied       = "PolicyDenied"       // no policy selects the namespace or names the peer
 	ReasonAddressNotAllowed  = "AddressNotAllowed"  // the policy does not allow dialling the address
 	ReasonNotExclusive       = "NotExclusive"       // a pod other than a holder has the claim

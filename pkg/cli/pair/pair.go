@@ -40,7 +40,12 @@ const example = `  # Let namespace shop migrate to namespace shop of the cluster
   kubectl motion pair west --to-context west -n shop
 
   # ... to another namespace there, with a credential that ends after a day
-  kubectl motion pair west --to-context west -n shop --to-namespace shop-new --credential-ttl 24h`
+  kubectl motion pair west --to-context west -n shop --to-namespace shop-new --credential-ttl 24h
+
+  # ... and let the agents of both clusters move raw block volumes, too
+  kubectl motion pair west --to-context west -n shop --block-devices`
+
+const flagBlock = "block-devices"
 
 // Flags are what was typed.
 type Flags struct {
@@ -51,6 +56,8 @@ type Flags struct {
 	kubelet    string
 	sourceCIDR []string
 	targetCIDR []string
+	block      bool
+	blockSaid  bool
 	yes        bool
 	progress   string
 	streams    genericiooptions.IOStreams
@@ -71,6 +78,7 @@ func NewCmdPair(config *genericclioptions.ConfigFlags, streams genericiooptions.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.blockSaid = cmd.Flags().Changed(flagBlock)
 			o, err := f.ToOptions(args[0])
 			if err != nil {
 				return err
@@ -86,6 +94,8 @@ func NewCmdPair(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	fs.StringVar(&f.kubelet, "kubelet-root", "", "Root directory of the kubelets, if it is not /var/lib/kubelet")
 	fs.StringSliceVar(&f.sourceCIDR, "source-cidr", nil, "Networks that the source's connections come from; default: its nodes' addresses")
 	fs.StringSliceVar(&f.targetCIDR, "target-cidr", nil, "Networks in which the target's agents are reached; default: its nodes' addresses")
+	fs.BoolVar(&f.block, flagBlock, false,
+		"Let the agents open raw block volumes, through a privileged container beside each; default: as it is on each cluster")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "Do not ask")
 	fs.StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
 	return cmd
@@ -161,6 +171,9 @@ func (o *Options) Run(ctx context.Context) error {
 			AgentImage: o.flags.image, KubeletRoot: o.flags.kubelet,
 			SourceCIDRs: o.from, TargetCIDRs: o.to,
 		},
+	}
+	if o.flags.blockSaid {
+		p.Request.BlockDevices = &o.flags.block
 	}
 	if err := p.Run(ctx); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 // Device is a Target that is a block device or image file. It is always written in place.
 type Device struct {
 	file  *os.File
+	past  *os.File // the same past the page cache, or nil
 	fd    int
 	size  int64
 	used  int64 // what the source has
@@ -28,8 +29,8 @@ type Device struct {
 
 // OpenDevice makes a target of a block device or image file, which stays the caller's to
 // close after the target.
-func OpenDevice(f *os.File, _ Options) (*Device, error) {
-	d := &Device{file: f, fd: int(f.Fd())}
+func OpenDevice(f *os.File, o Options) (*Device, error) {
+	d := &Device{file: f, past: o.Direct, fd: int(f.Fd())}
 	var err error
 	if d.size, d.block, err = scan.DeviceSize(d.fd); err != nil {
 		return nil, fault.Wrap(fault.TargetUnwritable, err, "look at the target")
@@ -58,7 +59,7 @@ func (d *Device) Probe(_ tree.Mask, size int64) error {
 
 // View looks at the part that the source takes.
 func (d *Device) View(tree.Mask) (scan.View, error) {
-	v, err := scan.OpenDevice(d.file, scan.Options{})
+	v, err := scan.OpenDevice(d.file, scan.Options{Direct: d.past})
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (f *deviceFile) Resize(size int64, _ bool) error {
 
 // Describe says what the device is: an image without attributes.
 func (f *deviceFile) Describe(e *tree.Entry) (scan.Node, error) {
-	v, err := scan.OpenDevice(f.d.file, scan.Options{CutUnixNano: 1})
+	v, err := scan.OpenDevice(f.d.file, scan.Options{CutUnixNano: 1, Direct: f.d.past})
 	if err != nil {
 		return scan.Node{}, err
 	}

@@ -26,12 +26,17 @@
 package land
 
 import (
+	"os"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
 // Options of OpenTree and OpenDevice.
-type Options struct{}
+type Options struct {
+	// Direct is as scan.Options has it; only of OpenDevice.
+	Direct *os.File
+}
 
 // Place is where an inode is: staged under a number, or, with Staged 0, at its path.
 type Place struct {

@@ -19,6 +19,7 @@ import (
 type Device struct {
 	fd    int
 	own   int // a descriptor of our own with O_DIRECT, or -1
+	past  int // the one to read with past the page cache, or -1
 	block bool
 	info  Info
 }
@@ -27,7 +28,7 @@ type Device struct {
 // close after the view. A block device has no stamps: every pass reads it whole, past the
 // page cache.
 func OpenDevice(f *os.File, o Options) (*Device, error) {
-	d := &Device{fd: int(f.Fd()), own: -1}
+	d := &Device{fd: int(f.Fd()), own: -1, past: -1}
 	size, block, err := DeviceSize(d.fd)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unreadable, err, "look at the source")
@@ -37,9 +38,13 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 	if d.info.Cut, err = cut(d.fd, o); err != nil {
 		return nil, fault.Wrap(fault.Unreadable, err, "sync the source")
 	}
+	if block && o.Direct != nil {
+		d.past = int(o.Direct.Fd())
+		return d, nil
+	}
 	if block {
 		if fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", d.fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0); err == nil {
-			d.own = fd
+			d.own, d.past = fd, fd
 		}
 		return d, nil
 	}
@@ -116,8 +121,8 @@ func (i image) Details(*Node) error { return nil }
 // ReadAt reads past the page cache where buffer and range allow it.
 func (i image) ReadAt(b []byte, off int64) (int, error) {
 	fd := i.d.fd
-	if i.d.own >= 0 && aligned(b, off) {
-		fd = i.d.own
+	if i.d.past >= 0 && aligned(b, off) {
+		fd = i.d.past
 	}
 	n, err := readAt(fd, b, off)
 	if errors.Is(err, unix.EINVAL) && fd != i.d.fd {

@@ -3,7 +3,11 @@
 
 package scan
 
-import "github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+import (
+	"os"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
 
 // SpecialFiles says what happens to setuid-root files, devices, file capabilities and
 // trusted.* attributes.
@@ -27,4 +31,7 @@ type Options struct {
 	CutUnixNano int64
 	// Mask says what is left out of the description of each entry.
 	Mask tree.Mask
+	// Direct is the block device once more, with O_DIRECT, for callers that cannot open
+	// devices by themselves; it stays the caller's. Without it OpenDevice opens one.
+	Direct *os.File
 }

@@ -32,7 +32,7 @@ func TestTheFirstObjectsAreWholeAndKeepUsersToTheirNamespaces(t *testing.T) {
 	if !ok || dns["clusterIP"] != lab.Clusters[1].DNS() {
 		t.Errorf("cluster DNS is at %v, want %s", dns["clusterIP"], lab.Clusters[1].DNS())
 	}
-	for _, class := range []string{"lab-local", "lab-hostpath"} {
+	for _, class := range []string{"lab-local", "lab-hostpath", "lab-block"} {
 		if found["StorageClass//"+class] == nil {
 			t.Errorf("class %s is missing", class)
 		}

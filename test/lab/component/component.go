@@ -172,7 +172,8 @@ func (b *builder) proxy() supervise.Process {
 
 func (b *builder) provisioner() supervise.Process {
 	return b.process("provisioner", filepath.Join(b.lab.Bin(), "motion-lab"), Provisioner,
-		"--kubeconfig="+Kubeconfig(b.n.Cluster, "provisioner"), "--node="+b.n.Name(), "--root="+topology.Volumes)
+		"--kubeconfig="+Kubeconfig(b.n.Cluster, "provisioner"), "--node="+b.n.Name(), "--root="+topology.Volumes,
+		"--devices="+b.lab.Devices())
 }
 
 func apiAnswers() error { return answers("tcp", fmt.Sprintf("127.0.0.1:%d", topology.APIPort))() }

@@ -131,7 +131,7 @@ func unmountBelow(dir string) error {
 // may still be busy with.
 func freeLoops(lab *topology.Lab, deadline time.Time) error {
 	for {
-		left := loops(lab.Dir)
+		left := loops(lab)
 		if len(left) == 0 {
 			return nil
 		}
@@ -145,19 +145,48 @@ func freeLoops(lab *topology.Lab, deadline time.Time) error {
 	}
 }
 
-// loops returns the loop devices whose backing file is below dir (see sysfs-block(5), loop/backing_file).
-func loops(dir string) []string {
-	var found []string
+// loops returns the loop devices that belong to the lab: whose backing file is one of the lab's, as sysfs-block(5)
+// tells (loop/backing_file), and those that are made of such a device in turn. The kubelet makes one of the latter for
+// each raw block volume in use, so that nobody takes the device away.
+func loops(lab *topology.Lab) []string {
 	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {
 		return nil
 	}
+	var direct, found []string
+	numbers := map[uint64]bool{}
 	for _, file := range files {
 		backing, err := os.ReadFile(file)
-		if err == nil && strings.HasPrefix(string(backing), dir+"/") {
-			device := filepath.Base(filepath.Dir(filepath.Dir(file)))
-			found = append(found, "/dev/"+device)
+		device := "/dev/" + filepath.Base(filepath.Dir(filepath.Dir(file)))
+		name := string(backing)
+		if err != nil || !strings.HasPrefix(name, lab.Dir+"/") && !strings.Contains(name, "/"+filepath.Base(lab.Devices())+"/") {
+			continue
+		}
+		direct = append(direct, device)
+		var st unix.Stat_t
+		if unix.Stat(device, &st) == nil {
+			numbers[st.Rdev] = true
 		}
 	}
-	return found
+	for _, file := range files {
+		device := "/dev/" + filepath.Base(filepath.Dir(filepath.Dir(file)))
+		if numbers[madeOf(device)] {
+			found = append(found, device)
+		}
+	}
+	return append(found, direct...)
+}
+
+// madeOf returns the number of the device that a loop device is made of, 0 if it is made of a file. See loop(4).
+func madeOf(device string) uint64 {
+	f, err := os.Open(device)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	info, err := unix.IoctlLoopGetStatus64(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return info.Rdevice
 }

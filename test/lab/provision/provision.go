@@ -29,11 +29,16 @@ const Name = "lab.kubectl-motion.dev/folder"
 // onNode marks a PersistentVolume with the node that has its folder.
 const onNode = "lab.kubectl-motion.dev/node"
 
-// kindParameter is the StorageClass parameter that says which type of PersistentVolume to make: local or hostPath.
-const kindParameter = "type"
+// kindParameter is the StorageClass parameter that says which type of PersistentVolume to make: local, hostPath, or
+// block for a local one that is a raw block device.
+const (
+	kindParameter = "type"
+	kindBlock     = "block"
+)
 
-// Run provisions for one node until the context ends. Volumes go to folders below root.
-func Run(ctx context.Context, kubeconfig, node, root string) error {
+// Run provisions for one node until the context ends. Volumes go to folders below root, raw block volumes to loop
+// devices on files in deviceDir.
+func Run(ctx context.Context, kubeconfig, node, root, deviceDir string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
@@ -42,7 +47,11 @@ func Run(ctx context.Context, kubeconfig, node, root string) error {
 	if err != nil {
 		return err
 	}
-	c := controller.NewProvisionController(ctx, client, Name, &folders{node: node, root: root},
+	raw := &devices{dir: deviceDir}
+	if err := raw.open(); err != nil {
+		return err
+	}
+	c := controller.NewProvisionController(ctx, client, Name, &folders{node: node, root: root, devices: raw},
 		// Each node's instance answers for its own claims, so there is no leader to elect.
 		controller.LeaderElection(false), controller.AddFinalizer(true))
 	c.Run(ctx)
@@ -50,7 +59,10 @@ func Run(ctx context.Context, kubeconfig, node, root string) error {
 }
 
 // folders provisions volumes as folders below root on one node.
-type folders struct{ node, root string }
+type folders struct {
+	node, root string
+	devices    *devices
+}
 
 // ShouldProvision tells this node's claims from those of other nodes.
 func (f *folders) ShouldProvision(_ context.Context, claim *core.PersistentVolumeClaim) bool {
@@ -65,15 +77,24 @@ func (f *folders) ShouldDelete(_ context.Context, pv *core.PersistentVolume) boo
 // Provision makes the folder and describes it as a PersistentVolume.
 func (f *folders) Provision(_ context.Context, o controller.ProvisionOptions) (
 	*core.PersistentVolume, controller.ProvisioningState, error) {
-	if o.PVC.Spec.VolumeMode != nil && *o.PVC.Spec.VolumeMode == core.PersistentVolumeBlock {
-		return nil, controller.ProvisioningFinished, errors.New("only volumes with a filesystem")
+	kind := o.StorageClass.Parameters[kindParameter]
+	raw := o.PVC.Spec.VolumeMode != nil && *o.PVC.Spec.VolumeMode == core.PersistentVolumeBlock
+	if raw != (kind == kindBlock) {
+		return nil, controller.ProvisioningFinished, errors.New("raw block volumes are of the class lab-block, and nothing else is")
 	}
 	for _, mode := range o.PVC.Spec.AccessModes {
 		if mode == core.ReadWriteMany || mode == core.ReadOnlyMany {
 			return nil, controller.ProvisioningFinished, fmt.Errorf("a folder of one node cannot be %s", mode)
 		}
 	}
-	kind := o.StorageClass.Parameters[kindParameter]
+	if raw {
+		link, err := f.devices.make(o.PVName, o.PVC.Spec.Resources.Requests.Storage().Value())
+		if err != nil {
+			return nil, controller.ProvisioningFinished, err
+		}
+		source := core.PersistentVolumeSource{Local: &core.LocalVolumeSource{Path: link}}
+		return f.describe(o, source, core.PersistentVolumeBlock), controller.ProvisioningFinished, nil
+	}
 	path := filepath.Join(f.root, kind, fmt.Sprintf("%s_%s_%s", o.PVName, o.PVC.Namespace, o.PVC.Name))
 	source, err := volumeSource(kind, path)
 	if err != nil {
@@ -82,7 +103,7 @@ func (f *folders) Provision(_ context.Context, o controller.ProvisionOptions) (
 	if err := makeFolder(path); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
-	return f.describe(o, source), controller.ProvisioningFinished, nil
+	return f.describe(o, source, core.PersistentVolumeFilesystem), controller.ProvisioningFinished, nil
 }
 
 func volumeSource(kind, path string) (core.PersistentVolumeSource, error) {
@@ -106,10 +127,10 @@ func makeFolder(path string) error {
 	return os.Chmod(path, 0o777) // whatever the umask
 }
 
-func (f *folders) describe(o controller.ProvisionOptions, source core.PersistentVolumeSource) *core.PersistentVolume {
+func (f *folders) describe(o controller.ProvisionOptions, source core.PersistentVolumeSource,
+	mode core.PersistentVolumeMode) *core.PersistentVolume {
 	here := core.NodeSelectorRequirement{Key: core.LabelHostname, Operator: core.NodeSelectorOpIn,
 		Values: []string{f.node}}
-	mode := core.PersistentVolumeFilesystem
 	return &core.PersistentVolume{
 		ObjectMeta: meta.ObjectMeta{Name: o.PVName, Annotations: map[string]string{onNode: f.node}},
 		Spec: core.PersistentVolumeSpec{
@@ -125,7 +146,7 @@ func (f *folders) describe(o controller.ProvisionOptions, source core.Persistent
 	}
 }
 
-// Delete removes the folder of a released volume.
+// Delete removes the folder or device of a released volume.
 func (f *folders) Delete(_ context.Context, pv *core.PersistentVolume) error {
 	path := ""
 	switch {
@@ -133,6 +154,12 @@ func (f *folders) Delete(_ context.Context, pv *core.PersistentVolume) error {
 		path = pv.Spec.Local.Path
 	case pv.Spec.HostPath != nil:
 		path = pv.Spec.HostPath.Path
+	}
+	if mode := pv.Spec.VolumeMode; mode != nil && *mode == core.PersistentVolumeBlock {
+		if path != f.devices.link(pv.Name) {
+			return fmt.Errorf("volume %s: %q is not a device of this provisioner", pv.Name, path)
+		}
+		return f.devices.remove(pv.Name)
 	}
 	// The object is an administrator's to edit; what is removed with root's rights stays within our own folders.
 	if filepath.Clean(path) != path || filepath.Dir(filepath.Dir(path)) != f.root {

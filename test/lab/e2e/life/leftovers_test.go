@@ -106,6 +106,16 @@ func assertSlotIsClean(t *testing.T, slot int) {
 	for _, dir := range append(cgroups, unified...) {
 		t.Errorf("cgroup %s is left", dir)
 	}
+	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	must(t, err)
+	for _, loop := range loops {
+		// The file of a raw block volume, under whatever path its mount is seen from here. It stays in use as long as
+		// what the kubelet made of the device is left.
+		file, err := os.ReadFile(loop)
+		if err == nil && strings.Contains(string(file), fmt.Sprintf("/motion-lab-%d-devices/", slot)) {
+			t.Errorf("%s is left, on %s", loop, file)
+		}
+	}
 	devices, err := filepath.Glob(fmt.Sprintf("/sys/class/net/mlab%d-*", slot))
 	must(t, err)
 	for _, device := range devices {

@@ -258,22 +258,31 @@ metadata: {name: kept}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 ---
 apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept-raw}
+spec: {accessModes: [ReadWriteOnce], volumeMode: Block, storageClassName: lab-block, resources: {requests: {storage: 8Mi}}}
+---
+apiVersion: v1
 kind: Pod
 metadata: {name: kept}
 spec:
   nodeSelector: {kubernetes.io/hostname: lab-b-node-2}
   terminationGracePeriodSeconds: 0
-  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, seccompProfile: {type: RuntimeDefault}}
   containers:
   - name: main
     image: lab/tools:1
     command: [sleep, "100000"]
     securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
     volumeMounts: [{name: data, mountPath: /data}]
-  volumes: [{name: data, persistentVolumeClaim: {claimName: kept}}]
+    volumeDevices: [{name: raw, devicePath: /dev/raw}]
+  volumes:
+  - {name: data, persistentVolumeClaim: {claimName: kept}}
+  - {name: raw, persistentVolumeClaim: {claimName: kept-raw}}
 `)
 	lab.Kubectl(t, "lab-b-blue", "wait", "--for=condition=Ready", "--timeout=90s", "pod/kept")
-	lab.Kubectl(t, "lab-b-blue", "exec", "kept", "--", "sh", "-c", "echo still here > /data/file; sync /data/file")
+	lab.Kubectl(t, "lab-b-blue", "exec", "kept", "--", "sh", "-c", "echo still here > /data/file; sync /data/file; "+
+		"printf 'raw too\\n' | dd of=/dev/raw conv=notrunc,fsync")
 	lab.Motion(t, "stop", "lab-b/node-2")
 	if _, err := lab.TryMotion("exec", "lab-b/node-2", "--", "true"); err == nil {
 		t.Error("a command ran on the node that is off")
@@ -286,8 +295,8 @@ spec:
 func readsItsData(t *testing.T, lab *labtest.Lab) {
 	t.Helper()
 	labtest.Eventually(t, "the pod with its data", func() error {
-		out, err := lab.TryKubectl("lab-b-blue", "exec", "kept", "--", "cat", "/data/file")
-		if err != nil || out != "still here\n" {
+		out, err := lab.TryKubectl("lab-b-blue", "exec", "kept", "--", "sh", "-c", "cat /data/file; head -c 8 /dev/raw")
+		if err != nil || out != "still here\nraw too\n" {
 			return fmt.Errorf("%v: %s", err, out)
 		}
 		return nil
