@@ -106,7 +106,7 @@ func (b *builder) judge(item *Item) {
 	if s.Live != nil && (b.clash(item, s.Live) || b.foreign(item, s)) {
 		return
 	}
-	if s.Problem != nil {
+	if s.Problem != nil && !b.grown(item, s) {
 		b.problem(item, s.Problem)
 	}
 	// A template that the target does not know has been said already.

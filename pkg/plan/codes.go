@@ -39,6 +39,16 @@ const (
 	// CodeRewrite: the object cannot be rewritten.
 	CodeRewrite Code = "rewrite"
 
+	// CodeOnePod: a running pod has a claim that is for one pod only.
+	CodeOnePod Code = "one-pod-only"
+	// CodeReadOnlyClaim: the target's claim could not be filled.
+	CodeReadOnlyClaim Code = "read-only-claim"
+	// CodeNoBlock: the target's class makes no raw block volumes.
+	CodeNoBlock Code = "no-block-volumes"
+	// CodeTooSmall: the target's claim of an earlier run cannot grow as the
+	// source's has.
+	CodeTooSmall Code = "target-too-small"
+
 	// The following refuse a cutover only: something would undo the stop, or
 	// the stop would destroy data.
 

@@ -48,7 +48,7 @@ func (b *builder) leftBehind(items []Item) {
 		})
 	}
 	for _, v := range b.volumes {
-		b.accessModes(v)
+		b.storage(v)
 	}
 }
 

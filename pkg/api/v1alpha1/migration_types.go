@@ -77,6 +77,20 @@ type StoppedWorkload struct {
 	AtRest string `json:"atRest"`
 }
 
+// BegunHook is a snapshot hook of a pod whose post hook is still to run. It is
+// written before the pre hook begins, and names the command by its digest only:
+// what is run comes from where the user put it, never from here.
+type BegunHook struct {
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// +kubebuilder:validation:MaxLength=64
+	PodUID string `json:"podUID"`
+	// +kubebuilder:validation:MaxLength=63
+	Container string `json:"container"`
+	// +kubebuilder:validation:MaxLength=64
+	CommandSHA256 string `json:"commandSHA256"`
+}
+
 // MigrationVolume is one volume's line.
 type MigrationVolume struct {
 	// claim is the source's PersistentVolumeClaim.
@@ -150,6 +164,11 @@ type MigrationStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1024
 	Stopped []StoppedWorkload `json:"stopped,omitempty"`
+	// hooks whose post hook is still to run, also after the plugin was killed.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1024
+	Hooks []BegunHook `json:"hooks,omitempty"`
 	// +optional
 	Counts MigrationCounts `json:"counts,omitempty"`
 	// stoppedTime and activatedTime bound the downtime of a cutover.

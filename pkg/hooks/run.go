@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+)
+
+// Exec runs a command in a container of a pod and returns what it printed. It fails
+// when the pod of that name has another UID.
+type Exec func(ctx context.Context, pod Pod, container string, command []string) (output string, err error)
+
+// Runner runs hooks.
+type Runner struct {
+	Exec Exec
+	// Record keeps what has begun beyond the life of the plugin. It is called before
+	// the first pre hook, and when the last post hook has ended with those that failed.
+	Record func(context.Context, []v1alpha1.BegunHook) error
+	// Tell is told of each hook as it ends; may be nil.
+	Tell func(pod Pod, phase Phase, err error)
+}
+
+// Around makes a snapshot by take, between the hooks of pods. consistent says whether
+// every pod's application was made ready for it; without pods it is false. Whatever
+// fails, the post hooks of all pods whose pre hook may have begun have run when Around
+// returns. An error of a post hook alone comes with what take made.
+func (r *Runner) Around(ctx context.Context, pods []Pod, take func(context.Context) error) (consistent bool, err error) {
+	if len(pods) == 0 {
+		return false, take(ctx)
+	}
+	if err := r.Record(ctx, begun(pods)); err != nil {
+		return false, fmt.Errorf("the hooks cannot be recorded, so none was run: %w", err)
+	}
+	consistent, err = r.before(ctx, pods)
+	if err == nil {
+		err = take(ctx)
+	}
+	return consistent && err == nil, errors.Join(err, r.after(ctx, pods))
+}
+
+// before runs the pre hooks, all at once: the pods of one application are to stand
+// still for as short as possible, and together.
+func (r *Runner) before(ctx context.Context, pods []Pod) (consistent bool, err error) {
+	results := r.all(ctx, pods, Pre)
+	consistent = true
+	var fatal []error
+	for i, e := range results {
+		h := pods[i].Pre
+		// A post hook alone makes nothing consistent.
+		consistent = consistent && h != nil && e == nil
+		if e != nil && h.OnError == Fail {
+			fatal = append(fatal, fmt.Errorf("%s hook of pod %s: %w\nhint: %s says that this makes no snapshot; %s would go on without",
+				Pre, pods[i].Name, e, annotation(Pre, "on-error"), Continue))
+		}
+	}
+	return consistent, errors.Join(fatal...)
+}
+
+// after runs the post hooks, also when ctx has ended, and then forgets the record but
+// for those that failed: the next run tries them again.
+func (r *Runner) after(ctx context.Context, pods []Pod) error {
+	ctx = context.WithoutCancel(ctx) // each hook has its own time
+	var failed []error
+	var left []Pod
+	for i, e := range r.all(ctx, pods, Post) {
+		if e != nil {
+			failed = append(failed, &PostError{Pod: pods[i].Name, Hook: *pods[i].Post, Err: e})
+			left = append(left, pods[i])
+		}
+	}
+	if err := r.Record(ctx, begun(left)); err != nil {
+		failed = append(failed, fmt.Errorf("the record of the hooks: %w", err))
+	}
+	return errors.Join(failed...)
+}
+
+// all runs the hooks of one phase and returns their errors by pod.
+func (r *Runner) all(ctx context.Context, pods []Pod, phase Phase) []error {
+	out := make([]error, len(pods))
+	var work sync.WaitGroup
+	for i := range pods {
+		if h := pods[i].hook(phase); h != nil {
+			work.Go(func() { out[i] = r.one(ctx, pods[i], h) })
+		}
+	}
+	work.Wait()
+	if r.Tell != nil {
+		for i := range pods {
+			if pods[i].hook(phase) != nil {
+				r.Tell(pods[i], phase, out[i])
+			}
+		}
+	}
+	return out
+}
+
+func (p *Pod) hook(phase Phase) *Hook {
+	if phase == Pre {
+		return p.Pre
+	}
+	return p.Post
+}
+
+// maxOutput of a hook that failed is shown.
+const maxOutput = 512
+
+func (r *Runner) one(ctx context.Context, pod Pod, h *Hook) error {
+	timed, cancel := context.WithTimeoutCause(ctx, h.Timeout, fmt.Errorf("it did not end within %s", h.Timeout))
+	defer cancel()
+	output, err := r.Exec(timed, pod, h.Container, h.Command)
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(timed); cause != nil {
+		err = cause
+	}
+	if output = strings.TrimSpace(output); len(output) > maxOutput {
+		output = "…" + output[len(output)-maxOutput:]
+	}
+	if output != "" {
+		err = fmt.Errorf("%w: it printed %q", err, output)
+	}
+	return err
+}
+
+// PostError is a post hook that failed: the application may still stand still.
+type PostError struct {
+	Pod  string
+	Hook Hook
+	Err  error
+}
+
+func (e *PostError) Error() string {
+	return fmt.Sprintf("%s hook of pod %s: %v\nhint: the application may still be held; run it by hand: kubectl exec %s -c %s -- %s",
+		Post, e.Pod, e.Err, e.Pod, e.Hook.Container, strings.Join(e.Hook.Command, " "))
+}
+
+// Unwrap gives the cause.
+func (e *PostError) Unwrap() error { return e.Err }
+
+// begun is the record of pods with a post hook.
+func begun(pods []Pod) []v1alpha1.BegunHook {
+	var out []v1alpha1.BegunHook
+	for _, p := range pods {
+		if p.Post != nil {
+			out = append(out, v1alpha1.BegunHook{Pod: p.Name, PodUID: p.UID, Container: p.Post.Container, CommandSHA256: p.Post.Digest()})
+		}
+	}
+	return out
+}
+
+// Recover runs the post hooks that an earlier run recorded and did not come to. pods
+// are what Of finds now. A pod that is gone took its state with it; one that is there
+// and no longer has that hook is an error, and so is one whose hook fails.
+func (r *Runner) Recover(ctx context.Context, recorded []v1alpha1.BegunHook, pods []Pod, alive func(podUID string) bool) error {
+	if len(recorded) == 0 {
+		return nil
+	}
+	var due []Pod
+	var lost []error
+	for _, b := range recorded {
+		switch p := match(b, pods); {
+		case p != nil:
+			due = append(due, Pod{Name: p.Name, UID: p.UID, Post: p.Post})
+		case alive(b.PodUID):
+			lost = append(lost, fmt.Errorf("an earlier run was killed between the snapshot hooks of pod %s, and the pod has no such %s hook any more: "+
+				"see whether its application stands still (container %s)", b.Pod, Post, b.Container))
+		}
+	}
+	return errors.Join(errors.Join(lost...), r.after(ctx, due))
+}
+
+func match(b v1alpha1.BegunHook, pods []Pod) *Pod {
+	for i := range pods {
+		p := &pods[i]
+		if p.UID == b.PodUID && p.Post != nil && p.Post.Digest() == b.CommandSHA256 {
+			return p
+		}
+	}
+	return nil
+}

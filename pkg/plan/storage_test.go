@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+)
+
+const onePodClaim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {volumeName: pv, storageClassName: fast, accessModes: [ReadWriteOncePod], resources: {requests: {storage: 1Gi}}}`
+
+func TestAClaimForOnePodIsMovedWhenNoPodHasIt(t *testing.T) {
+	const user = `
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db-0LABELS}
+spec: {nodeName: n1, containers: [{name: a, image: x}], volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]}
+status: {phase: Running}`
+	s := tell(t, onePodClaim)
+	s.silent(s.plan().Blockers, CodeOnePod)
+	s = tell(t, onePodClaim+strings.Replace(user, "LABELS", "", 1))
+	s.tells(s.plan().Blockers, CodeOnePod, "pod db-0", "ReadWriteOncePod")
+	// Our own holder, which an interrupted run left.
+	s = tell(t, onePodClaim+strings.Replace(user, "LABELS", `, labels: {kubectl-motion.dev/holder: "true", app.kubernetes.io/managed-by: kubectl-motion}`, 1))
+	s.silent(s.plan().Blockers, CodeOnePod)
+}
+
+func TestAClaimThatNobodyMayWriteIsNotMoved(t *testing.T) {
+	const claim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {volumeName: pv, storageClassName: fast, accessModes: MODES, resources: {requests: {storage: 1Gi}}}`
+	s := tell(t, strings.Replace(claim, "MODES", "[ReadOnlyMany]", 1))
+	s.tells(s.plan().Blockers, CodeReadOnlyClaim, "ReadOnlyMany")
+	s = tell(t, strings.Replace(claim, "MODES", "[ReadOnlyMany, ReadWriteOnce]", 1))
+	s.silent(s.plan().Blockers, CodeReadOnlyClaim)
+}
+
+func TestARawBlockVolumeNeedsAClassThatMakesSome(t *testing.T) {
+	s := tell(t, `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {volumeName: pv, storageClassName: fast, volumeMode: Block, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}`)
+	s.silent(s.plan().Blockers, CodeNoBlock)
+	s.facts.Classes.List[0].Provisioner = "nfs.csi.k8s.io"
+	s.tells(s.plan().Blockers, CodeNoBlock, "raw block", "nfs.csi.k8s.io", "fast")
+}
+
+func TestAVolumeThatGrewIsRefusedClearlyWhereTheTargetsCannotFollow(t *testing.T) {
+	s := tell(t, `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, uid: u}
+spec: {volumeName: pv, storageClassName: fast, accessModes: [ReadWriteOnce], resources: {requests: {storage: 3Gi}}}`)
+	class := "fast"
+	seen := Seen{
+		Live:    &Live{Resting: true, Source: "cluster-a/shop/u", Class: &class, Request: resource.MustParse("2Gi")},
+		Changed: true, Problem: &apply.Problem{Cause: apply.CauseDenied, Message: "only dynamically provisioned pvc can be resized"},
+	}
+	s.facts.Classes.List[0].Expansion = false
+	s.seen = refused("persistentvolumeclaim/data", seen)
+	p := s.plan()
+	s.tells(p.Blockers, CodeTooSmall, "3Gi", "2Gi", "class fast")
+	s.silent(p.Blockers, CodeDenied)
+	// Where the class lets volumes grow, the server's own words are the reason.
+	s.facts.Classes.List[0].Expansion = true
+	s.tells(s.plan().Blockers, CodeDenied, "dynamically provisioned")
+	// Where it does grow, nothing is in the way.
+	seen.Problem = nil
+	s.seen = refused("persistentvolumeclaim/data", seen)
+	if p := s.plan(); len(p.Blockers) > 0 {
+		t.Errorf("blockers %+v", p.Blockers)
+	}
+}
