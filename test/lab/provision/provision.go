@@ -74,6 +74,9 @@ func (f *folders) ShouldDelete(_ context.Context, pv *core.PersistentVolume) boo
 	return pv.Annotations[onNode] == f.node
 }
 
+// SupportsBlock tells the library to hand on claims of raw block volumes.
+func (f *folders) SupportsBlock(context.Context) bool { return true }
+
 // Provision makes the folder and describes it as a PersistentVolume.
 func (f *folders) Provision(_ context.Context, o controller.ProvisionOptions) (
 	*core.PersistentVolume, controller.ProvisioningState, error) {
