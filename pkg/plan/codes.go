@@ -39,8 +39,6 @@ const (
 	// CodeRewrite: the object cannot be rewritten.
 	CodeRewrite Code = "rewrite"
 
-	// CodeOnePod: a running pod has a claim that is for one pod only.
-	CodeOnePod Code = "one-pod-only"
 	// CodeReadOnlyClaim: the target's claim could not be filled.
 	CodeReadOnlyClaim Code = "read-only-claim"
 	// CodeNoBlock: the target's class makes no raw block volumes.

@@ -6,44 +6,16 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 )
 
 // storage says what the modes of a volume stand in the way of.
 func (b *builder) storage(v Volume) {
 	b.accessModes(v)
-	b.onePod(v)
 	b.readOnly(v)
 	b.rawBlock(v)
-}
-
-// onePod: the scheduler admits no second pod to a claim that is ReadWriteOncePod, so
-// no holder can join a running application.
-func (b *builder) onePod(v Volume) {
-	if !slices.Contains(v.AccessModes, corev1.ReadWriteOncePod) {
-		return
-	}
-	var users []string
-	for _, p := range v.Pods {
-		o := b.inv.Find(capture.ID{Kind: "Pod", Name: p.Pod})
-		if p.Running && (o == nil || o.Reason != capture.ReasonMotionInternal) {
-			users = append(users, p.Pod)
-		}
-	}
-	if len(users) == 0 {
-		return
-	}
-	ref := v.ref
-	b.block(Finding{
-		Code: CodeOnePod, Object: &ref,
-		Message: fmt.Sprintf("it is ReadWriteOncePod and pod %s has it: no other pod may mount it, so it cannot be read while the application runs", strings.Join(users, ", ")),
-		Hint:    "scale the application to zero, migrate, and start the copy with kubectl motion activate",
-	})
 }
 
 // readOnly: what nobody may write cannot be filled.

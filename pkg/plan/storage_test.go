@@ -12,29 +12,6 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 )
 
-const onePodClaim = `
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: data}
-spec: {volumeName: pv, storageClassName: fast, accessModes: [ReadWriteOncePod], resources: {requests: {storage: 1Gi}}}`
-
-func TestAClaimForOnePodIsMovedWhenNoPodHasIt(t *testing.T) {
-	const user = `
----
-apiVersion: v1
-kind: Pod
-metadata: {name: db-0LABELS}
-spec: {nodeName: n1, containers: [{name: a, image: x}], volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]}
-status: {phase: Running}`
-	s := tell(t, onePodClaim)
-	s.silent(s.plan().Blockers, CodeOnePod)
-	s = tell(t, onePodClaim+strings.Replace(user, "LABELS", "", 1))
-	s.tells(s.plan().Blockers, CodeOnePod, "pod db-0", "ReadWriteOncePod")
-	// Our own holder, which an interrupted run left.
-	s = tell(t, onePodClaim+strings.Replace(user, "LABELS", `, labels: {kubectl-motion.dev/holder: "true", app.kubernetes.io/managed-by: kubectl-motion}`, 1))
-	s.silent(s.plan().Blockers, CodeOnePod)
-}
-
 func TestAClaimThatNobodyMayWriteIsNotMoved(t *testing.T) {
 	const claim = `
 apiVersion: v1
