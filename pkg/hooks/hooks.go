@@ -40,6 +40,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
@@ -72,10 +73,10 @@ const (
 
 // Hook is one command.
 type Hook struct {
-	Container string        `json:"container"`
-	Command   []string      `json:"command"`
-	Timeout   time.Duration `json:"timeout"`
-	OnError   OnError       `json:"onError"`
+	Container string          `json:"container"`
+	Command   []string        `json:"command"`
+	Timeout   metav1.Duration `json:"timeout"`
+	OnError   OnError         `json:"onError"`
 }
 
 // Digest identifies the command without telling it.
@@ -142,7 +143,7 @@ func annotated(p *corev1.Pod, phase Phase) (*Hook, error) {
 	if !ok {
 		return nil, nil //nolint:nilnil // no hook is the usual case and no error
 	}
-	h := &Hook{Container: p.Annotations[annotation(phase, "container")], Timeout: DefaultTimeout, OnError: Fail}
+	h := &Hook{Container: p.Annotations[annotation(phase, "container")], Timeout: metav1.Duration{Duration: DefaultTimeout}, OnError: Fail}
 	if err := json.Unmarshal([]byte(text), &h.Command); err != nil || len(h.Command) == 0 || h.Command[0] == "" {
 		return nil, fmt.Errorf("annotation %s: want a JSON array of strings, such as [\"/bin/sync\"]", annotation(phase, "command"))
 	}
@@ -151,7 +152,7 @@ func annotated(p *corev1.Pod, phase Phase) (*Hook, error) {
 		if err != nil || d <= 0 || d > MaxTimeout {
 			return nil, fmt.Errorf("annotation %s: want a duration above 0 and up to %s, such as 30s", annotation(phase, "timeout"), MaxTimeout)
 		}
-		h.Timeout = d
+		h.Timeout.Duration = d
 	}
 	if s := p.Annotations[annotation(phase, "on-error")]; s != "" {
 		h.OnError = OnError(s)

@@ -44,10 +44,10 @@ func TestAHookIsReadFromThePodsAnnotations(t *testing.T) {
 		t.Fatalf("%v, %v", got, wrong)
 	}
 	pre, post := got[0].Pre, got[0].Post
-	if pre.Container != "second" || !slices.Equal(pre.Command, []string{"/bin/hold", "-f"}) || pre.Timeout != 5*time.Second || pre.OnError != Continue {
+	if pre.Container != "second" || !slices.Equal(pre.Command, []string{"/bin/hold", "-f"}) || pre.Timeout.Duration != 5*time.Second || pre.OnError != Continue {
 		t.Errorf("pre hook %+v", pre)
 	}
-	if post.Container != "first" || post.Timeout != DefaultTimeout || post.OnError != Fail {
+	if post.Container != "first" || post.Timeout.Duration != DefaultTimeout || post.OnError != Fail {
 		t.Errorf("post hook %+v", post)
 	}
 }
@@ -140,8 +140,8 @@ func (s *stage) runner() *Runner {
 
 func hooked(name string, policy OnError) Pod {
 	return Pod{
-		Name: name, UID: "uid-" + name, Pre: &Hook{Container: "c", Command: []string{"hold"}, Timeout: time.Minute, OnError: policy},
-		Post: &Hook{Container: "c", Command: []string{"release"}, Timeout: time.Minute, OnError: Fail},
+		Name: name, UID: "uid-" + name, Pre: &Hook{Container: "c", Command: []string{"hold"}, Timeout: metav1.Duration{Duration: time.Minute}, OnError: policy},
+		Post: &Hook{Container: "c", Command: []string{"release"}, Timeout: metav1.Duration{Duration: time.Minute}, OnError: Fail},
 	}
 }
 
@@ -215,7 +215,7 @@ func TestThePostHookRunsAfterAnInterrupt(t *testing.T) {
 func TestAHookThatDoesNotEndInTimeIsAnError(t *testing.T) {
 	s := &stage{fail: map[string]error{"hold": context.DeadlineExceeded}}
 	p := hooked("a", Fail)
-	p.Pre.Timeout = time.Millisecond
+	p.Pre.Timeout.Duration = time.Millisecond
 	_, err := s.around(t.Context(), p)
 	if err == nil || !strings.Contains(err.Error(), "did not end within 1ms") {
 		t.Errorf("error %v", err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -33,7 +34,7 @@ func ParseRule(phase Phase, text string) (Rule, error) {
 	if err != nil {
 		return Rule{}, fmt.Errorf("%q: its selector: %w", text, err)
 	}
-	r := Rule{Phase: phase, Selector: selector, text: text, Hook: Hook{Container: parts[1], Timeout: DefaultTimeout, OnError: Fail}}
+	r := Rule{Phase: phase, Selector: selector, text: text, Hook: Hook{Container: parts[1], Timeout: metav1.Duration{Duration: DefaultTimeout}, OnError: Fail}}
 	if command := strings.TrimSpace(parts[2]); strings.HasPrefix(command, "[") {
 		if err := json.Unmarshal([]byte(command), &r.Hook.Command); err != nil || len(r.Hook.Command) == 0 || r.Hook.Command[0] == "" {
 			return Rule{}, fmt.Errorf("%q: a command that begins with [ is a JSON array of strings", text)

@@ -112,7 +112,7 @@ func (p *Pod) hook(phase Phase) *Hook {
 const maxOutput = 512
 
 func (r *Runner) one(ctx context.Context, pod Pod, h *Hook) error {
-	timed, cancel := context.WithTimeoutCause(ctx, h.Timeout, fmt.Errorf("it did not end within %s", h.Timeout))
+	timed, cancel := context.WithTimeoutCause(ctx, h.Timeout.Duration, fmt.Errorf("it did not end within %s", h.Timeout.Duration))
 	defer cancel()
 	output, err := r.Exec(timed, pod, h.Container, h.Command)
 	if err == nil {

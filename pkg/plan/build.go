@@ -47,6 +47,10 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	hooked, err := b.hooks()
+	if err != nil {
+		return nil, err
+	}
 	pruned := b.prune()
 	manifests, err := b.manifests(items)
 	if err != nil {
@@ -58,7 +62,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
 		Blockers: foremost(b.found), Warnings: b.told,
-		Prune: pruned, Manifests: manifests,
+		Hooks: hooked, Prune: pruned, Manifests: manifests,
 		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
 	}, nil
 }

@@ -39,6 +39,8 @@ const (
 	// CodeRewrite: the object cannot be rewritten.
 	CodeRewrite Code = "rewrite"
 
+	// CodeHook: a hook for snapshots cannot be run as it is written.
+	CodeHook Code = "snapshot-hook"
 	// CodeReadOnlyClaim: the target's claim could not be filled.
 	CodeReadOnlyClaim Code = "read-only-claim"
 	// CodeNoBlock: the target's class makes no raw block volumes.

@@ -14,6 +14,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
@@ -38,6 +39,8 @@ type Request struct {
 	// more; PruneVolumes deletes such claims, too, with their data.
 	Prune        bool
 	PruneVolumes bool
+	// Hooks for snapshots that were given by flag.
+	Hooks []hooks.Rule
 	// Originals are what stopped source workloads ran before (see rewrite.Options).
 	Originals map[types.UID][]byte
 }
@@ -55,6 +58,8 @@ type Plan struct {
 	Groups   []Group   `json:"volumeGroups,omitempty"`
 	Blockers []Finding `json:"blockers,omitempty"`
 	Warnings []Finding `json:"warnings,omitempty"`
+	// Hooks are run around the snapshots of volumes, by pod.
+	Hooks []hooks.Pod `json:"snapshotHooks,omitempty"`
 	// Prune are the objects of the target that will be deleted; their UIDs are
 	// those of the target.
 	Prune []capture.Ref `json:"prune,omitempty"`

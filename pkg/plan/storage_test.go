@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 )
 
 func TestAClaimThatNobodyMayWriteIsNotMoved(t *testing.T) {
@@ -60,4 +61,32 @@ spec: {volumeName: pv, storageClassName: fast, accessModes: [ReadWriteOnce], res
 	if p := s.plan(); len(p.Blockers) > 0 {
 		t.Errorf("blockers %+v", p.Blockers)
 	}
+}
+
+func TestHooksOfTheApplicationArePlannedAndMistakesInThemBlock(t *testing.T) {
+	const db = `
+apiVersion: v1
+kind: Pod
+metadata:
+  name: db-0
+  uid: u
+  labels: {app: db}
+  annotations: {kubectl-motion.dev/pre-snapshot-command: 'COMMAND'}
+spec: {nodeName: n1, containers: [{name: a, image: x}]}
+status: {phase: Running}`
+	s := tell(t, strings.Replace(db, "COMMAND", `["/bin/hold"]`, 1))
+	p := s.plan()
+	s.silent(p.Blockers, CodeHook)
+	if len(p.Hooks) != 1 || p.Hooks[0].UID != "u" || p.Hooks[0].Pre.Command[0] != "/bin/hold" {
+		t.Errorf("hooks %+v", p.Hooks)
+	}
+	s = tell(t, strings.Replace(db, "COMMAND", `/bin/hold`, 1))
+	s.tells(s.plan().Blockers, CodeHook, "pod db-0", "JSON array")
+	idle, err := hooks.ParseRule(hooks.Pre, "app=web::sync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = tell(t, strings.Replace(db, "COMMAND", `["/bin/hold"]`, 1))
+	s.request.Hooks = []hooks.Rule{idle}
+	s.tells(s.plan().Blockers, CodeHook, "chooses no running pod")
 }

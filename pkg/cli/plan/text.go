@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
@@ -25,6 +26,7 @@ func Text(p *plan.Plan, skipped bool) string {
 	fmt.Fprintf(&b, "%s in %s  ->  %s in %s, %s\n\n", p.Source.Namespace, p.Source.Cluster, p.Target.Namespace, p.Target.Cluster, mode(p.Mode))
 	objects(&b, p)
 	volumes(&b, p)
+	snapshotHooks(&b, p)
 	stays(&b, p, skipped)
 	pruned(&b, p)
 	needsAdmin(&b, p)
@@ -126,6 +128,25 @@ func volumes(b io.Writer, p *plan.Plan) {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), cell(classes(v)), modes(v), cell(users(v)))
 		}
 	})
+}
+
+func snapshotHooks(b io.Writer, p *plan.Plan) {
+	if len(p.Hooks) == 0 {
+		return
+	}
+	table(b, func(w io.Writer) {
+		fmt.Fprintln(w, "HOOKS OF POD\tBEFORE A SNAPSHOT\tAFTER IT")
+		for _, h := range p.Hooks {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", cell(h.Name), cell(hook(h.Pre)), cell(hook(h.Post)))
+		}
+	})
+}
+
+func hook(h *hooks.Hook) string {
+	if h == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s: %s (%s, on error %s)", h.Container, strings.Join(h.Command, " "), h.Timeout.Duration, h.OnError)
 }
 
 func classes(v plan.Volume) string {

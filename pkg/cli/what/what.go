@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
 )
@@ -27,6 +28,8 @@ type Flags struct {
 	images    map[string]string
 	patches   []string
 	balancers string
+	before    []string
+	after     []string
 	force     bool
 	prune     bool
 	pruneData bool
@@ -41,6 +44,9 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringToStringVar(&f.images, "image", nil, "Image prefix on the target for one on the source, as in registry.old/team=registry.new/team")
 	fs.StringArrayVar(&f.patches, "patch", nil, "File with JSON or strategic merge patches for objects by kind, name or label")
 	fs.StringVar(&f.balancers, "load-balancers", string(rewrite.LoadBalancersClusterIP), "Services of type LoadBalancer become clusterip, or keep their type")
+	fs.StringArrayVar(&f.before, "pre-snapshot-hook", nil,
+		"Command to run in pods before their volumes are snapshotted, as SELECTOR:CONTAINER:COMMAND; instead of the pods' own annotations")
+	fs.StringArrayVar(&f.after, "post-snapshot-hook", nil, "Command to run in pods afterwards, also when something failed")
 	fs.BoolVar(&f.prune, "prune", false, "Delete on the target what an earlier migration brought and the source does not have any more")
 	fs.BoolVar(&f.pruneData, "prune-volumes", false, "With --prune: delete claims, too, and their data")
 	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that others own")
@@ -63,6 +69,9 @@ func (f *Flags) Request() (plan.Request, error) {
 	if r.Selection, err = f.selection(); err != nil {
 		return r, err
 	}
+	if r.Hooks, err = f.hooks(); err != nil {
+		return r, err
+	}
 	for _, file := range f.patches {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -75,6 +84,20 @@ func (f *Flags) Request() (plan.Request, error) {
 		r.Patches = append(r.Patches, patches...)
 	}
 	return r, nil
+}
+
+func (f *Flags) hooks() ([]hooks.Rule, error) {
+	var out []hooks.Rule
+	for phase, texts := range map[hooks.Phase][]string{hooks.Pre: f.before, hooks.Post: f.after} {
+		for _, text := range texts {
+			r, err := hooks.ParseRule(phase, text)
+			if err != nil {
+				return nil, usagef("--%s-hook %w", phase, err)
+			}
+			out = append(out, r)
+		}
+	}
+	return out, nil
 }
 
 func (f *Flags) selection() (capture.Selection, error) {
