@@ -47,6 +47,35 @@ func (p Place) open(ctx context.Context) (*tunnel, error) {
 	return open(ctx, p.Cluster, p.Namespace, p.Pod, p.Port)
 }
 
+// Reach says whether the caller may and can connect to a place, as for a check.
+func Reach(ctx context.Context, p Place) error {
+	t, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	return t.Close()
+}
+
+// maxSaid bounds what Say reads, in bytes.
+const maxSaid = 4 << 10
+
+// Say connects to a place, says words and returns what is answered until the
+// connection ends. The error is the API server's or the kubelet's.
+func Say(ctx context.Context, p Place, words []byte) ([]byte, error) {
+	t, err := p.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = t.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = t.Close() })
+	defer stop()
+	if _, err := t.Write(words); err != nil {
+		return nil, t.why(err)
+	}
+	got, err := io.ReadAll(io.LimitReader(t, maxSaid))
+	return got, t.why(err)
+}
+
 // Bridge carries the connections of one sending shipment.
 type Bridge struct {
 	Source, Target Place

@@ -24,6 +24,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/session"
@@ -74,7 +75,8 @@ func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	health := &health{}
+	count := metrics.New()
+	health := &health{metrics: count.Handler()}
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer cancel(nil)
@@ -92,6 +94,8 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer func() { _ = env.Opener.Close() }()
+	env.Metrics = count
+	env.Listener.Count(count)
 	directory := peers.New(env.Verifier.Cluster.Kube, o.Namespace, o.Node)
 	env.Listener.HandOn(directory, onward.Agent)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
@@ -175,8 +179,11 @@ func answer(ctx context.Context, v *verify.Verifier, from netip.Addr) string {
 	return listen.FormatAnswer(listen.Answer{SeenAs: from, Accepted: err == nil && accepted})
 }
 
-// health answers the kubelet's probes.
+// health answers the kubelet's probes, and whoever collects metrics.
 type health struct {
+	// metrics may be nil.
+	metrics http.Handler
+
 	mu    sync.Mutex
 	ready func() bool
 }
@@ -203,6 +210,9 @@ func (h *health) serve(ctx context.Context, address string) error {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	if h.metrics != nil {
+		mux.Handle("GET /metrics", h.metrics)
+	}
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 8 << 10}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -88,6 +88,7 @@ func (s *Server) handOn(ctx context.Context, conn net.Conn, h *hello, release fu
 	// The other listener closes what has not proved anything by then.
 	proved := time.AfterFunc(link.HandshakeTimeout+onwardTimeout, release)
 	defer proved.Stop()
+	defer s.count.HandedOn()()
 	join(ctx, conn, ahead)
 	return true
 }

@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
 	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
@@ -62,6 +63,8 @@ type Server struct {
 	// peers and self are set when connections are passed on.
 	peers Peers
 	self  onward.Via
+	// count is nil when nothing is counted.
+	count *metrics.Metrics
 
 	mu       sync.Mutex
 	routes   map[string]*route
@@ -80,6 +83,9 @@ func New(limits Limits, probe func(netip.Addr) string, log *slog.Logger) *Server
 		routes: map[string]*route{}, offers: map[string]*route{}, perAddr: map[netip.Addr]int{},
 	}
 }
+
+// Count counts in m. It is called before Serve.
+func (s *Server) Count(m *metrics.Metrics) { s.count = m }
 
 // Route sends connections for the shipment uid to h until the returned function
 // is called. A later route of the same shipment replaces an earlier one.
@@ -153,6 +159,7 @@ func (s *Server) admit(conn net.Conn) (release func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.halfOpen >= s.limits.HalfOpen || s.perAddr[from] >= s.limits.HalfOpenPerAddress || !s.rate.Allow() {
+		s.count.Refused(metrics.TooMany)
 		s.log.Debug("too many connections that have proved nothing", "from", from)
 		return nil, false
 	}
@@ -174,6 +181,7 @@ func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
 	_ = conn.SetDeadline(time.Now().Add(link.HandshakeTimeout))
 	h, err := readHello(conn)
 	if !stop() || err != nil {
+		s.count.Refused(metrics.Malformed)
 		s.log.Debug("not a shipment's connection", "from", remoteAddr(conn), "error", err)
 		_ = conn.Close()
 		release()
@@ -190,6 +198,7 @@ func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
 func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
 	switch {
 	case h.handed != nil && !s.believed(ctx, conn, h.handed):
+		s.count.Refused(metrics.Forged)
 		s.log.Warn("a connection says that it was passed on, and comes from neither an agent nor the relay", "from", remoteAddr(conn))
 		return false
 	case h.handed != nil:
@@ -207,6 +216,7 @@ func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release fun
 		release()
 		return true
 	}
+	s.count.Refused(metrics.Unknown)
 	s.log.Info("connection for a shipment that is not served", "from", OriginOf(conn), "shipment", h.preface.TargetUID)
 	return false
 }

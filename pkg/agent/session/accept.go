@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
@@ -214,6 +215,7 @@ func (a *acceptor) close() {
 // refused notes why a connection was not taken. It decides nothing: anybody can
 // make one.
 func (s *Session) refused(from string, err error) {
+	s.env.Metrics.Refused(metrics.Unproved)
 	s.log.Warn("a connection was refused", "from", from, "reason", fault.Reason(err), "error", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,6 +35,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
@@ -50,7 +51,9 @@ type Env struct {
 	State    *statedir.Dir
 	Listener *listen.Server
 	Slots    *Slots
-	Log      *slog.Logger
+	// Metrics may be nil.
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
 }
 
 // Ref names a shipment: this one, and not another one of its name.
@@ -178,6 +181,7 @@ func (s *Session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.cancel(nil)
 	s.log.Info("session begins", "view", s.job.View)
+	s.env.Metrics.Begun(string(s.job.Role))
 	backoff := newBackoff()
 	var strangerSince time.Time
 	for {
@@ -253,12 +257,28 @@ func (s *Session) end(err error) {
 	}
 	r := s.report
 	s.mu.Unlock()
+	s.env.Metrics.Ended(counted(r))
 	if err != nil {
 		s.log.Warn("session ended", "reason", r.Reason, "error", err)
 		return
 	}
 	s.log.Info("session ended", "promoted", r.Result.Promoted, "digest", r.Result.Digest,
 		"entries", r.Result.Entries, "sentBytes", r.Result.SentBytes, "wireBytes", r.Result.WireBytes, "moved", r.Result.Moved)
+}
+
+// counted is what an ended session is in numbers.
+func counted(r Report) metrics.Generation {
+	g := metrics.Generation{
+		Role: string(r.Job.Role), Reason: r.Reason, Shipped: r.Err == nil, Took: r.Completed.Sub(r.Started),
+		Sent: r.Figures.SentBytes, Wire: r.Figures.WireBytes,
+	}
+	if g.Shipped {
+		g.Reason = v1alpha1.ReasonShipped
+	}
+	if r.Started.IsZero() {
+		g.Took = 0 // it was committed by an agent before this one
+	}
+	return g
 }
 
 // tell shows a reason, with err as its message.

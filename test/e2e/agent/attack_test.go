@@ -51,7 +51,7 @@ func TestAConnectionFromOutsideThePolicyIsRefused(t *testing.T) {
 	if got := p.receive.awaitReason(v1alpha1.ReasonWaitingForPeer); got.Status != metav1.ConditionUnknown {
 		t.Errorf("a refused connection ended the generation: %+v", got)
 	}
-	policy.Spec.Peers[0].CIDRs = []string{"10.213.0.0/16"}
+	policy.Spec.Peers[0].CIDRs = []string{labNetworks}
 	if _, err := cluster.Update(t.Context(), p.receive.c, v1alpha1.MotionPolicies, "", policy); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
 const (
@@ -39,6 +42,8 @@ const (
 	patience = 2 * time.Minute
 	tools    = "lab/tools:1"
 	pause    = "registry.k8s.io/pause:3.10.1"
+	// labNetworks are those of every lab: several may run beside each other.
+	labNetworks = "10.192.0.0/10"
 )
 
 func TestMain(m *testing.M) {
@@ -66,7 +71,7 @@ func connect(ctx context.Context, name string) (*cluster.Cluster, error) {
 func install(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	manifests, err := deploy.Manifests(deploy.Options{AgentImage: os.Getenv("MOTION_AGENT_IMAGE")})
+	manifests, err := deploy.Manifests(deploy.Options{AgentImage: os.Getenv("MOTION_AGENT_IMAGE"), Relay: true})
 	if err != nil {
 		return err
 	}
@@ -102,6 +107,13 @@ func install(ctx context.Context) error {
 		})
 		if err != nil {
 			return fmt.Errorf("agents on %s: %w", name, err)
+		}
+		err = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+			set, err := c.Kube.AppsV1().StatefulSets(deploy.DefaultNamespace).Get(ctx, "motion-relay", metav1.GetOptions{})
+			return err == nil && set.Status.ObservedGeneration >= set.Generation && set.Status.AvailableReplicas == 1 && set.Status.UpdatedReplicas == 1, nil
+		})
+		if err != nil {
+			return fmt.Errorf("relay on %s: %w", name, err)
 		}
 	}
 	return nil
@@ -223,7 +235,7 @@ func (e *end) allow(peer string) *v1alpha1.MotionPolicy {
 		ObjectMeta: metav1.ObjectMeta{Name: e.namespace},
 	}
 	p.Spec.NamespaceSelector.MatchLabels = map[string]string{"kubectl-motion.dev/e2e": e.namespace}
-	p.Spec.Peers = []v1alpha1.PolicyPeer{{ClusterID: peer, CIDRs: []string{"10.213.0.0/16"}}}
+	p.Spec.Peers = []v1alpha1.PolicyPeer{{ClusterID: peer, CIDRs: []string{labNetworks}}}
 	policies := e.c.Resource(v1alpha1.MotionPolicies, "")
 	_ = policies.Delete(e.t.Context(), p.Name, metav1.DeleteOptions{})
 	p, err := cluster.Create(e.t.Context(), e.c, v1alpha1.MotionPolicies, "", p)
@@ -479,4 +491,46 @@ func (p *pair) awaitCopying() {
 	p.receive.awaitReason(v1alpha1.ReasonShipping)
 	p.send.awaitReason(v1alpha1.ReasonShipping)
 	p.send.awaitShipment("copying", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Figures.SentBytes > 0 })
+}
+
+// preface is what a sender says first to the shipment uid.
+func preface(t *testing.T, uid string) []byte {
+	t.Helper()
+	b, err := link.AppendPreface(nil, link.Preface{Version: link.Version, TargetUID: uid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// forged is a preface that pretends to have been passed on by another agent.
+func forged(t *testing.T, uid string) []byte {
+	t.Helper()
+	return append(onward.AppendHeader(nil, onward.Header{Via: onward.Agent, From: netip.MustParseAddr("10.213.1.11")}), preface(t, uid)...)
+}
+
+func offer(t *testing.T, uid string) []byte {
+	t.Helper()
+	b, err := onward.AppendOffer(nil, uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// deadShipment is the UID of a shipment that was claimed, and deleted.
+func (p *pair) deadShipment() string {
+	t := p.receive.t
+	t.Helper()
+	s := p.receive.shipment(p.send.c.ID)
+	s.Name = "dead"
+	s, err := cluster.Create(t.Context(), p.receive.c, v1alpha1.VolumeShipments, s.Namespace, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.receive.awaitCondition("dead", v1alpha1.ShipmentClaimed, "True")
+	if err := p.receive.c.Resource(v1alpha1.VolumeShipments, s.Namespace).Delete(t.Context(), "dead", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return string(s.UID)
 }
