@@ -25,11 +25,15 @@ func (x *recvSession) judge() (session.Input, error) {
 		return session.Judged{Digest: x.verdict.digest}, nil
 	}
 	if x.inPlace || x.idle(head) {
-		err := x.arrange(x.ctx, head)
+		err := x.settle(x.ctx, head)
 		if err == nil {
 			x.verdict.digest, err = x.describeAll(x.ctx, head)
 		}
 		return session.Judged{Digest: x.verdict.digest}, err
+	}
+	head, err := x.journalDrift()
+	if err != nil {
+		return nil, err
 	}
 	it, err := x.all(head)
 	if err != nil {
@@ -48,6 +52,23 @@ func (x *recvSession) judge() (session.Input, error) {
 		}
 		root.Add(&r.Entry)
 	}
+}
+
+// journalDrift makes part of the journal what the survey found after the last checkpoint, or
+// without any frame having come: that something which an earlier session staged is there no
+// more. Otherwise the increment would be judged by what it no longer has.
+func (x *recvSession) journalDrift() (manifest.Head, error) {
+	if x.drift.Records() == 0 {
+		return x.store.Head(), nil
+	}
+	if x.lastSeen == 0 {
+		if err := x.beginWriting(); err != nil {
+			return manifest.Head{}, err
+		}
+	}
+	x.runMu.Lock()
+	defer x.runMu.Unlock()
+	return x.store.Head(), x.store.Seal(x.drift, 0, tree.Time{})
 }
 
 // agree asks the caller once whether to promote. What was committed before this call has

@@ -58,7 +58,19 @@ func (r *receiver) roll(ctx context.Context, head manifest.Head) error {
 	if err := r.target.RemoveStages(""); err != nil {
 		return err
 	}
-	return r.arrange(ctx, head)
+	return r.settle(ctx, head)
+}
+
+// settle arranges the directories, and makes that durable: whatever is promoted afterwards
+// must survive a power failure as it was described.
+func (r *receiver) settle(ctx context.Context, head manifest.Head) error {
+	if r.target.Image() || len(head.Journal) == 0 {
+		return nil
+	}
+	if err := r.arrange(ctx, head); err != nil {
+		return err
+	}
+	return r.target.Sync()
 }
 
 // moveAll brings every staged path to its place, in path order.
@@ -248,9 +260,6 @@ func copyRange(dst, src land.File, kind change, off int64, buf []byte, keep bool
 
 // arrange describes every directory that was touched, after everything in it.
 func (r *receiver) arrange(ctx context.Context, head manifest.Head) error {
-	if r.target.Image() || len(head.Journal) == 0 {
-		return nil
-	}
 	it, err := r.all(head)
 	if err != nil {
 		return err

@@ -206,3 +206,66 @@ func (f *dyingFile) Describe(e *tree.Entry) (scan.Node, error) {
 }
 
 var _ ship.Target = (*DyingTarget)(nil)
+
+// WatchedTarget counts what was done to a target since its last Sync, so that a test can ask
+// whether a power failure would take something.
+type WatchedTarget struct {
+	land.Target
+	Unsynced atomic.Int64
+}
+
+// Mkdir counts.
+func (t *WatchedTarget) Mkdir(path string) error {
+	t.Unsynced.Add(1)
+	return t.Target.Mkdir(path)
+}
+
+// Create counts.
+func (t *WatchedTarget) Create(p land.Place) (land.File, error) {
+	t.Unsynced.Add(1)
+	return t.Target.Create(p)
+}
+
+// Edit counts: whoever edits writes.
+func (t *WatchedTarget) Edit(p land.Place) (land.File, error) {
+	t.Unsynced.Add(1)
+	return t.Target.Edit(p)
+}
+
+// Make counts.
+func (t *WatchedTarget) Make(p land.Place, e *tree.Entry) (scan.Node, error) {
+	t.Unsynced.Add(1)
+	return t.Target.Make(p, e)
+}
+
+// Link counts.
+func (t *WatchedTarget) Link(path, first string) (scan.Node, error) {
+	t.Unsynced.Add(1)
+	return t.Target.Link(path, first)
+}
+
+// Remove counts.
+func (t *WatchedTarget) Remove(path string) error {
+	t.Unsynced.Add(1)
+	return t.Target.Remove(path)
+}
+
+// Describe counts.
+func (t *WatchedTarget) Describe(e *tree.Entry) (scan.Node, error) {
+	t.Unsynced.Add(1)
+	return t.Target.Describe(e)
+}
+
+// Arrive counts.
+func (t *WatchedTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (scan.Node, bool, error) {
+	t.Unsynced.Add(1)
+	return t.Target.Arrive(staged, e, keep)
+}
+
+// Sync makes everything durable that was done before it began.
+func (t *WatchedTarget) Sync() error {
+	before := t.Unsynced.Load()
+	err := t.Target.Sync()
+	t.Unsynced.Add(-before)
+	return err
+}

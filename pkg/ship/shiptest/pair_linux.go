@@ -232,3 +232,18 @@ func (p *Pair) receive(ctx context.Context, accept ship.Conn, out *ship.Result) 
 	*out, err = ship.Receive(ctx, t, accept, st, p.Recv)
 	return errors.Join(err, t.Close())
 }
+
+// On makes the pair's target one that wrap puts around the plain one.
+func (p *Pair) On(wrap func(ship.Target) ship.Target) {
+	p.Dest = func() (ship.Target, func()) {
+		root, err := os.Open(p.Target)
+		if err != nil {
+			p.T.Fatal(err)
+		}
+		plain, err := land.OpenTree(root, land.Options{})
+		if err != nil {
+			p.T.Fatal(err)
+		}
+		return wrap(plain), func() { _, _ = plain.Close(), root.Close() }
+	}
+}
