@@ -20,7 +20,7 @@ import (
 )
 
 // Timeout bounds one pass of a test, so that a hang is a failure.
-const Timeout = 60 * time.Second
+const Timeout = 5 * time.Minute
 
 // Pair is a source and a target with their states, shipped within one process.
 type Pair struct {
