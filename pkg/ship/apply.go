@@ -30,6 +30,7 @@ type applier struct {
 	maxSize  int64
 
 	// Only for the dispatcher:
+	got  int64  // bytes of content so far
 	last string // path of the last operation
 	any  bool
 	open *incoming
@@ -176,6 +177,9 @@ func (a *applier) dispatch(f *applied, ops []wire.Op) error {
 }
 
 func (a *applier) op(f *applied, op *wire.Op) error {
+	if a.got += int64(len(op.Data)); a.maxSize > 0 && a.got > a.maxSize {
+		return fault.New(fault.TargetFull, "the source has sent more than the target's capacity of %d bytes", a.maxSize)
+	}
 	switch op.Kind {
 	case wire.OpData, wire.OpZero:
 		return a.data(f, op)

@@ -133,6 +133,9 @@ func (b *baseSender) decide(s *survey, f *found) error {
 	if !journaled && len(b.below) > 0 {
 		return b.follow(s, f, b.below[len(b.below)-1].what)
 	}
+	if err := b.keepFound(s, f); err != nil {
+		return err
+	}
 	hides := journaled && (r.Hides || r.Gone || r.Entry.Kind != tree.Dir)
 	effective, overlaid, err := b.overlaid(f)
 	if err != nil {
@@ -158,6 +161,21 @@ func (b *baseSender) decide(s *survey, f *found) error {
 		return b.tell(effective)
 	}
 	return b.progress(path)
+}
+
+// keepFound puts the leaf digests of a content that was read where they can be read again:
+// what is staged over it is held against them.
+func (b *baseSender) keepFound(s *survey, f *found) error {
+	if f.rows == nil {
+		return nil
+	}
+	b.x.runMu.Lock()
+	defer b.x.runMu.Unlock()
+	if err := s.keepRows(b.x.drift, f); err != nil {
+		return err
+	}
+	f.rows = nil
+	return b.x.drift.FlushRows()
 }
 
 // rule says what becomes of what the target has below a directory that something staged
@@ -288,11 +306,13 @@ func (b *baseSender) drift(s *survey, f *found, overlaid bool) error {
 		return nil // only its stamp is new; what is staged counts
 	}
 	f.r.Found, f.r.Staged, f.r.Patch = true, 0, false
-	if err := s.keepRows(b.x.drift, f); err != nil {
-		return err
-	}
-	if err := b.x.drift.FlushRows(); err != nil {
-		return err
+	if f.r.Rows.Run != b.x.drift.Number() {
+		if err := s.keepRows(b.x.drift, f); err != nil {
+			return err
+		}
+		if err := b.x.drift.FlushRows(); err != nil {
+			return err
+		}
 	}
 	if err := b.x.drift.Add(&f.r); err != nil {
 		return err

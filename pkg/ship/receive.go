@@ -32,6 +32,7 @@ func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOpt
 		target: t, accept: accept, store: st.store, o: o, count: newCounters(), log: logger(o.Logger),
 		controls: make(chan *greeted, 1),
 	}
+	r.o.Idle = idleOr(r.o.Idle)
 	if notice := r.store.Notice(); notice != "" {
 		r.log.Warn("the state at the target was damaged and has been set aside; the target will be read to rebuild it", "cause", notice)
 	}

@@ -130,6 +130,7 @@ func (x *recvSession) failed(err error) { x.event(session.Failed{Err: err}) }
 func (x *recvSession) run() error {
 	x.group.Go(x.listen)
 	x.group.Go(x.out.run)
+	x.group.Go(x.live)
 	for {
 		for _, a := range x.machine.Ready() {
 			if end, ok := a.(session.End); ok {
@@ -197,10 +198,14 @@ func (x *recvSession) close() {
 // listen reads the control connection.
 func (x *recvSession) listen() {
 	for {
+		_ = x.control.SetReadDeadline(time.Now().Add(x.o.Idle))
 		m, err := wire.ReadMessage(x.control.in)
 		if err != nil {
-			x.failed(broken(err))
+			x.failed(silent(err, x.o.Idle))
 			return
+		}
+		if _, ok := m.(wire.Alive); ok {
+			continue
 		}
 		x.event(session.Message{M: m})
 	}

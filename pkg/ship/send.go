@@ -48,6 +48,7 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 	if s.o.Reconnects == 0 {
 		s.o.Reconnects = patience
 	}
+	s.o.Idle = idleOr(s.o.Idle)
 	if st.Torn() {
 		return Result{}, fault.New(fault.Torn, "the source is itself between two generations; finish or repeat the shipment to it first")
 	}
@@ -164,6 +165,7 @@ func (s *sender) session(ctx context.Context) (err error) {
 	x.base = newBaseStream(ctx, rows)
 	x.group.Go(x.listen)
 	x.group.Go(x.tick)
+	x.group.Go(x.live)
 	x.machine.Step(session.Started{Hello: x.hello()})
 	return x.drive()
 }
@@ -294,6 +296,7 @@ func (x *sendSession) act(a session.Action) error {
 func (x *sendSession) write(m wire.Message) error {
 	b := wire.AppendMessage(nil, m)
 	x.count.wire.Add(int64(len(b)))
+	_ = x.control.SetWriteDeadline(time.Now().Add(x.o.Idle))
 	_, err := x.control.Write(b)
 	return fault.Wrap(fault.ConnectionLost, err, "write to the other end")
 }
@@ -371,12 +374,15 @@ func (x *sendSession) listen() {
 	defer close(x.words)
 	in := bufio.NewReaderSize(countingReader{x.control, &x.count.wire}, connBuffer)
 	for {
+		_ = x.control.SetReadDeadline(time.Now().Add(x.o.Idle))
 		m, err := wire.ReadMessage(in)
 		if err != nil {
-			x.event(session.Failed{Err: broken(err)})
+			x.event(session.Failed{Err: silent(err, x.o.Idle)})
 			return
 		}
 		switch m.(type) {
+		case wire.Alive:
+			continue
 		case wire.Base, wire.BaseRows:
 			if x.base.admit() != nil {
 				return

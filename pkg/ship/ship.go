@@ -101,6 +101,9 @@ type SendOptions struct {
 	// Reconnects is how often in a row connections may break before a megabyte got through;
 	// 0 means 6, and a negative number not once.
 	Reconnects int
+	// Idle is how long the other end may say nothing at all before it is given up; 0 means
+	// two minutes.
+	Idle time.Duration
 	// Progress, when set, is called about once a second while the pass runs, from one
 	// goroutine, and once at its end.
 	Progress func(Figures)
@@ -124,6 +127,8 @@ type ReceiveOptions struct {
 	// BeforePromote, when set, is called once, after the last byte of the pass was written
 	// and before anything is promoted. Its error ends the pass without promotion.
 	BeforePromote func(context.Context) error
+	// Idle is as in SendOptions.
+	Idle time.Duration
 	// Progress is as in SendOptions.
 	Progress func(Figures)
 	Logger   *slog.Logger

@@ -82,6 +82,9 @@ func encodeHead(h Head) ([]byte, error) {
 
 func decodeHead(data []byte) (Head, error) {
 	line, body, _ := bytes.Cut(data, []byte("\n"))
+	if len(line) > 0 && !bytes.HasPrefix(line, []byte(headMagic+" ")) {
+		return Head{}, fmt.Errorf("%w: its head is of another version, or none", ErrCorrupt)
+	}
 	body, ended := bytes.CutSuffix(body, []byte("\n"))
 	want := fmt.Sprintf("%s %08x", headMagic, crc32.Checksum(body, castagnoli))
 	if !ended || string(line) != want {
@@ -90,6 +93,9 @@ func decodeHead(data []byte) (Head, error) {
 	var h Head
 	if err := json.Unmarshal(body, &h); err != nil {
 		return Head{}, fmt.Errorf("%w: its head: %w", ErrCorrupt, err)
+	}
+	if again, err := encodeHead(h); err != nil || !bytes.Equal(again, data) {
+		return Head{}, fmt.Errorf("%w: its head says more than this version knows", ErrCorrupt)
 	}
 	return h, nil
 }

@@ -170,6 +170,9 @@ func decodeRecord(d *tree.Decoder, previous string) (r Record) {
 		d.Body(&r.Entry)
 		r.Entry.Allocated = f&flagAllocated != 0
 	}
+	if d.Err() == nil && (recordFlags(&r) != f || sharedPrefix(previous, r.Entry.Path) != shared) {
+		d.Fail(fmt.Errorf("%w: nobody writes it so", errRecord))
+	}
 	return r
 }
 

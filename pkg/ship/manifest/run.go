@@ -24,10 +24,11 @@ import (
 //
 // A payload of records begins without a previous path. A mark's payload is numbers: the
 // caller's mark, the records before it, the length of the file of leaf digests (8 bytes
-// each), and the time of the cut (seconds 8 bytes, nanoseconds 4). What lies behind the last good mark does not count: records may reach the disk
-// before what they speak of does.
+// each), the time of the cut (seconds 8 bytes, nanoseconds 4), and the CRC-32C of the file
+// of leaf digests up to that length. What lies behind the last good mark does not count:
+// records may reach the disk before what they speak of does.
 const (
-	runMagic    = "motion run 1\n"
+	runMagic    = "motion run 2\n"
 	blockHeader = 9
 	blockSize   = 64 << 10
 	maxBlock    = blockSize + tree.MaxEntry + tree.MaxPath + 256
@@ -47,9 +48,11 @@ type mark struct {
 	rows    int64
 	// cut: stamps older than this are settled; zero when nothing is known about it.
 	cut tree.Time
+	// rowsSum is the checksum of that many bytes of leaf digests.
+	rowsSum uint32
 }
 
-const markSize = 36
+const markSize = 40
 
 func (m mark) encode() []byte {
 	var b [markSize]byte
@@ -58,6 +61,7 @@ func (m mark) encode() []byte {
 	binary.LittleEndian.PutUint64(b[16:], uint64(m.rows))
 	binary.LittleEndian.PutUint64(b[24:], uint64(m.cut.Sec))
 	binary.LittleEndian.PutUint32(b[32:], m.cut.Nsec)
+	binary.LittleEndian.PutUint32(b[36:], m.rowsSum)
 	return b[:]
 }
 
@@ -67,6 +71,7 @@ func decodeMark(b []byte) mark {
 		records: int64(binary.LittleEndian.Uint64(b[8:])),
 		rows:    int64(binary.LittleEndian.Uint64(b[16:])),
 		cut:     tree.Time{Sec: int64(binary.LittleEndian.Uint64(b[24:])), Nsec: binary.LittleEndian.Uint32(b[32:])},
+		rowsSum: binary.LittleEndian.Uint32(b[36:]),
 	}
 }
 
@@ -85,6 +90,7 @@ type Writer struct {
 	any      bool
 	records  int64
 	rowsLen  int64
+	rowsSum  uint32
 	err      error // sticks
 }
 
@@ -126,6 +132,7 @@ func (w *Writer) AddRows(rows []byte) error {
 	if w.err == nil {
 		_, w.err = w.rows.Write(rows)
 		w.rowsLen += int64(len(rows))
+		w.rowsSum = crc32.Update(w.rowsSum, castagnoli, rows)
 	}
 	return w.err
 }
@@ -139,9 +146,7 @@ func (w *Writer) flushBlock() {
 
 func (w *Writer) writeBlock(kind byte, payload []byte) {
 	var head [blockHeader]byte
-	binary.LittleEndian.PutUint32(head[0:], uint32(len(payload)))
-	head[4] = kind
-	binary.LittleEndian.PutUint32(head[5:], blockSum(kind, payload))
+	putHead(head[:], kind, payload)
 	if w.err == nil {
 		_, w.err = w.out.Write(head[:])
 	}
@@ -150,11 +155,17 @@ func (w *Writer) writeBlock(kind byte, payload []byte) {
 	}
 }
 
+func putHead(head []byte, kind byte, payload []byte) {
+	binary.LittleEndian.PutUint32(head[0:], uint32(len(payload)))
+	head[4] = kind
+	binary.LittleEndian.PutUint32(head[5:], blockSum(kind, payload))
+}
+
 func blockSum(kind byte, payload []byte) uint32 {
 	return crc32.Update(crc32.Checksum([]byte{kind}, castagnoli), castagnoli, payload)
 }
 
-// Flush makes everything written so far readable by FlushRows and Store.ReadRows.
+// FlushRows makes the leaf digests written so far readable by Store.ReadRows.
 func (w *Writer) FlushRows() error {
 	if w.err == nil {
 		w.err = w.rows.Flush()
@@ -162,10 +173,10 @@ func (w *Writer) FlushRows() error {
 	return w.err
 }
 
-// Checkpoint makes everything written so far durable and puts value on record as the
+// checkpoint makes everything written so far durable and puts value on record as the
 // last mark. What the records speak of must be durable before: by a sync that began at cut,
 // which makes settled the stamps that are older (see tree.Settled). A zero cut says nothing.
-func (w *Writer) Checkpoint(value uint64, cut tree.Time) (mark, error) {
+func (w *Writer) checkpoint(value uint64, cut tree.Time) (mark, error) {
 	w.flushBlock()
 	if w.err == nil {
 		w.err = w.rows.Flush()
@@ -173,7 +184,7 @@ func (w *Writer) Checkpoint(value uint64, cut tree.Time) (mark, error) {
 	if w.err == nil && w.rowsLen > 0 {
 		w.err = w.rowsFile.Sync()
 	}
-	m := mark{value: value, records: w.records, rows: w.rowsLen, cut: cut}
+	m := mark{value: value, records: w.records, rows: w.rowsLen, cut: cut, rowsSum: w.rowsSum}
 	w.writeBlock(typeMark, m.encode())
 	if w.err == nil {
 		w.err = w.out.Flush()
@@ -304,20 +315,22 @@ func readBlock(in *bufio.Reader, buf []byte) (kind byte, payload []byte, err err
 	return head[4], payload, nil
 }
 
-// lastMark finds the last good mark of a run; ok is false when there is none.
-func lastMark(f io.Reader) (last mark, ok bool) {
+// lastMark finds the last good mark of a run; whole says that nothing lies behind it, and ok
+// is false when there is none.
+func lastMark(f io.Reader) (last mark, whole, ok bool) {
 	in := bufio.NewReaderSize(f, 256<<10)
 	if readMagic(in) != nil {
-		return mark{}, false
+		return mark{}, false, false
 	}
 	var buf []byte
 	for {
 		kind, payload, err := readBlock(in, buf)
 		if err != nil {
-			return last, ok
+			return last, whole && errors.Is(err, io.EOF), ok
 		}
 		buf = payload[:0]
-		if kind == typeMark && len(payload) == markSize {
+		whole = kind == typeMark && len(payload) == markSize
+		if whole {
 			last, ok = decodeMark(payload), true
 		}
 	}

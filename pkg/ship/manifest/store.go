@@ -14,7 +14,7 @@
 //
 // # Order of durability
 //
-// Writer.Checkpoint makes records durable before the mark that makes them count. Callers
+// Store.Seal makes records durable before the mark that makes them count. Callers
 // make durable what records speak of before they call it.
 //
 // Nothing per entry is kept in memory.
@@ -23,6 +23,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"os"
@@ -117,14 +118,28 @@ func (s *Store) readMark(n uint64, complete bool) (mark, error) {
 		return mark{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	defer f.Close()
-	m, ok := lastMark(f)
-	if !ok && complete {
-		return mark{}, fmt.Errorf("%w: run %d has no mark", ErrCorrupt, n)
+	m, whole, ok := lastMark(f)
+	if !ok || complete && !whole {
+		return mark{}, fmt.Errorf("%w: run %d does not end with a mark", ErrCorrupt, n)
 	}
-	if st, err := os.Stat(s.rowsPath(n)); m.rows > 0 && (err != nil || st.Size() < m.rows) {
-		return mark{}, fmt.Errorf("%w: the leaf digests of run %d are cut off", ErrCorrupt, n)
+	return m, s.checkRows(n, m)
+}
+
+// checkRows reads the leaf digests that a mark speaks of against its checksum.
+func (s *Store) checkRows(n uint64, m mark) error {
+	if m.rows == 0 {
+		return nil
 	}
-	return m, nil
+	f, err := os.Open(s.rowsPath(n))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	defer f.Close()
+	sum := crc32.New(castagnoli)
+	if got, err := io.Copy(sum, io.LimitReader(f, m.rows)); err != nil || got != m.rows || sum.Sum32() != m.rowsSum {
+		return fmt.Errorf("%w: the leaf digests of run %d are cut off or changed", ErrCorrupt, n)
+	}
+	return nil
 }
 
 // SetAside puts everything away because of cause, and begins with an empty state.
@@ -231,9 +246,9 @@ func (s *Store) NewRun() (*Writer, error) {
 }
 
 // Seal makes everything w wrote durable and readable, under the mark value. See
-// Writer.Checkpoint for cut.
+// Writer.checkpoint for cut.
 func (s *Store) Seal(w *Writer, value uint64, cut tree.Time) error {
-	m, err := w.Checkpoint(value, cut)
+	m, err := w.checkpoint(value, cut)
 	if err != nil {
 		return fmt.Errorf("write the state: %w", err)
 	}

@@ -175,6 +175,12 @@ func (d *Decoder) Entry() Entry {
 
 // Body reads everything but the path into e, whose path must already be set.
 func (d *Decoder) Body(e *Entry) {
+	before := len(d.b)
+	defer func() {
+		if d.err == nil && before-len(d.b) > MaxEntry {
+			d.Fail(bad("an entry is too large"))
+		}
+	}()
 	e.Kind = Kind(d.Byte())
 	switch e.Kind {
 	case Hardlink:

@@ -19,7 +19,7 @@
 //	R  Committed  it is durable
 //	S  Bye
 //
-// and either end Error at any time. Frames flow from S to R on the data connections.
+// and either end Error at any time, and Alive every now and then. Frames flow from S to R on the data connections.
 package wire
 
 import (
@@ -133,6 +133,10 @@ type Committed struct {
 // Bye says that Committed has arrived.
 type Bye struct{}
 
+// Alive says nothing but that its end is still there. Either end sends it now and then, so
+// that the other can tell work that takes long from a process that hangs.
+type Alive struct{}
+
 // Failure is an error that crosses the wire.
 type Failure struct {
 	Reason  fault.Reason
@@ -155,6 +159,7 @@ const (
 	kindCommitted
 	kindBye
 	kindFailure
+	kindAlive
 )
 
 func (Open) kind() byte      { return kindOpen }
@@ -170,6 +175,7 @@ func (Commit) kind() byte    { return kindCommit }
 func (Committed) kind() byte { return kindCommitted }
 func (Bye) kind() byte       { return kindBye }
 func (Failure) kind() byte   { return kindFailure }
+func (Alive) kind() byte     { return kindAlive }
 
 func (m Open) encode(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint16(b, m.Version)
@@ -227,6 +233,7 @@ func (m Commit) encode(b []byte) []byte  { return b }
 
 func (m Committed) encode(b []byte) []byte { return append(appendBools(b, m.Promoted), m.Strength) }
 func (m Bye) encode(b []byte) []byte       { return b }
+func (m Alive) encode(b []byte) []byte     { return b }
 
 func (m Failure) encode(b []byte) []byte {
 	b = appendBools(b, m.HasPath)
@@ -337,6 +344,8 @@ func decodeMessage(kind byte, d *tree.Decoder) Message {
 		return Bye{}
 	case kindFailure:
 		return decodeFailure(d)
+	case kindAlive:
+		return Alive{}
 	default:
 		d.Fail(protocol("a message of type %d", kind))
 		return nil
