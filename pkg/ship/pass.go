@@ -5,7 +5,6 @@ package ship
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -280,7 +279,3 @@ func (p *pass) endContent(ctx context.Context, c *content) error {
 	return p.remember(&rec)
 }
 
-// isCancelled says whether err only tells that somebody else stopped the work.
-func isCancelled(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}

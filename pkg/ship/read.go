@@ -34,8 +34,6 @@ type body struct {
 // recorded is one entry of the pass, as it goes into the sender's manifest.
 type recorded struct {
 	r manifest.Record
-	// gone: nothing to record.
-	gone bool
 	// from is where leaf digests that are kept can be read.
 	from manifest.Rows
 }

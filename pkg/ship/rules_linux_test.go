@@ -4,6 +4,7 @@
 package ship_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -573,5 +574,35 @@ func TestAFullTargetIsSaidWithItsPathAndTheSameCallCarriesOn(t *testing.T) {
 	must(t, os.Remove(filler))
 	if o := p.Mirror(); o.Sent.SentBytes > 9<<20 {
 		t.Errorf("%d bytes were sent again", o.Sent.SentBytes)
+	}
+}
+
+// What memory still holds right and the disk does not: only a readback sees it.
+func TestRule3ReadbackReadsTheStorageAndNotThePageCache(t *testing.T) {
+	t.Parallel()
+	dir, image, ok := filesystem(t, 64<<20, "user_xattr")
+	if !ok {
+		return
+	}
+	p := shiptest.NewPair(t)
+	p.Target = filepath.Join(dir, "volume")
+	must(t, os.Mkdir(p.Target, 0o755))
+	content := shiptest.Noise("readback", 300_001)
+	shiptest.At(t, p.Source).File("f", content)
+	p.Recv.Verify = true
+	p.Mirror()
+	p.Mirror()
+	disk, err := os.ReadFile(image)
+	must(t, err)
+	at := bytes.Index(disk, content[200_704:200_704+4096])
+	if at < 0 {
+		t.Fatal("the content is not on the disk")
+	}
+	shiptest.At(t, "/").Write(image, int64(at), []byte("decayed"))
+	if got, err := os.ReadFile(filepath.Join(p.Target, "f")); err != nil || !bytes.Equal(got, content) {
+		t.Fatal("memory does not hold it any more: the test shows nothing", err)
+	}
+	if o := p.Try(context.Background()); fault.Of(o.RecvErr) != fault.DigestMismatch && fault.Of(o.SendErr) != fault.DigestMismatch {
+		t.Errorf("sender %v, receiver %v", o.SendErr, o.RecvErr)
 	}
 }

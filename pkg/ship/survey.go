@@ -212,6 +212,11 @@ func (s *survey) read(n *scan.Node, r, partial *manifest.Record) ([]byte, error)
 	if err := c.Details(n); err != nil {
 		return nil, err
 	}
+	if d, ok := c.(scan.Direct); ok && s.all {
+		if err := d.FromStorage(); err != nil {
+			return nil, err
+		}
+	}
 	r.Entry = n.Entry
 	buf := scan.AlignedBuffer(int(min(n.Size, pieceSize)))
 	rows := make([]byte, 0, tree.LeafCount(n.Size)*tree.LeafDigestSize)

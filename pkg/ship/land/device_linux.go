@@ -43,10 +43,17 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 	return d, nil
 }
 
-func (d *Device) Image() bool          { return true }
-func (d *Device) Size() int64          { return d.size }
+// Image says what kind of target this is.
+func (d *Device) Image() bool { return true }
+
+// Size gives the size in bytes.
+func (d *Device) Size() int64 { return d.size }
+
+// Empty says whether it is proved to hold nothing.
 func (d *Device) Empty() (bool, error) { return d.zero.Load(), nil }
-func (d *Device) Close() error         { return nil }
+
+// Close ends the target.
+func (d *Device) Close() error { return nil }
 
 // Probe notes how much of the device the source will take.
 func (d *Device) Probe(_ tree.Mask, size int64) error {
@@ -82,13 +89,28 @@ func notATree() error {
 	return fault.New(fault.PeerProtocol, "an operation on a directory tree, but the target is a device")
 }
 
-func (d *Device) OpenStage(string, bool) (bool, error)       { return false, notATree() }
-func (d *Device) RemoveStages(string) error                  { return nil }
-func (d *Device) Mkdir(string) error                         { return notATree() }
+// OpenStage is for trees.
+func (d *Device) OpenStage(string, bool) (bool, error) { return false, notATree() }
+
+// RemoveStages has none to remove.
+func (d *Device) RemoveStages(string) error { return nil }
+
+// Mkdir is for trees.
+func (d *Device) Mkdir(string) error { return notATree() }
+
+// Make is for trees.
 func (d *Device) Make(Place, *tree.Entry) (scan.Node, error) { return scan.Node{}, notATree() }
-func (d *Device) Link(string, string) (scan.Node, error)     { return scan.Node{}, notATree() }
-func (d *Device) Remove(string) error                        { return notATree() }
-func (d *Device) Describe(*tree.Entry) (scan.Node, error)    { return scan.Node{}, notATree() }
+
+// Link is for trees.
+func (d *Device) Link(string, string) (scan.Node, error) { return scan.Node{}, notATree() }
+
+// Remove is for trees.
+func (d *Device) Remove(string) error { return notATree() }
+
+// Describe is for trees.
+func (d *Device) Describe(*tree.Entry) (scan.Node, error) { return scan.Node{}, notATree() }
+
+// Arrive is for trees.
 func (d *Device) Arrive(uint64, *tree.Entry, bool) (scan.Node, bool, error) {
 	return scan.Node{}, false, notATree()
 }

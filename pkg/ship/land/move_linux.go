@@ -13,10 +13,6 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// linkName is the name in the stage, or beside the new name, under which a link is made
-// before it replaces what is there.
-const linkName = "link"
-
 // Link gives the inode at first one more name.
 func (t *Tree) Link(path, first string) (scan.Node, error) {
 	from, fromName, releaseFrom, err := t.at(Place{Path: first})

@@ -38,7 +38,10 @@ func OpenTree(root *os.File, _ Options) (*Tree, error) {
 	return &Tree{file: root, root: int(root.Fd()), dirs: newDirs(int(root.Fd())), stage: -1}, nil
 }
 
+// Image is false: it is a tree.
 func (t *Tree) Image() bool { return false }
+
+// Size of an image; a tree has none.
 func (t *Tree) Size() int64 { return 0 }
 
 // Empty says whether there is nothing in the root but what belongs to its filesystem.

@@ -77,6 +77,7 @@ func DeviceSize(fd int) (size int64, block bool, err error) {
 // Limit makes the view end after size bytes: of a target that is larger than its source.
 func (d *Device) Limit(size int64) { d.info.Size = min(size, d.info.Size) }
 
+// Info describes the view.
 func (d *Device) Info() Info { return d.info }
 
 // Close ends the view; the caller's descriptor stays open.
@@ -102,6 +103,7 @@ func (d *Device) Root() (Node, error) {
 	return n, nil
 }
 
+// ReadDir fails: an image has no directories.
 func (d *Device) ReadDir(string) (Dir, error) {
 	return nil, fault.New(fault.Internal, "an image has no directories")
 }
@@ -117,6 +119,19 @@ type image struct{ d *Device }
 func (i image) Close() error        { return nil }
 func (i image) Node() (Node, error) { return i.d.Root() }
 func (i image) Details(*Node) error { return nil }
+
+// FromStorage makes later reads go past the page cache; those of a block device do anyway.
+func (i image) FromStorage() error {
+	if i.d.own >= 0 {
+		return nil
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", i.d.fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return unix.Fadvise(i.d.fd, 0, 0, unix.FADV_DONTNEED)
+	}
+	i.d.own = fd
+	return nil
+}
 
 // ReadAt reads past the page cache where buffer and range allow it.
 func (i image) ReadAt(b []byte, off int64) (int, error) {

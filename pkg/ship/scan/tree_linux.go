@@ -194,14 +194,23 @@ func (t *Tree) OpenListed(n *Node) (Content, error) {
 }
 
 type file struct {
-	t    *Tree
-	fd   int
-	path string
+	t      *Tree
+	fd     int
+	path   string
+	direct *direct
 }
 
-func (f *file) Close() error { return unix.Close(f.fd) }
+func (f *file) Close() error {
+	if f.direct != nil {
+		_ = unix.Close(f.direct.fd)
+	}
+	return unix.Close(f.fd)
+}
 
 func (f *file) ReadAt(b []byte, off int64) (int, error) {
+	if f.direct != nil {
+		return f.direct.readAt(f, b, off)
+	}
 	n, err := readAt(f.fd, b, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read at %d", off))

@@ -108,7 +108,7 @@ func (x *simReceiver) actBroken(a Action) bool {
 					x.w.disk.sync()
 					x.m.Step(Synced(a)) // which asks for Persist: done before
 					x.m.Ready()
-					x.w.rstep(Persisted{Through: a.Through})
+					x.w.rstep(Persisted(a))
 				})
 			})
 			return true

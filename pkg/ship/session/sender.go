@@ -17,10 +17,8 @@ const (
 type senderState uint8
 
 const (
-	// awaitStart: no control connection yet.
-	awaitStart senderState = iota
-	// awaitWelcome: Hello is out.
-	awaitWelcome
+	// awaitWelcome: Hello is out, or about to be.
+	awaitWelcome senderState = iota
 	// scanning: the source is read.
 	scanning
 	// awaitVerdict: Done is out.

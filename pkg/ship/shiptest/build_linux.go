@@ -172,7 +172,10 @@ func changeFlags(f *os.File, flags int) error {
 // unflag takes inode flags off everything below dir, so that it can be removed.
 func unflag(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() && !e.Type().IsRegular() {
+		if err != nil {
+			return fs.SkipDir // what cannot be read cannot be cleared either
+		}
+		if !e.IsDir() && !e.Type().IsRegular() {
 			return nil
 		}
 		if f, err := os.Open(path); err == nil {

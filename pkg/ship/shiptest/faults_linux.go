@@ -81,6 +81,7 @@ func (t *DyingTarget) die() error {
 	return nil
 }
 
+// OpenStage may be the operation that it dies at.
 func (t *DyingTarget) OpenStage(name string, create bool) (bool, error) {
 	if err := t.die(); err != nil {
 		return false, err
@@ -88,6 +89,7 @@ func (t *DyingTarget) OpenStage(name string, create bool) (bool, error) {
 	return t.Target.OpenStage(name, create)
 }
 
+// RemoveStages may be the operation that it dies at.
 func (t *DyingTarget) RemoveStages(keep string) error {
 	if err := t.die(); err != nil {
 		return err
@@ -95,6 +97,7 @@ func (t *DyingTarget) RemoveStages(keep string) error {
 	return t.Target.RemoveStages(keep)
 }
 
+// Mkdir may be the operation that it dies at.
 func (t *DyingTarget) Mkdir(path string) error {
 	if err := t.die(); err != nil {
 		return err
@@ -102,6 +105,7 @@ func (t *DyingTarget) Mkdir(path string) error {
 	return t.Target.Mkdir(path)
 }
 
+// Create may be the operation that it dies at.
 func (t *DyingTarget) Create(p land.Place) (land.File, error) {
 	if err := t.die(); err != nil {
 		return nil, err
@@ -110,6 +114,7 @@ func (t *DyingTarget) Create(p land.Place) (land.File, error) {
 	return &dyingFile{File: f, t: t}, err
 }
 
+// Edit may be the operation that it dies at.
 func (t *DyingTarget) Edit(p land.Place) (land.File, error) {
 	if err := t.die(); err != nil {
 		return nil, err
@@ -121,6 +126,7 @@ func (t *DyingTarget) Edit(p land.Place) (land.File, error) {
 	return &dyingFile{File: f, t: t}, nil
 }
 
+// Make may be the operation that it dies at.
 func (t *DyingTarget) Make(p land.Place, e *tree.Entry) (scan.Node, error) {
 	if err := t.die(); err != nil {
 		return scan.Node{}, err
@@ -128,6 +134,7 @@ func (t *DyingTarget) Make(p land.Place, e *tree.Entry) (scan.Node, error) {
 	return t.Target.Make(p, e)
 }
 
+// Link may be the operation that it dies at.
 func (t *DyingTarget) Link(path, first string) (scan.Node, error) {
 	if err := t.die(); err != nil {
 		return scan.Node{}, err
@@ -135,6 +142,7 @@ func (t *DyingTarget) Link(path, first string) (scan.Node, error) {
 	return t.Target.Link(path, first)
 }
 
+// Remove may be the operation that it dies at.
 func (t *DyingTarget) Remove(path string) error {
 	if err := t.die(); err != nil {
 		return err
@@ -142,6 +150,7 @@ func (t *DyingTarget) Remove(path string) error {
 	return t.Target.Remove(path)
 }
 
+// Describe may be the operation that it dies at.
 func (t *DyingTarget) Describe(e *tree.Entry) (scan.Node, error) {
 	if err := t.die(); err != nil {
 		return scan.Node{}, err
@@ -149,6 +158,7 @@ func (t *DyingTarget) Describe(e *tree.Entry) (scan.Node, error) {
 	return t.Target.Describe(e)
 }
 
+// Arrive may be the operation that it dies at.
 func (t *DyingTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (scan.Node, bool, error) {
 	if err := t.die(); err != nil {
 		return scan.Node{}, false, err
@@ -156,6 +166,7 @@ func (t *DyingTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (scan.Node
 	return t.Target.Arrive(staged, e, keep)
 }
 
+// Sync may be the operation that it dies at.
 func (t *DyingTarget) Sync() error {
 	if err := t.die(); err != nil {
 		return err
@@ -163,6 +174,7 @@ func (t *DyingTarget) Sync() error {
 	return t.Target.Sync()
 }
 
+// View may be the operation that it dies at.
 func (t *DyingTarget) View(mask tree.Mask) (scan.View, error) {
 	if err := t.die(); err != nil {
 		return nil, err

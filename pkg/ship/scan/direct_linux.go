@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+)
+
+// Direct is what a Content has besides when it can be read from its storage instead of
+// from memory.
+type Direct interface {
+	// FromStorage makes all later reads go to the storage. What was written must be synced
+	// before. Not concurrently with reads; and reads not concurrently with each other.
+	FromStorage() error
+}
+
+// direct reads a file past the page cache.
+type direct struct {
+	fd  int
+	buf []byte
+}
+
+// FromStorage opens the file once more with O_DIRECT. Where the filesystem has no such
+// thing, what is cached is dropped first.
+func (f *file) FromStorage() error {
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EINVAL) {
+		return unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED)
+	}
+	if err != nil {
+		return fault.At(fault.Unreadable, f.path, err, "open it past the page cache")
+	}
+	f.direct = &direct{fd: fd}
+	return nil
+}
+
+// read fills buf, or less at the end of the file: where a read ends in mid-block, the file does.
+func (d *direct) read(buf []byte, off int64) (done int, err error) {
+	for done < len(buf) && done%directAlign == 0 {
+		n, err := unix.Pread(d.fd, buf[done:], off+int64(done))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return done, err
+		}
+		done += n
+	}
+	return done, nil
+}
+
+func (d *direct) readAt(f *file, b []byte, off int64) (int, error) {
+	skip := int(off % directAlign)
+	want := (skip + len(b) + directAlign - 1) &^ (directAlign - 1)
+	if len(d.buf) < want {
+		d.buf = AlignedBuffer(want)
+	}
+	n, err := d.read(d.buf[:want], off-int64(skip))
+	if err != nil {
+		return 0, fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read from its storage at %d", off))
+	}
+	n = copy(b, d.buf[min(skip, n):n])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
