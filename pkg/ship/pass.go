@@ -278,4 +278,3 @@ func (p *pass) endContent(ctx context.Context, c *content) error {
 	}
 	return p.remember(&rec)
 }
-
