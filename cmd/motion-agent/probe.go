@@ -28,7 +28,7 @@ func newProbeCommand() *cobra.Command {
 		Long: `Ask the agents of another cluster whether they can be reached from here, and
 as which address they see it: policies are about that one.
 
-Prints a line for each address. Fails when none leads to an agent whose policies
+Prints a line for each address, with the rate at which bytes arrived there. Fails when none leads to an agent whose policies
 accept the connection.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -50,6 +50,15 @@ func probeAll(ctx context.Context, out io.Writer, addresses []string, timeout ti
 		})
 	}
 	work.Wait()
+	// One after the other: they share the way.
+	for i, address := range addresses {
+		if !good[i] {
+			continue
+		}
+		if rate, err := listen.MeasureRate(ctx, address, timeout); err == nil && rate > 0 {
+			lines[i] += fmt.Sprintf(", at %d MiB/s", max(rate>>20, 1))
+		}
+	}
 	reached := false
 	for i, line := range lines {
 		if _, err := fmt.Fprintln(out, line); err != nil {

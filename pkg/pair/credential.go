@@ -6,39 +6,30 @@ package pair
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 type gvrType = schema.GroupVersionResource
-
-// moverRole is the ClusterRole of the credential. It is our own and not edit,
-// because edit includes impersonating ServiceAccounts, minting their tokens and
-// exec.
-const moverRole = "kubectl-motion:mover"
 
 // Keys of the pair's Secret.
 const (
@@ -48,169 +39,119 @@ const (
 	keyNamespace = "namespace"
 )
 
-// SecretName is the Secret of a pair.
-func SecretName(pair string) string { return "motion-pair-" + pair }
-
-// accountName is the ServiceAccount on the target for one source namespace, so
-// that two namespaces that migrate to the same place have credentials of their own.
-func accountName(sourceID, sourceNamespace string) string {
-	sum := sha256.Sum256([]byte(sourceID + "\x00" + sourceNamespace))
-	return "motion-from-" + hex.EncodeToString(sum[:4])
-}
-
-const podSecurityPrefix = "pod-security.kubernetes.io/"
-
-// prepareNamespace makes the target namespace, with the Pod Security labels of
-// the source's, and shows whom the credential could act as there.
-func (p *Pairing) prepareNamespace(ctx context.Context) error {
-	name := p.Request.TargetNamespace
-	_, err := p.Target.Kube.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return p.createNamespace(ctx, name)
-	}
-	if err != nil {
-		return fmt.Errorf("namespace %s on %s: %w", name, p.Target, err)
-	}
-	bound, err := p.boundAccounts(ctx)
-	if err != nil || len(bound) == 0 {
-		return err
-	}
-	return p.Confirm(fmt.Sprintf("Whoever may create pods in namespace %s on %s can run them as its ServiceAccounts, and these have rights:\n  %s\n"+
-		"The pair's credential may create pods there. Continue?", name, p.Target, strings.Join(bound, "\n  ")))
-}
-
-func (p *Pairing) createNamespace(ctx context.Context, name string) error {
-	source, err := p.Source.Kube.CoreV1().Namespaces().Get(ctx, p.Request.SourceNamespace, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("namespace %s on %s: %w", p.Request.SourceNamespace, p.Source, err)
-	}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}}}
-	for k, v := range source.Labels {
-		if strings.HasPrefix(k, podSecurityPrefix) {
-			ns.Labels[k] = v
+// grantAll makes the credentials that are due.
+func (p *Pairing) grantAll(ctx context.Context, d *Diff) error {
+	for _, m := range p.Request.Namespaces {
+		if err := p.grant(ctx, m, d.force || d.stale[m]); err != nil {
+			return fmt.Errorf("namespace %s: %w", m.Source, err)
 		}
 	}
-	if _, err := p.Target.Kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager}); err != nil {
-		return fmt.Errorf("namespace %s on %s: %w", name, p.Target, err)
-	}
-	progress.Objectf(p.Sink, "namespaces/%s created", name)
 	return nil
 }
 
-// boundAccounts lists the ServiceAccounts of the target namespace that any
-// binding names, with the roles they have.
-func (p *Pairing) boundAccounts(ctx context.Context) ([]string, error) {
-	ns := p.Request.TargetNamespace
-	roles, err := p.Target.Kube.RbacV1().RoleBindings(ns).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("rolebindings in %s on %s: %w", ns, p.Target, err)
+func (p *Pairing) grant(ctx context.Context, m Mapping, due bool) error {
+	secrets := []string{"secret/" + SecretName(p.Request.Name) + " in " + m.Source}
+	if p.renews() {
+		secrets = append(secrets, "secret/"+p.renewerName(m)+" in "+deploy.DefaultNamespace)
 	}
-	clusterRoles, err := p.Target.Kube.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("clusterrolebindings on %s: %w", p.Target, err)
-	}
-	var out []string
-	for i := range roles.Items {
-		out = append(out, accounts(ns, roles.Items[i].Subjects, ns, roles.Items[i].RoleRef)...)
-	}
-	for i := range clusterRoles.Items {
-		out = append(out, accounts(ns, clusterRoles.Items[i].Subjects, "", clusterRoles.Items[i].RoleRef)...)
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
-}
-
-func accounts(namespace string, subjects []rbacv1.Subject, bindingNamespace string, role rbacv1.RoleRef) []string {
-	if role.Name == moverRole {
+	if !due {
+		for _, s := range secrets {
+			progress.Objectf(p.Sink, "%s unchanged", s)
+		}
 		return nil
 	}
-	var out []string
-	for _, s := range subjects {
-		in := s.Namespace
-		if in == "" {
-			in = bindingNamespace
-		}
-		switch {
-		case s.Kind == rbacv1.ServiceAccountKind && in == namespace:
-			out = append(out, fmt.Sprintf("%s: %s %s", s.Name, role.Kind, role.Name))
-		case s.Kind == rbacv1.GroupKind && s.Name == "system:serviceaccounts:"+namespace:
-			out = append(out, fmt.Sprintf("all: %s %s", role.Kind, role.Name))
-		}
+	pair, err := p.pairOf(ctx, m)
+	if err != nil {
+		return err
 	}
-	return out
+	expiry := pair.Spec.ExpiryTime.Time
+	token, err := mint(ctx, p.Target, m.Target, AccountName(p.Source.ID, m.Source), p.ttl(expiry))
+	if err != nil {
+		return err
+	}
+	data, err := p.secretData(m)
+	if err != nil {
+		return err
+	}
+	data[keyToken] = []byte(token.Token)
+	if err := p.putSecret(ctx, SecretName(p.Request.Name), m.Source, data); err != nil {
+		return err
+	}
+	if p.renews() {
+		err = p.grantRenewal(ctx, m, expiry)
+	} else {
+		err = p.dropRenewal(ctx, m)
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range secrets {
+		progress.Objectf(p.Sink, "%s configured", s)
+	}
+	progress.Notef(p.Sink, "the credential ends at %s, the pair at %s",
+		token.ExpirationTimestamp.UTC().Format(time.RFC3339), expiry.UTC().Format(time.RFC3339))
+	return noteExpiry(ctx, p.Source, m.Source, p.Request.Name, func(s *v1alpha1.ClusterPairStatus) {
+		s.Server, s.CredentialExpiryTime = p.Target.Config.Host, &token.ExpirationTimestamp
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.PairRenewed)
+	})
 }
 
-// grant makes the account on the target and the Secret and ClusterPair on the source.
-func (p *Pairing) grant(ctx context.Context) error {
-	account := accountName(p.Source.ID, p.Request.SourceNamespace)
-	ns := p.Request.TargetNamespace
-	objects := []runtime.Object{
-		&corev1.ServiceAccount{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: ours(account, ns),
-			AutomountServiceAccountToken: new(bool),
-		},
-		&rbacv1.RoleBinding{
-			TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"}, ObjectMeta: ours(account, ns),
-			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: moverRole},
-			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: ns}},
-		},
-	}
-	for _, o := range objects {
-		if err := p.putTyped(ctx, p.Target, o); err != nil {
-			return err
-		}
-	}
-	if p.serves(ctx, account) {
-		progress.Objectf(p.Sink, "secrets/%s unchanged", SecretName(p.Request.Name))
-		progress.Objectf(p.Sink, "clusterpairs.%s/%s unchanged", v1alpha1.GroupName, p.Request.Name)
-		return nil
-	}
-	seconds := int64(p.Request.CredentialTTL / time.Second)
-	token, err := p.Target.Kube.CoreV1().ServiceAccounts(ns).CreateToken(ctx, account, &authenticationv1.TokenRequest{
+// mint makes a token of an account on c.
+func mint(ctx context.Context, c *cluster.Cluster, namespace, account string, ttl time.Duration) (*authenticationv1.TokenRequestStatus, error) {
+	seconds := int64(ttl / time.Second)
+	token, err := c.Kube.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account, &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("a token of serviceaccount %s/%s on %s: %w", ns, account, p.Target, err)
+		return nil, fmt.Errorf("a token of serviceaccount %s/%s on %s: %w", namespace, account, c, err)
 	}
-	return p.store(ctx, token.Status)
+	return &token.Status, nil
 }
 
-// serves says whether the credential of an earlier run can stay: it leads to the
-// same place, the target accepts it as account's, and of the lifetime that is asked
-// for, half is still to come and not more than all of it. Users of the namespace
-// can write the Secret: nobody is contacted because it says so.
-func (p *Pairing) serves(ctx context.Context, account string) bool {
-	want, err := p.secretData()
+// serves says why the credential of an earlier run cannot stay, and nothing when
+// it can: it leads to the same place, the target accepts it as the account's, and
+// of the lifetime that is asked for, half is still to come and not more than all
+// of it. Users of the namespace can write the Secret: nobody is contacted because
+// it says so.
+func (p *Pairing) serves(ctx context.Context, m Mapping) (why string) {
+	want, err := p.secretData(m)
 	if err != nil {
-		return false
+		return err.Error()
 	}
-	ns, name := p.Request.SourceNamespace, p.Request.Name
-	secret, err := p.Source.Kube.CoreV1().Secrets(ns).Get(ctx, SecretName(name), metav1.GetOptions{})
+	secret, err := p.Source.Kube.CoreV1().Secrets(m.Source).Get(ctx, SecretName(p.Request.Name), metav1.GetOptions{})
 	if err != nil {
-		return false
+		return "there is none"
 	}
-	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, p.Source, v1alpha1.ClusterPairs, ns, name)
-	if err != nil || pair.Spec != p.pairSpec() {
-		return false
+	pair, err := p.pairOf(ctx, m)
+	if err != nil {
+		return "there is no pair"
+	}
+	spec := p.pairSpec(m)
+	if spec.ExpiryTime = pair.Spec.ExpiryTime; spec.ExpiryTime == nil || pair.Spec != spec {
+		return "the pair leads elsewhere"
 	}
 	token := string(secret.Data[keyToken])
 	want[keyToken] = secret.Data[keyToken]
-	subject, expiry, err := claimsOf(token)
+	claims, err := ReadClaims(token)
 	if err != nil || !maps.EqualFunc(want, secret.Data, bytes.Equal) ||
-		subject != "system:serviceaccount:"+p.Request.TargetNamespace+":"+account {
-		return false
+		claims.Subject != "system:serviceaccount:"+m.Target+":"+AccountName(p.Source.ID, m.Source) {
+		return "the present one is not ours"
 	}
-	if left := time.Until(expiry); left <= p.Request.CredentialTTL/2 || left > p.Request.CredentialTTL {
-		return false
+	ttl := p.ttl(pair.Spec.ExpiryTime.Time)
+	if left := time.Until(claims.Expiry); left <= ttl/2 || left > p.Request.CredentialTTL {
+		return "half of its life is over, or another was asked for"
 	}
-	target, err := cluster.New(ctx, name, p.Request.TargetNamespace, &rest.Config{
+	target, err := cluster.New(ctx, p.Request.Name, m.Target, &rest.Config{
 		Host: p.Target.Config.Host, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: want[keyCA]},
 	})
-	return err == nil && target.ID == p.Target.ID
+	if err != nil || target.ID != p.Target.ID {
+		return "the target does not take the present one"
+	}
+	return p.renewalServes(ctx, m, pair.Spec.ExpiryTime.Time)
 }
 
 // secretData is what the pair's Secret holds besides the token.
-func (p *Pairing) secretData() (map[string][]byte, error) {
+func (p *Pairing) secretData(m Mapping) (map[string][]byte, error) {
 	ca := p.Target.Config.CAData
 	if len(ca) == 0 && p.Target.Config.CAFile != "" {
 		var err error
@@ -219,93 +160,70 @@ func (p *Pairing) secretData() (map[string][]byte, error) {
 		}
 	}
 	return map[string][]byte{
-		keyServer: []byte(p.Target.Config.Host), keyCA: ca, keyNamespace: []byte(p.Request.TargetNamespace),
+		keyServer: []byte(p.Target.Config.Host), keyCA: ca, keyNamespace: []byte(m.Target),
 	}, nil
 }
 
-func (p *Pairing) pairSpec() v1alpha1.ClusterPairSpec {
-	return v1alpha1.ClusterPairSpec{
-		ClusterID: p.Target.ID, TargetNamespace: p.Request.TargetNamespace, SecretName: SecretName(p.Request.Name),
-	}
+// Claims are what a token says of itself. Whether that is true the API server
+// that accepts it knows.
+type Claims struct {
+	Subject string
+	Expiry  time.Time
 }
 
-// claimsOf reads what a token says of itself. Whether that is true the API server
-// that accepted it knows.
-func claimsOf(token string) (subject string, expiry time.Time, err error) {
+// ReadClaims reads a token without proving anything.
+func ReadClaims(token string) (Claims, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return "", time.Time{}, errors.New("the credential is no JSON web token")
+		return Claims{}, errors.New("the credential is no JSON web token")
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return "", time.Time{}, err
+		return Claims{}, errors.New("the credential is no JSON web token")
 	}
 	var claims struct {
 		Subject string `json:"sub"`
 		Expiry  int64  `json:"exp"`
 	}
-	err = json.Unmarshal(raw, &claims)
-	return claims.Subject, time.Unix(claims.Expiry, 0), err
+	if err := json.Unmarshal(raw, &claims); err != nil {
+		return Claims{}, errors.New("the credential is no JSON web token")
+	}
+	return Claims{Subject: claims.Subject, Expiry: time.Unix(claims.Expiry, 0)}, nil
 }
 
-func (p *Pairing) store(ctx context.Context, token authenticationv1.TokenRequestStatus) error {
-	data, err := p.secretData()
+// putSecret writes a Secret of ours on the source.
+func (p *Pairing) putSecret(ctx context.Context, name, namespace string, data map[string][]byte) error {
+	i, err := wanted(p.Source, &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: ours(name, namespace), Data: data,
+	})
 	if err != nil {
 		return err
 	}
-	data[keyToken] = []byte(token.Token)
-	secret := &corev1.Secret{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: ours(SecretName(p.Request.Name), p.Request.SourceNamespace), Data: data,
+	if err := writeItem(ctx, i); err != nil {
+		return fmt.Errorf("secret %s/%s on %s: %w", namespace, name, p.Source, err)
 	}
-	if err := p.putTyped(ctx, p.Source, secret); err != nil {
-		return err
-	}
-	return p.storePair(ctx, token.ExpirationTimestamp)
-}
-
-func (p *Pairing) storePair(ctx context.Context, expiry metav1.Time) error {
-	ns, name := p.Request.SourceNamespace, p.Request.Name
-	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, p.Source, v1alpha1.ClusterPairs, ns, name)
-	spec := p.pairSpec()
-	switch {
-	case apierrors.IsNotFound(err):
-		pair, err = cluster.Create(ctx, p.Source, v1alpha1.ClusterPairs, ns, &v1alpha1.ClusterPair{
-			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ClusterPair"},
-			ObjectMeta: ours(name, ns), Spec: spec,
-		})
-		progress.Objectf(p.Sink, "clusterpairs.%s/%s created", v1alpha1.GroupName, name)
-	case err == nil && pair.Spec.ClusterID != spec.ClusterID:
-		return fmt.Errorf("clusterpair %s/%s points at another cluster (%s): delete it or choose another name", ns, name, pair.Spec.ClusterID)
-	case err == nil:
-		pair.Spec = spec
-		pair, err = cluster.Update(ctx, p.Source, v1alpha1.ClusterPairs, ns, pair)
-		progress.Objectf(p.Sink, "clusterpairs.%s/%s configured", v1alpha1.GroupName, name)
-	}
-	if err != nil {
-		return fmt.Errorf("clusterpair %s/%s on %s: %w", ns, name, p.Source, err)
-	}
-	pair.Status.Server, pair.Status.CredentialExpiryTime = p.Target.Config.Host, &expiry
-	pair.Status.ObservedGeneration = pair.Generation
-	if _, err := cluster.UpdateStatus(ctx, p.Source, v1alpha1.ClusterPairs, ns, pair); err != nil {
-		return fmt.Errorf("status of clusterpair %s/%s on %s: %w", ns, name, p.Source, err)
-	}
-	progress.Notef(p.Sink, "the credential ends at %s", expiry.UTC().Format(time.RFC3339))
 	return nil
 }
 
-func ours(name, namespace string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue}}
-}
-
-func (p *Pairing) putTyped(ctx context.Context, c *cluster.Cluster, o runtime.Object) error {
-	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return err
+// noteExpiry writes the status of a pair; others write it, too.
+func noteExpiry(ctx context.Context, source *cluster.Cluster, namespace, name string, change func(*v1alpha1.ClusterPairStatus)) error {
+	const tries = 5
+	var err error
+	for range tries {
+		var pair *v1alpha1.ClusterPair
+		if pair, err = cluster.Get[v1alpha1.ClusterPair](ctx, source, v1alpha1.ClusterPairs, namespace, name); err != nil {
+			break
+		}
+		change(&pair.Status)
+		pair.Status.ObservedGeneration = pair.Generation
+		if _, err = cluster.UpdateStatus(ctx, source, v1alpha1.ClusterPairs, namespace, pair); !apierrors.IsConflict(err) {
+			break
+		}
 	}
-	u := &unstructured.Unstructured{Object: m}
-	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
-	return p.put(ctx, c, u)
+	if err != nil {
+		return fmt.Errorf("status of clusterpair %s/%s on %s: %w", namespace, name, source, err)
+	}
+	return nil
 }
 
 var errNoPair = errors.New("no such pair")

@@ -6,12 +6,10 @@ package pair
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,88 +19,97 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
 const agentPoll = 500 * time.Millisecond
 
-func (p *Pairing) installOn(c *cluster.Cluster) func(context.Context) error {
-	return func(ctx context.Context) error {
-		block, err := p.blockDevices(ctx, c)
-		if err != nil {
-			return err
-		}
-		manifests, err := deploy.Manifests(deploy.Options{AgentImage: p.Request.AgentImage, KubeletRoot: p.Request.KubeletRoot, BlockDevices: block})
-		if err != nil {
-			return err
-		}
-		for _, m := range manifests {
-			if err := p.put(ctx, c, m); err != nil {
-				return err
-			}
-		}
-		return nil
+// installation is what all pairs of a cluster share.
+func (p *Pairing) installation(ctx context.Context, c *cluster.Cluster) ([]item, error) {
+	options, err := p.agentOptions(ctx, c)
+	if err != nil {
+		return nil, err
 	}
+	manifests, err := deploy.Manifests(options)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]item, 0, len(manifests))
+	for _, m := range manifests {
+		out = append(out, item{on: c, object: m, install: true})
+	}
+	return out, nil
 }
 
-// blockDevices says whether the agents of a cluster are to open raw block volumes:
-// what was asked for, or what they do now. Pairing one more namespace must not take
-// from the others what an administrator once allowed.
-func (p *Pairing) blockDevices(ctx context.Context, c *cluster.Cluster) (bool, error) {
+// agentOptions are what was asked for; what was not asked for stays as it is on the
+// cluster: pairing one more namespace must not take from the others what an
+// administrator once set.
+func (p *Pairing) agentOptions(ctx context.Context, c *cluster.Cluster) (deploy.Options, error) {
+	o := deploy.Options{AgentImage: p.Request.AgentImage, KubeletRoot: p.Request.KubeletRoot}
 	if p.Request.BlockDevices != nil {
-		return *p.Request.BlockDevices, nil
+		o.BlockDevices = *p.Request.BlockDevices
 	}
-	agent, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	ds, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return false, nil
+		return o, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("daemonsets/%s on %s: %w", deploy.AgentName, c, err)
+		return o, fmt.Errorf("daemonset %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
 	}
-	return slices.ContainsFunc(agent.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == deploy.DevicesContainer }), nil
+	pod := ds.Spec.Template.Spec
+	for _, container := range pod.Containers {
+		if container.Name == deploy.AgentName && o.AgentImage == "" && !strings.HasPrefix(container.Image, deploy.DefaultRepository+":") {
+			o.AgentImage = container.Image
+		}
+		if container.Name == deploy.DevicesContainer && p.Request.BlockDevices == nil {
+			o.BlockDevices = true
+		}
+	}
+	for _, v := range pod.Volumes {
+		if root, ok := podsFolder(v); ok && o.KubeletRoot == "" {
+			o.KubeletRoot = root
+		}
+	}
+	return o, keepRoutes(ctx, c, &o)
 }
 
-// put applies one of our own objects and says what became of it. Force is right
-// here and nowhere else: these objects are ours alone.
-func (p *Pairing) put(ctx context.Context, c *cluster.Cluster, m *unstructured.Unstructured) error {
-	gvr, namespaced, err := resourceOf(ctx, c, m)
-	if err != nil {
-		return err
-	}
-	namespace := ""
-	if namespaced {
-		namespace = m.GetNamespace()
-	}
-	r := c.Resource(gvr, namespace)
-	before, err := r.Get(ctx, m.GetName(), metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("%s/%s on %s: %w", gvr.Resource, m.GetName(), c, err)
-	}
-	after, err := r.Apply(ctx, m.GetName(), m, metav1.ApplyOptions{FieldManager: v1alpha1.FieldManager, Force: true})
-	if err != nil {
-		return fmt.Errorf("%s/%s on %s: %w", gvr.Resource, m.GetName(), c, err)
-	}
-	verb := "configured"
+// keepRoutes is how other clusters reach the agents.
+func keepRoutes(ctx context.Context, c *cluster.Cluster, o *deploy.Options) error {
+	svc, err := c.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	switch {
-	case before == nil || before.GetUID() == "":
-		verb = "created"
-	case sameContent(before, after):
-		verb = "unchanged"
+	case err == nil:
+		o.LoadBalancer = svc.Spec.Type == corev1.ServiceTypeLoadBalancer
+		if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" {
+			o.Endpoints = strings.Split(text, ",")
+		}
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
 	}
-	progress.Objectf(p.Sink, "%s/%s %s", gvr.GroupResource(), m.GetName(), verb)
+	_, err = c.Kube.AppsV1().StatefulSets(deploy.DefaultNamespace).Get(ctx, relayName, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("statefulset %s/%s on %s: %w", deploy.DefaultNamespace, relayName, c, err)
+	}
+	o.Relay = err == nil
 	return nil
 }
 
-// sameContent says whether an object is what it was. Its resourceVersion does not
-// tell: controllers write statuses meanwhile, and the API server sorts
-// managedFields anew after they did.
-func sameContent(before, after *unstructured.Unstructured) bool {
-	before, after = before.DeepCopy(), after.DeepCopy()
-	for _, o := range []*unstructured.Unstructured{before, after} {
-		o.SetManagedFields(nil)
-		o.SetResourceVersion("")
-		unstructured.RemoveNestedField(o.Object, "status")
+// relayName is the StatefulSet whose one pod is deploy.RelayPod.
+const relayName = "motion-relay"
+
+func podsFolder(v corev1.Volume) (kubeletRoot string, ok bool) {
+	if v.HostPath == nil {
+		return "", false
 	}
-	return equality.Semantic.DeepEqual(before, after)
+	return strings.CutSuffix(v.HostPath.Path, "/pods")
+}
+
+// agentImage is what the agents of c run, or will.
+func (p *Pairing) agentImage(ctx context.Context, c *cluster.Cluster) (string, error) {
+	options, err := p.agentOptions(ctx, c)
+	if err != nil || options.AgentImage != "" {
+		return options.AgentImage, err
+	}
+	return deploy.DefaultRepository + ":" + version.Get().Version, nil
 }
 
 // resourceOf waits for the API server to serve a kind whose CRD was applied a

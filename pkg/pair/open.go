@@ -19,9 +19,10 @@ import (
 // Open connects to the target of a pair with the pair's credential. The cluster
 // that answers must be the one that was paired.
 //
-// The server, its CA and the token come from a Secret of the user's own
-// namespace: a user who writes another server there sends their own objects to
-// it, and nothing else. No credential of the caller's goes to that server.
+// The server, its CA and the token come from a Secret that users of the namespace
+// can write, and whoever runs this may have more rights than they do. So a server
+// that is not the one in the pair's status, which users cannot write, is not
+// contacted; and no credential of the caller's goes anywhere: only the pair's does.
 func Open(ctx context.Context, source *cluster.Cluster, namespace, name string) (*cluster.Cluster, error) {
 	p, err := cluster.Get[v1alpha1.ClusterPair](ctx, source, v1alpha1.ClusterPairs, namespace, name)
 	if apierrors.IsNotFound(err) {
@@ -38,6 +39,10 @@ func Open(ctx context.Context, source *cluster.Cluster, namespace, name string) 
 		if len(secret.Data[key]) == 0 {
 			return nil, fmt.Errorf("secret %s/%s on %s has no %s: an administrator can renew it by pairing again", namespace, secret.Name, source, key)
 		}
+	}
+	if server := string(secret.Data[keyServer]); p.Status.Server != "" && server != p.Status.Server {
+		return nil, fmt.Errorf("secret %s/%s on %s leads to %s, and the pair to %s: it was changed, nothing was sent there; an administrator can mend it by pairing again",
+			namespace, secret.Name, source, server, p.Status.Server)
 	}
 	target, err := cluster.New(ctx, name, p.Spec.TargetNamespace, &rest.Config{
 		Host:            string(secret.Data[keyServer]),

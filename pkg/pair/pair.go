@@ -1,27 +1,30 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pair establishes trust between two clusters, once, as an
-// administrator of both.
+// Package pair establishes trust between two clusters, as an administrator of
+// both.
 //
-// Afterwards a user of the paired namespace migrates with nothing but their own
+// Afterwards a user of a paired namespace migrates with nothing but their own
 // identity on the source and the credential of the pair on the target. Pairing
 // leaves behind:
 //
 //	on both     the API, the agents, the rights of agents and users, the admission
-//	            policies, and a MotionPolicy that names the other cluster
+//	            policies, and for each pair a MotionPolicy that names the other cluster
 //	on target   the namespace, a ServiceAccount bound in that namespace to
-//	            kubectl-motion:mover and to nothing else
-//	on source   a ClusterPair and, beside it, a Secret with a token of that
-//	            ServiceAccount that ends by itself
+//	            kubectl-motion:mover and to nothing else; in the agents' namespace a
+//	            ServiceAccount that may mint tokens of that one, and nothing else
+//	on source   a ClusterPair and, beside it, a Secret with a token of the first
+//	            account that ends by itself; in the agents' namespace a CronJob that
+//	            renews it with a token of the second, until the administrator's expiry
 //
 // The credential is a bound token and not a kubeconfig of the administrator's,
-// it reaches one namespace, and it never stands in a spec, a log or an event.
-// What it does reach: whoever may create pods in a namespace may run them as any
-// of its ServiceAccounts. So Run lists those that are bound to something and
-// asks before it goes on.
+// it reaches one namespace, it cannot mint another one, and it never stands in a
+// spec, a log or an event. What it does reach: whoever may create pods in a
+// namespace may run them as any of its ServiceAccounts. So Run lists those that
+// are bound to something.
 //
-// Running Run again changes only what differs.
+// Run composes everything that should be there, compares it with what is, shows
+// the difference and asks; then it writes what differs and nothing else.
 package pair
 
 import (
@@ -38,14 +41,25 @@ import (
 // ErrDeclined is returned when the person at the terminal said no.
 var ErrDeclined = errors.New("declined")
 
+// Mapping pairs a namespace of the source with one of the target.
+type Mapping struct{ Source, Target string }
+
 // Request is what an administrator asks for.
 type Request struct {
-	// Name of the ClusterPair: what users say with --to.
+	// Name of the ClusterPairs: what users say with --to.
 	Name string
-	// SourceNamespace and TargetNamespace are paired.
-	SourceNamespace, TargetNamespace string
-	// CredentialTTL is how long the credential lives.
-	CredentialTTL time.Duration
+	// Namespaces are paired, each by a ClusterPair of its own.
+	Namespaces []Mapping
+	// Expires is how long the pair lives, and CredentialTTL how long each of its
+	// credentials. A renewer is installed when the pair lives longer.
+	Expires, CredentialTTL time.Duration
+	// KeepNamespaces refuses to make a target namespace that is not there.
+	KeepNamespaces bool
+	// PodSecurity is the level of target namespaces that are made; empty: the
+	// source's labels, or restricted where it has none.
+	PodSecurity string
+	// Policy is what the MotionPolicies should say besides namespaces and networks.
+	Policy PolicyOptions
 	// AgentImage and KubeletRoot for the agents; empty: the defaults.
 	AgentImage, KubeletRoot string
 	// BlockDevices lets the agents open raw block volumes. nil leaves it as it is.
@@ -54,6 +68,8 @@ type Request struct {
 	// SourceCIDRs those that the source's connections come from. Empty: the
 	// addresses of the nodes.
 	TargetCIDRs, SourceCIDRs []netip.Prefix
+	// TargetHosts are names at which the target's agents can be dialled.
+	TargetHosts []string
 	// AgentTimeout bounds the wait for agents to be ready.
 	AgentTimeout time.Duration
 }
@@ -72,30 +88,85 @@ type step struct {
 	do   func(context.Context) error
 }
 
-// Run pairs. Each step may be repeated; the first error ends the run and
-// says what is missing.
-func (p *Pairing) Run(ctx context.Context) error {
-	steps := []step{
-		{"checking the rights on both clusters", p.checkRights},
-		{"installing on " + p.Source.Name, p.installOn(p.Source)},
-		{"installing on " + p.Target.Name, p.installOn(p.Target)},
-		{"preparing namespace " + p.Request.TargetNamespace + " on " + p.Target.Name, p.prepareNamespace},
-		{"setting the policies", p.setPolicies},
-		{"waiting for the agents", p.waitForAgents},
-		{"granting the credential", p.grant},
-		{"checking that data can flow", p.checkRoute},
-		{"checking the pair with its own credential", p.checkPair},
-	}
-	if err := p.distinct(); err != nil {
-		return err
-	}
+func run(ctx context.Context, sink progress.Sink, steps []step) error {
 	for _, s := range steps {
-		progress.Stepf(p.Sink, "%s", s.name)
+		progress.Stepf(sink, "%s", s.name)
 		if err := s.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil
+}
+
+// Run pairs. Each step may be repeated; the first error ends the run and
+// says what is missing.
+func (p *Pairing) Run(ctx context.Context) error {
+	d, err := p.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	if text := d.Question(); text != "" {
+		if err := p.Confirm(text); err != nil {
+			return err
+		}
+	}
+	return run(ctx, p.Sink, []step{
+		{"writing what differs", func(ctx context.Context) error { return p.write(ctx, d.items) }},
+		{"waiting for the agents", p.waitForAgents},
+		{"granting the credential", func(ctx context.Context) error { return p.grantAll(ctx, d) }},
+		{"checking that data can flow", p.checkRoute},
+		{"checking the pair with its own credential", p.checkPairs},
+	})
+}
+
+// Plan finds out what would be written, and writes nothing.
+func (p *Pairing) Plan(ctx context.Context) (*Diff, error) {
+	if err := p.distinct(); err != nil {
+		return nil, err
+	}
+	d := &Diff{}
+	return d, run(ctx, p.Sink, []step{
+		{"checking the rights on both clusters", p.checkRights},
+		{"comparing with what is there", func(ctx context.Context) (err error) {
+			if d.items, err = p.compose(ctx); err != nil {
+				return err
+			}
+			return p.compare(ctx, d)
+		}},
+	})
+}
+
+// Renew gives the pairs a new credential, and a new expiry, whatever is left of
+// the present ones.
+func (p *Pairing) Renew(ctx context.Context) error {
+	if err := p.distinct(); err != nil {
+		return err
+	}
+	d := &Diff{}
+	return run(ctx, p.Sink, []step{
+		{"checking the rights on both clusters", p.checkRights},
+		{"granting a new credential", func(ctx context.Context) error {
+			for _, m := range p.Request.Namespaces {
+				if _, err := p.pairOf(ctx, m); err != nil {
+					return err
+				}
+				items, err := p.composeAccess(ctx, m, true)
+				if err != nil {
+					return err
+				}
+				d.items = append(d.items, items...)
+			}
+			if err := p.compare(ctx, d); err != nil {
+				return err
+			}
+			d.force = true
+			if err := p.write(ctx, d.items); err != nil {
+				return err
+			}
+			return p.grantAll(ctx, d)
+		}},
+		{"checking the pair with its own credential", p.checkPairs},
+	})
 }
 
 func (p *Pairing) distinct() error {

@@ -11,36 +11,86 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// setPolicies lets the two namespaces exchange volumes: one policy per peer on
-// each cluster. An administrator who wants to say more edits them, or writes
-// policies of their own.
-func (p *Pairing) setPolicies(ctx context.Context) error {
+// PolicyOptions are what an administrator says about the pair's MotionPolicies
+// besides namespaces and networks. What is not said stays as it is.
+type PolicyOptions struct {
+	MaxBandwidth           *resource.Quantity
+	MaxConcurrentShipments *int32
+	SpecialFiles           *v1alpha1.SpecialFiles
+	AllowUnpaired          *bool
+	HolderImage            *string
+	HolderPullSecrets      []string
+}
+
+func (o PolicyOptions) apply(spec *v1alpha1.MotionPolicySpec) {
+	if o.MaxBandwidth != nil {
+		spec.MaxBandwidth = o.MaxBandwidth
+	}
+	if o.MaxConcurrentShipments != nil {
+		spec.MaxConcurrentShipments = *o.MaxConcurrentShipments
+	}
+	if o.SpecialFiles != nil {
+		spec.SpecialFiles = *o.SpecialFiles
+	}
+	if o.AllowUnpaired != nil {
+		spec.AllowUnpaired = *o.AllowUnpaired
+	}
+	if o.HolderImage == nil && o.HolderPullSecrets == nil {
+		return
+	}
+	if spec.HolderTemplate == nil {
+		spec.HolderTemplate = &v1alpha1.HolderTemplate{}
+	}
+	if o.HolderImage != nil {
+		spec.HolderTemplate.Image = *o.HolderImage
+	}
+	if o.HolderPullSecrets != nil {
+		spec.HolderTemplate.ImagePullSecrets = nil
+		for _, name := range o.HolderPullSecrets {
+			spec.HolderTemplate.ImagePullSecrets = append(spec.HolderTemplate.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+		}
+	}
+}
+
+// PolicyNames are what the policies of a pair are called on the source and on the
+// target. Each pair has its own two, so that limits of one are none of another's,
+// and that ending one ends nothing else.
+func PolicyNames(sourceID string, m Mapping, pair string) (onSource, onTarget string) {
+	return m.Source + ".to." + pair, m.Target + ".from." + digest(sourceID, m.Source, pair)
+}
+
+// composePolicies lets the two namespaces exchange volumes. An administrator who
+// wants to say more edits these policies, or writes some of their own.
+func (p *Pairing) composePolicies(ctx context.Context, m Mapping) ([]item, error) {
 	targets, sources := p.Request.TargetCIDRs, p.Request.SourceCIDRs
 	var err error
 	if len(targets) == 0 {
 		if targets, err = nodeNetworks(ctx, p.Target); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if len(sources) == 0 {
 		if sources, err = nodeNetworks(ctx, p.Source); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := p.setPolicy(ctx, p.Source, "to-"+p.Request.Name, p.Request.SourceNamespace, peer(p.Target, targets)); err != nil {
-		return err
+	onSource, onTarget := PolicyNames(p.Source.ID, m, p.Request.Name)
+	there := peer(p.Target, targets)
+	there.Hosts = p.Request.TargetHosts
+	a, err := p.composePolicy(ctx, p.Source, onSource, m.Source, there)
+	if err != nil {
+		return nil, err
 	}
-	return p.setPolicy(ctx, p.Target, "from-"+short(p.Source.ID), p.Request.TargetNamespace, peer(p.Source, sources))
+	b, err := p.composePolicy(ctx, p.Target, onTarget, m.Target, peer(p.Source, sources))
+	return []item{a, b}, err
 }
-
-func short(id string) string { return id[:min(len(id), 8)] }
 
 func peer(c *cluster.Cluster, networks []netip.Prefix) v1alpha1.PolicyPeer {
 	p := v1alpha1.PolicyPeer{ClusterID: c.ID, Name: c.Name}
@@ -50,33 +100,30 @@ func peer(c *cluster.Cluster, networks []netip.Prefix) v1alpha1.PolicyPeer {
 	return p
 }
 
-func (p *Pairing) setPolicy(ctx context.Context, c *cluster.Cluster, name, namespace string, peer v1alpha1.PolicyPeer) error {
-	old, err := cluster.Get[v1alpha1.MotionPolicy](ctx, c, v1alpha1.MotionPolicies, "", name)
+// composePolicy changes the policy that is there as little as it must.
+func (p *Pairing) composePolicy(ctx context.Context, c *cluster.Cluster, name, namespace string, peer v1alpha1.PolicyPeer) (item, error) {
+	policy, err := cluster.Get[v1alpha1.MotionPolicy](ctx, c, v1alpha1.MotionPolicies, "", name)
 	switch {
 	case apierrors.IsNotFound(err):
-		_, err = cluster.Create(ctx, c, v1alpha1.MotionPolicies, "", &v1alpha1.MotionPolicy{
-			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "MotionPolicy"},
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			Spec: v1alpha1.MotionPolicySpec{
-				NamespaceSelector: selectNamespaces(namespace),
-				Peers:             []v1alpha1.PolicyPeer{peer},
-				SpecialFiles:      v1alpha1.SpecialFilesRefuse,
-			},
-		})
-		progress.Objectf(p.Sink, "motionpolicies.%s/%s created", v1alpha1.GroupName, name)
+		policy = &v1alpha1.MotionPolicy{ObjectMeta: ours(name, ""), Spec: v1alpha1.MotionPolicySpec{
+			NamespaceSelector: selectNamespaces(namespace), Peers: []v1alpha1.PolicyPeer{peer}, SpecialFiles: v1alpha1.SpecialFilesRefuse,
+		}}
 	case err != nil:
+		return item{}, fmt.Errorf("motionpolicy %s on %s: %w", name, c, err)
 	default:
-		verb := "unchanged"
-		if extend(&old.Spec, namespace, peer) {
-			verb = "configured"
-			_, err = cluster.Update(ctx, c, v1alpha1.MotionPolicies, "", old)
-		}
-		progress.Objectf(p.Sink, "motionpolicies.%s/%s %s", v1alpha1.GroupName, name, verb)
+		extend(&policy.Spec, namespace, peer)
 	}
-	if err != nil {
-		return fmt.Errorf("motionpolicy %s on %s: %w", name, c, err)
+	policy.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "MotionPolicy"}
+	p.Request.Policy.apply(&policy.Spec)
+	managed, found := policy.ManagedFields, policy.CreationTimestamp
+	policy.ManagedFields = nil
+	i, err := wanted(c, policy)
+	if err == nil && !found.IsZero() {
+		i.object.SetCreationTimestamp(found)
+		i.object.SetManagedFields(managed)
 	}
-	return nil
+	i.replace, i.note = true, fmt.Sprintf("namespace %s may exchange volumes with %s", namespace, peer.Name)
+	return i, err
 }
 
 func selectNamespaces(names ...string) metav1.LabelSelector {
@@ -101,12 +148,16 @@ func extend(spec *v1alpha1.MotionPolicySpec, namespace string, peer v1alpha1.Pol
 		spec.Peers = append(spec.Peers, peer)
 		return true
 	}
-	for _, cidr := range peer.CIDRs {
-		if !slices.Contains(spec.Peers[i].CIDRs, cidr) {
-			spec.Peers[i].CIDRs = append(spec.Peers[i].CIDRs, cidr)
-			changed = true
+	add := func(into *[]string, values []string) {
+		for _, v := range values {
+			if !slices.Contains(*into, v) {
+				*into = append(*into, v)
+				changed = true
+			}
 		}
 	}
+	add(&spec.Peers[i].CIDRs, peer.CIDRs)
+	add(&spec.Peers[i].Hosts, peer.Hosts)
 	return changed
 }
 

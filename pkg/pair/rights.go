@@ -6,6 +6,7 @@ package pair
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -43,15 +44,15 @@ var installRights = [...]right{
 }
 
 func (p *Pairing) checkRights(ctx context.Context) error {
-	source := append(installRights[:len(installRights):len(installRights)],
-		right{resource: "secrets", verb: "create", namespace: p.Request.SourceNamespace},
-	)
-	target := append(installRights[:len(installRights):len(installRights)],
-		right{resource: "serviceaccounts", verb: "create", namespace: p.Request.TargetNamespace},
-		right{resource: "serviceaccounts", subresource: "token", verb: "create", namespace: p.Request.TargetNamespace},
-		right{group: "rbac.authorization.k8s.io", resource: "rolebindings", verb: "create", namespace: p.Request.TargetNamespace},
-		right{group: "rbac.authorization.k8s.io", resource: "clusterroles", verb: "bind"},
-	)
+	source, target := slices.Clone(installRights[:]), slices.Clone(installRights[:])
+	target = append(target, right{group: "rbac.authorization.k8s.io", resource: "clusterroles", verb: "bind"})
+	for _, m := range p.Request.Namespaces {
+		source = append(source, right{resource: "secrets", verb: "create", namespace: m.Source})
+		target = append(target,
+			right{resource: "serviceaccounts", verb: "create", namespace: m.Target},
+			right{resource: "serviceaccounts", subresource: "token", verb: "create", namespace: m.Target},
+			right{group: "rbac.authorization.k8s.io", resource: "rolebindings", verb: "create", namespace: m.Target})
+	}
 	for _, side := range []struct {
 		c      *cluster.Cluster
 		rights []right
@@ -64,8 +65,10 @@ func (p *Pairing) checkRights(ctx context.Context) error {
 			return fmt.Errorf("on %s you may not: %s; nothing was changed: %w", side.c, strings.Join(missing, ", "), errNeedsAdmin)
 		}
 	}
-	if _, err := p.Source.Kube.CoreV1().Namespaces().Get(ctx, p.Request.SourceNamespace, metav1.GetOptions{}); err != nil {
-		return fmt.Errorf("the namespace to pair on %s: %w", p.Source, err)
+	for _, m := range p.Request.Namespaces {
+		if _, err := p.Source.Kube.CoreV1().Namespaces().Get(ctx, m.Source, metav1.GetOptions{}); err != nil {
+			return fmt.Errorf("the namespace to pair on %s: %w", p.Source, err)
+		}
 	}
 	return nil
 }

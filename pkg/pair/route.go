@@ -37,50 +37,18 @@ func (p *Pairing) checkRoute(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	pod, err := p.probePod(ctx, addresses)
-	if err != nil {
-		return err
-	}
-	pods := p.Source.Kube.CoreV1().Pods(pod.Namespace)
-	// A probe of an earlier run that was killed would answer for its own time.
-	if err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("pod %s/%s on %s: %w", pod.Namespace, pod.Name, p.Source, err)
-	}
-	err = wait.PollUntilContextCancel(ctx, agentPoll, true, func(ctx context.Context) (bool, error) {
-		_, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
-		return err == nil, retryIfExists(err)
-	})
-	if err != nil {
-		return fmt.Errorf("pod %s/%s on %s: %w", pod.Namespace, pod.Name, p.Source, err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		_ = pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
-	}()
-	phase, err := p.awaitProbe(ctx, pod)
-	said := p.logOf(ctx, pod)
-	if err != nil {
-		return fmt.Errorf("the probe on %s did not end: %w: %s", p.Source, err, said)
-	}
-	if phase != corev1.PodSucceeded {
+	said, err := Probe{Source: p.Source, Namespace: deploy.DefaultNamespace, Addresses: addresses}.Run(ctx)
+	if errors.Is(err, ErrNoRoute) {
 		return fmt.Errorf("the agents of %s cannot be reached from %s at %s:\n%s\nopen these addresses for the nodes of %s, or name the networks in between with --source-cidr and --target-cidr",
 			p.Target, p.Source, strings.Join(addresses, ", "), said, p.Source)
+	}
+	if err != nil {
+		return err
 	}
 	for line := range strings.Lines(said) {
 		progress.Notef(p.Sink, "%s", strings.TrimSpace(line))
 	}
 	return nil
-}
-
-// retryIfExists waits for the pod of an earlier run to be gone.
-func retryIfExists(err error) error {
-	if apierrors.IsAlreadyExists(err) {
-		return nil
-	}
-	return err
 }
 
 // agentAddresses are the host:port pairs at which the agents of c listen.
@@ -104,8 +72,64 @@ func agentAddresses(ctx context.Context, c *cluster.Cluster) ([]string, error) {
 	return out, nil
 }
 
-// probePod runs the agent's image, without its rights, as an ordinary pod.
-func (p *Pairing) probePod(ctx context.Context, addresses []string) (*corev1.Pod, error) {
+// ErrNoRoute is returned by a Probe that reached no agent that accepts it.
+var ErrNoRoute = errors.New("no agent answers and accepts connections from here")
+
+// Probe dials agents from a pod of the source, and measures the rate.
+type Probe struct {
+	Source *cluster.Cluster
+	// Namespace to run the pod in.
+	Namespace string
+	// Addresses are host:port pairs.
+	Addresses []string
+}
+
+// Run returns a line for each address.
+func (p Probe) Run(ctx context.Context) (said string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	pod, err := p.pod(ctx)
+	if err != nil {
+		return "", err
+	}
+	pods := p.Source.Kube.CoreV1().Pods(pod.Namespace)
+	// A probe of an earlier run that was killed would answer for its own time.
+	if err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil && !apierrors.IsNotFound(err) {
+		return "", fmt.Errorf("pod %s/%s on %s: %w", pod.Namespace, pod.Name, p.Source, err)
+	}
+	err = wait.PollUntilContextCancel(ctx, agentPoll, true, func(ctx context.Context) (bool, error) {
+		_, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+		return err == nil, retryIfExists(err)
+	})
+	if err != nil {
+		return "", fmt.Errorf("pod %s/%s on %s: %w", pod.Namespace, pod.Name, p.Source, err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+	}()
+	phase, err := p.await(ctx, pod)
+	said = p.logOf(ctx, pod)
+	if err != nil {
+		return said, fmt.Errorf("the probe on %s did not end: %w: %s", p.Source, err, said)
+	}
+	if phase != corev1.PodSucceeded {
+		return said, ErrNoRoute
+	}
+	return said, nil
+}
+
+// retryIfExists waits for the pod of an earlier run to be gone.
+func retryIfExists(err error) error {
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+// pod runs the agent's image, without its rights, as an ordinary pod.
+func (p Probe) pod(ctx context.Context) (*corev1.Pod, error) {
 	ds, err := p.Source.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("daemonset %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, p.Source, err)
@@ -113,7 +137,7 @@ func (p *Pairing) probePod(ctx context.Context, addresses []string) (*corev1.Pod
 	agent := ds.Spec.Template.Spec.Containers[0]
 	yes, no, user := true, false, int64(65532)
 	return &corev1.Pod{
-		ObjectMeta: ours("motion-probe-"+accountName(p.Target.ID, p.Request.SourceNamespace), deploy.DefaultNamespace),
+		ObjectMeta: ours("motion-probe-"+digest(p.Addresses...), p.Namespace),
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: &no,
 			ImagePullSecrets: ds.Spec.Template.Spec.ImagePullSecrets,
@@ -124,7 +148,7 @@ func (p *Pairing) probePod(ctx context.Context, addresses []string) (*corev1.Pod
 			},
 			Containers: []corev1.Container{{
 				Name: "probe", Image: agent.Image, ImagePullPolicy: agent.ImagePullPolicy,
-				Command: []string{"/motion-agent", "probe"}, Args: slices.Clone(addresses),
+				Command: []string{"/motion-agent", "probe"}, Args: slices.Clone(p.Addresses),
 				SecurityContext: &corev1.SecurityContext{
 					AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
 					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -134,7 +158,7 @@ func (p *Pairing) probePod(ctx context.Context, addresses []string) (*corev1.Pod
 	}, nil
 }
 
-func (p *Pairing) awaitProbe(ctx context.Context, pod *corev1.Pod) (phase corev1.PodPhase, err error) {
+func (p Probe) await(ctx context.Context, pod *corev1.Pod) (phase corev1.PodPhase, err error) {
 	err = wait.PollUntilContextCancel(ctx, agentPoll, true, func(ctx context.Context) (bool, error) {
 		got, err := p.Source.Kube.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 		if err != nil {
@@ -149,7 +173,7 @@ func (p *Pairing) awaitProbe(ctx context.Context, pod *corev1.Pod) (phase corev1
 // maxProbeLog bounds what is shown of the probe's words, in bytes.
 const maxProbeLog = 8 << 10
 
-func (p *Pairing) logOf(ctx context.Context, pod *corev1.Pod) string {
+func (p Probe) logOf(ctx context.Context, pod *corev1.Pod) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	r, err := p.Source.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).Stream(ctx)
@@ -175,42 +199,54 @@ var moverNeeds = [...]right{
 	{group: v1alpha1.GroupName, resource: "migrations", subresource: "status", verb: "update"},
 }
 
-// checkPair opens the pair as its users will and records that it works.
-func (p *Pairing) checkPair(ctx context.Context) error {
-	ns, name := p.Request.SourceNamespace, p.Request.Name
-	target, err := Open(ctx, p.Source, ns, name)
+// checkPairs opens each pair as its users will and records that it works.
+func (p *Pairing) checkPairs(ctx context.Context) error {
+	for _, m := range p.Request.Namespaces {
+		if err := p.checkPair(ctx, m); err != nil {
+			return fmt.Errorf("namespace %s: %w", m.Source, err)
+		}
+	}
+	return nil
+}
+
+func (p *Pairing) checkPair(ctx context.Context, m Mapping) error {
+	target, err := Open(ctx, p.Source, m.Source, p.Request.Name)
 	if err != nil {
 		return err
 	}
-	needs := make([]right, 0, len(moverNeeds))
-	for _, r := range moverNeeds {
-		r.namespace = p.Request.TargetNamespace
-		needs = append(needs, r)
-	}
-	missing, err := lacking(ctx, target, needs)
+	missing, err := Lacking(ctx, target)
 	if err != nil {
 		return err
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("the credential may not: %s", strings.Join(missing, ", "))
 	}
-	return p.markReady(ctx)
-}
-
-func (p *Pairing) markReady(ctx context.Context) error {
-	ns, name := p.Request.SourceNamespace, p.Request.Name
-	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, p.Source, v1alpha1.ClusterPairs, ns, name)
+	pair, err := p.pairOf(ctx, m)
 	if err != nil {
-		return fmt.Errorf("clusterpair %s/%s on %s: %w", ns, name, p.Source, err)
+		return err
 	}
-	meta.SetStatusCondition(&pair.Status.Conditions, metav1.Condition{
+	ready := metav1.Condition{
 		Type: v1alpha1.PairReady, Status: metav1.ConditionTrue, ObservedGeneration: pair.Generation,
 		Reason: "Checked", Message: "the credential works, and agents of the source reach those of the target",
-	})
-	if _, err := cluster.UpdateStatus(ctx, p.Source, v1alpha1.ClusterPairs, ns, pair); err != nil {
-		return fmt.Errorf("status of clusterpair %s/%s on %s: %w", ns, name, p.Source, err)
 	}
-	return nil
+	if now := meta.FindStatusCondition(pair.Status.Conditions, ready.Type); now != nil && now.Status == ready.Status &&
+		now.ObservedGeneration == ready.ObservedGeneration && pair.Status.ObservedGeneration == pair.Generation {
+		return nil
+	}
+	return noteExpiry(ctx, p.Source, m.Source, p.Request.Name, func(s *v1alpha1.ClusterPairStatus) {
+		meta.SetStatusCondition(&s.Conditions, ready)
+	})
+}
+
+// Lacking is what of a migration the identity of target may not do in its
+// namespace.
+func Lacking(ctx context.Context, target *cluster.Cluster) ([]string, error) {
+	needs := make([]right, 0, len(moverNeeds))
+	for _, r := range moverNeeds {
+		r.namespace = target.Namespace
+		needs = append(needs, r)
+	}
+	return lacking(ctx, target, needs)
 }
 
 // IsNoPair says whether an error is about a pair that is not there.

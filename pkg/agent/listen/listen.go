@@ -66,6 +66,9 @@ type Server struct {
 	// count is nil when nothing is counted.
 	count *metrics.Metrics
 
+	// measuring is held by the one measurement of a rate that goes on.
+	measuring sync.Mutex
+
 	mu       sync.Mutex
 	routes   map[string]*route
 	offers   map[string]*route
@@ -203,8 +206,8 @@ func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release fun
 		return false
 	case h.handed != nil:
 		conn = &passedOn{Conn: conn, origin: Origin{Addr: h.handed.From, Relay: h.handed.Via == onward.Relay}}
-	case h.preface.TargetUID == ProbeUID && !h.offer:
-		s.answerProbe(conn)
+	case !h.offer && s.probes()[h.preface.TargetUID] != nil:
+		s.probes()[h.preface.TargetUID](conn)
 		return false
 	}
 	if r := s.routeOf(h); r != nil {

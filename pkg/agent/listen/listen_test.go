@@ -246,3 +246,24 @@ func TestOnlyAnAgentsAnswerIsTakenForOne(t *testing.T) {
 		}
 	}
 }
+
+func TestAProbeMeasuresTheRateAtWhichBytesArrive(t *testing.T) {
+	for text, want := range map[string]bool{
+		"kubectl-motion 192.0.2.1 accepted 1048576 1000\n": true,
+		"kubectl-motion 192.0.2.1 accepted 1048576 1000":   false,
+		"kubectl-motion 192.0.2.1 accepted -1 1000\n":      false,
+		"HTTP/1.1 400 Bad Request\n":                       false,
+		"":                                                 false,
+	} {
+		if rate, err := parseRate(text); (err == nil) != want || (want && rate != 1048576*1000) {
+			t.Errorf("%q: %d, %v", text, rate, err)
+		}
+	}
+	for word, measured := range map[string]bool{wordAccepted: true, wordRefused: false} {
+		_, address := serve(t, DefaultLimits(), func(a netip.Addr) string { return a.String() + " " + word })
+		rate, err := MeasureRate(t.Context(), address, patience)
+		if got := err == nil && rate > 0; got != measured {
+			t.Errorf("%s: rate %d, error %v", word, rate, err)
+		}
+	}
+}

@@ -9,6 +9,20 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const (
 	// PairReady is True when the credential works and the target answers.
 	PairReady = "Ready"
+	// PairRenewed is True when the last renewal of the credential worked. It is
+	// absent where nothing renews it.
+	PairRenewed = "Renewed"
+)
+
+// Reasons of PairRenewed.
+const (
+	// ReasonRenewed goes with True.
+	ReasonRenewed = "Renewed"
+	// ReasonExpired says that spec.expiryTime is reached: an administrator has to
+	// pair again.
+	ReasonExpired = "Expired"
+	// ReasonRenewalFailed says that the last try failed; the message has why.
+	ReasonRenewalFailed = "RenewalFailed"
 )
 
 // ClusterPairSpec names a destination for the objects of one namespace.
@@ -27,13 +41,17 @@ type ClusterPairSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName"`
+	// expiryTime is when the pair ends: no credential is renewed after it, and
+	// none lives longer.
+	// +optional
+	ExpiryTime *metav1.Time `json:"expiryTime,omitempty"`
 }
 
 // ClusterPairStatus is what was seen of the target.
 type ClusterPairStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready.
+	// conditions: Ready, Renewed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -58,6 +76,7 @@ type ClusterPairStatus struct {
 // +kubebuilder:printcolumn:name="Server",type=string,JSONPath=`.status.server`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Expires",type=string,format=date-time,JSONPath=`.status.credentialExpiryTime`
+// +kubebuilder:printcolumn:name="Ends",type=string,format=date-time,priority=1,JSONPath=`.spec.expiryTime`
 // +kubebuilder:printcolumn:name="Cluster",type=string,priority=1,JSONPath=`.spec.clusterID`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ClusterPair struct {

@@ -41,6 +41,8 @@ const (
 	AnnotationSource = GroupName + "/source"
 	// AnnotationStopped on a source workload names the Migration that stopped it.
 	AnnotationStopped = GroupName + "/stopped-by"
+	// AnnotationCreatedBy on a namespace says that pairing made it.
+	AnnotationCreatedBy = GroupName + "/created-by"
 )
 
 // SchemeGroupVersion is the group and version of this package.

@@ -17,18 +17,42 @@ import (
 )
 
 // Flags hold -o.
-type Flags struct{ format string }
+type Flags struct {
+	format string
+	table  bool
+}
 
 // Add registers -o.
 func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.format, "output", "o", "", "Output format: json or yaml; default: text for people")
 }
 
+// AddTable registers -o for a verb that prints a table.
+func (f *Flags) AddTable(fs *pflag.FlagSet) {
+	f.table = true
+	fs.StringVarP(&f.format, "output", "o", "", "Output format: json, yaml, name or wide; default: a table")
+}
+
+// Wide says whether a table has all its columns.
+func (f *Flags) Wide() bool { return f.format == "wide" }
+
+// Names says whether only names are wanted.
+func (f *Flags) Names() bool { return f.format == "name" }
+
+// Machine says whether the output is for a program.
+func (f *Flags) Machine() bool { return f.format == "json" || f.format == "yaml" }
+
 // Check refuses unknown formats.
 func (f *Flags) Check() error {
+	if f.table && (f.Wide() || f.Names()) {
+		return nil
+	}
 	switch f.format {
 	case "", "json", "yaml":
 		return nil
+	}
+	if f.table {
+		return &exit.UsageError{Err: fmt.Errorf("-o must be json, yaml, name or wide, not %q", f.format)}
 	}
 	return &exit.UsageError{Err: fmt.Errorf("-o must be json or yaml, not %q", f.format)}
 }

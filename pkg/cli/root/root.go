@@ -75,6 +75,9 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	})
 	cmd.AddCommand(
 		pair.NewCmdPair(config, streams),
+		pair.NewCmdPairs(config, streams),
+		pair.NewCmdUnpair(config, streams),
+		pair.NewCmdRenewCredential(config, streams),
 		plan.NewCmdPlan(config, streams),
 		migrate.NewCmdMigrate(config, streams),
 		activate.NewCmdActivate(config, streams),
@@ -84,9 +87,6 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		newCmdVersion(streams),
 	)
 	argumentsAreUsage(cmd)
-	for _, c := range cmd.Commands() {
-		argumentsAreUsage(c)
-	}
 	return cmd
 }
 
@@ -106,6 +106,9 @@ func argumentsAreUsage(c *cobra.Command) {
 			}
 		}
 		return &exit.UsageError{Err: fmt.Errorf("%w\nhint: %s", err, hint)}
+	}
+	for _, sub := range c.Commands() {
+		argumentsAreUsage(sub)
 	}
 }
 
