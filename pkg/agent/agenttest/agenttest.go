@@ -52,6 +52,7 @@ const (
 type World struct {
 	Shipment  *v1alpha1.VolumeShipment
 	Policy    *v1alpha1.MotionPolicy
+	Pair      *v1alpha1.ClusterPair
 	Namespace *corev1.Namespace
 	Claim     *corev1.PersistentVolumeClaim
 	Volume    *corev1.PersistentVolume
@@ -124,6 +125,11 @@ func Fine(role v1alpha1.Role) *World {
 			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "MotionPolicy"},
 			ObjectMeta: metav1.ObjectMeta{Name: "from-a"},
 		},
+		Pair: &v1alpha1.ClusterPair{
+			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ClusterPair"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "to-b"},
+			Spec:       v1alpha1.ClusterPairSpec{ClusterID: PeerCluster, TargetNamespace: Namespace, SecretName: "motion-pair-to-b"},
+		},
 		Pod: Holder(Pod, PodUID),
 	}
 	w.Claim.Spec.VolumeName, w.Claim.Status.Phase = Volume, corev1.ClaimBound
@@ -175,8 +181,8 @@ func New(t *testing.T, w *World) *verify.Verifier {
 	t.Helper()
 	kube := fake.NewClientset(append([]runtime.Object{w.Namespace, w.Claim, w.Volume, w.Pod}, w.More...)...)
 	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		v1alpha1.VolumeShipments: "VolumeShipmentList", v1alpha1.MotionPolicies: "MotionPolicyList",
-	}, untyped(t, w.Shipment), untyped(t, w.Policy))
+		v1alpha1.VolumeShipments: "VolumeShipmentList", v1alpha1.MotionPolicies: "MotionPolicyList", v1alpha1.ClusterPairs: "ClusterPairList",
+	}, untyped(t, w.Shipment), untyped(t, w.Policy), untyped(t, w.Pair))
 	w.watched = &watched{count: map[string]int{}, more: make(chan struct{})}
 	kube.PrependWatchReactor("*", w.watched.react(kube.Tracker()))
 	dynamic.PrependWatchReactor("*", w.watched.react(dynamic.Tracker()))

@@ -7,8 +7,9 @@
 // A namespace that no policy selects ships nothing, and neither does a selected
 // one to or from a peer that its policies do not name. When several policies
 // select a namespace and name the peer, they add up in where (the union of
-// CIDRs and hosts, and the relay) and restrict each other in how (the lowest bandwidth, the
-// lowest concurrency, Refuse before Preserve), so that adding a policy never
+// CIDRs and hosts, and the relay) and restrict each other in how (the lowest
+// bandwidth, the lowest concurrency, Refuse before Preserve, a pair before none),
+// so that adding a policy never
 // lifts a limit that another one set.
 //
 // What a policy says wrongly (a CIDR that does not parse, a selector that does
@@ -19,6 +20,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +47,8 @@ type Grant struct {
 	// PreserveSpecial carries setuid-root files, devices, file capabilities and
 	// trusted.* attributes over instead of refusing them.
 	PreserveSpecial bool
+	// AllowUnpaired lets volumes leave the namespace without a ClusterPair there.
+	AllowUnpaired bool
 	// Malformed lists what was left out because it does not parse.
 	Malformed []string
 }
@@ -140,6 +144,35 @@ func (g *Grant) add(p *v1alpha1.MotionPolicy, peer *v1alpha1.PolicyPeer) {
 	}
 	preserve := p.Spec.SpecialFiles == v1alpha1.SpecialFilesPreserve
 	g.PreserveSpecial = preserve && (first || g.PreserveSpecial)
+	g.AllowUnpaired = p.Spec.AllowUnpaired && (first || g.AllowUnpaired)
+}
+
+// Paired says whether a volume may leave the namespace for the cluster peer: a
+// ClusterPair of the namespace leads there and has not ended, or the policies need
+// none. ClusterPairs are an administrator's to write. The error has the reason
+// PolicyDenied.
+func (g *Grant) Paired(pairs []v1alpha1.ClusterPair, peer string, now time.Time) error {
+	if g.AllowUnpaired {
+		return nil
+	}
+	ended := ""
+	for i := range pairs {
+		p := &pairs[i]
+		if p.Spec.ClusterID != peer || peer == "" {
+			continue
+		}
+		if end := p.Spec.ExpiryTime; end != nil && !now.Before(end.Time) {
+			ended = p.Name
+			continue
+		}
+		return nil
+	}
+	if ended != "" {
+		return fault.New(v1alpha1.ReasonPolicyDenied, "pair %s has ended: an administrator has to pair again", ended)
+	}
+	return fault.New(v1alpha1.ReasonPolicyDenied,
+		"no ClusterPair of the namespace leads to cluster %s, and MotionPolicy %s does not say allowUnpaired: ask an administrator to pair them",
+		peer, strings.Join(g.Policies, ", "))
 }
 
 // WithLimits is the bandwidth of a shipment whose user asked for limits: the

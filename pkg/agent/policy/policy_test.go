@@ -231,3 +231,20 @@ func TestAProbeIsToldWhetherAnyPolicyAcceptsIt(t *testing.T) {
 		}
 	}
 }
+
+func TestShippingWithoutAPairIsAllowedOnlyWhenNoPolicyWantsOne(t *testing.T) {
+	unpaired := func(p *v1alpha1.MotionPolicy) { p.Spec.AllowUnpaired = true }
+	for name, c := range map[string]struct {
+		policies []v1alpha1.MotionPolicy
+		want     bool
+	}{
+		"the one there is":      {[]v1alpha1.MotionPolicy{allow("a", unpaired)}, true},
+		"one of two":            {[]v1alpha1.MotionPolicy{allow("a", unpaired), allow("b")}, false},
+		"one of two, turned":    {[]v1alpha1.MotionPolicy{allow("a"), allow("b", unpaired)}, false},
+		"none, which is normal": {[]v1alpha1.MotionPolicy{allow("a")}, false},
+	} {
+		if g := mustDecide(t, blue(), c.policies...); g.AllowUnpaired != c.want {
+			t.Errorf("%s: %v", name, g.AllowUnpaired)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -84,6 +85,9 @@ func (v *Verifier) Verify(ctx context.Context, namespace, name string, uid types
 	if err != nil {
 		return nil, err
 	}
+	if err := v.paired(ctx, s, grant); err != nil {
+		return nil, err
+	}
 	volume, err := v.Volume(ctx, s)
 	if err != nil {
 		return nil, err
@@ -104,6 +108,19 @@ func (v *Verifier) Grant(ctx context.Context, s *v1alpha1.VolumeShipment) (*poli
 	return policy.Decide(policies, policy.Request{
 		Namespace: s.Namespace, Labels: ns.Labels, Peer: s.Spec.Peer.ClusterID, AgentNamespace: v.AgentNamespace,
 	})
+}
+
+// paired proves that a volume which is sent goes where an administrator paired its
+// namespace with. What comes in is for the policies alone.
+func (v *Verifier) paired(ctx context.Context, s *v1alpha1.VolumeShipment, grant *policy.Grant) error {
+	if s.Spec.Role != v1alpha1.RoleSend || grant.AllowUnpaired {
+		return nil
+	}
+	pairs, err := cluster.List[v1alpha1.ClusterPair](ctx, v.Cluster, v1alpha1.ClusterPairs, s.Namespace, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("clusterpairs of %s: %w", s.Namespace, err)
+	}
+	return grant.Paired(pairs, s.Spec.Peer.ClusterID, time.Now())
 }
 
 func (v *Verifier) policies(ctx context.Context) ([]v1alpha1.MotionPolicy, error) {

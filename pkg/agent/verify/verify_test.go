@@ -33,6 +33,9 @@ func TestEveryObjectOfTheChainIsLookedAt(t *testing.T) {
 		"shipment of no node":       {func(w *agenttest.World) { w.Shipment.Status.NodeName = "" }, v1alpha1.ReasonSuperseded},
 		"namespace not selected":    {func(w *agenttest.World) { w.Namespace.Labels = nil }, v1alpha1.ReasonPolicyDenied},
 		"peer not named":            {func(w *agenttest.World) { w.Policy.Spec.Peers[0].ClusterID = "other" }, v1alpha1.ReasonPolicyDenied},
+		"pair to another cluster":   {func(w *agenttest.World) { w.Pair.Spec.ClusterID = "other" }, v1alpha1.ReasonPolicyDenied},
+		"pair of another namespace": {func(w *agenttest.World) { w.Pair.Namespace = "red" }, v1alpha1.ReasonPolicyDenied},
+		"pair that has ended":       {func(w *agenttest.World) { w.Pair.Spec.ExpiryTime = new(metav1.Now()) }, v1alpha1.ReasonPolicyDenied},
 		"claim made again":          {func(w *agenttest.World) { w.Claim.UID = agenttest.PeerUID }, v1alpha1.ReasonClaimMismatch},
 		"claim of another name":     {func(w *agenttest.World) { w.Claim.Name = "logs" }, v1alpha1.ReasonClaimMismatch},
 		"volume of another claim":   {func(w *agenttest.World) { w.Volume.Spec.ClaimRef.UID = agenttest.PeerUID }, v1alpha1.ReasonClaimMismatch},
@@ -119,5 +122,24 @@ func TestNothingIsReadFromACache(t *testing.T) {
 		default:
 			t.Errorf("%s %s", a.GetVerb(), a.GetResource().Resource)
 		}
+	}
+}
+
+// The layer against shipping without a pair is the agent's: without it, which the
+// policy can say, the same shipment goes.
+func TestAVolumeLeavesWithoutAPairOnlyWhereEveryPolicyAllowsIt(t *testing.T) {
+	for _, allowed := range []bool{false, true} {
+		w := agenttest.Fine(v1alpha1.RoleSend)
+		w.Pair.Namespace, w.Policy.Spec.AllowUnpaired = "red", allowed
+		_, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+		if (err == nil) != allowed {
+			t.Errorf("allowUnpaired %v: %v", allowed, err)
+		}
+	}
+	// What comes in needs no pair on this side: the pair is at the other end.
+	w := agenttest.Fine(v1alpha1.RoleReceive)
+	w.Pair.Namespace = "red"
+	if _, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID); err != nil {
+		t.Error(err)
 	}
 }

@@ -95,8 +95,9 @@ type MotionPolicySpec struct {
 	// +optional
 	// +kubebuilder:default=Refuse
 	SpecialFiles SpecialFiles `json:"specialFiles,omitempty"`
-	// allowUnpaired lets namespaces under the policy ship volumes with
-	// --to-context, without a ClusterPair.
+	// allowUnpaired lets volumes leave the namespaces under the policy without a
+	// ClusterPair in them, with --to-context. Every policy that selects a
+	// namespace and names the peer must say so.
 	// +optional
 	AllowUnpaired bool `json:"allowUnpaired,omitempty"`
 	// holderTemplate shapes the pods that hold volumes.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
@@ -153,9 +154,25 @@ func (f *Flags) ConnectTargetContext(ctx context.Context, defaultNamespace strin
 	if err != nil {
 		return nil, &exit.UsageError{Err: fmt.Errorf("--to-context %s: %w", f.ToContext, err)}
 	}
+	f.impersonate(config)
 	namespace := f.ToNamespace
 	if namespace == "" {
 		namespace = defaultNamespace
 	}
 	return cluster.New(ctx, f.ToContext, namespace, config)
+}
+
+// impersonate makes --as mean the same on both clusters: who looks at a migration
+// through another's eyes must not write on the target with their own rights.
+func (f *Flags) impersonate(config *rest.Config) {
+	s := f.Source
+	if s.Impersonate != nil && *s.Impersonate != "" {
+		config.Impersonate.UserName = *s.Impersonate
+	}
+	if s.ImpersonateUID != nil && *s.ImpersonateUID != "" {
+		config.Impersonate.UID = *s.ImpersonateUID
+	}
+	if s.ImpersonateGroup != nil && len(*s.ImpersonateGroup) > 0 {
+		config.Impersonate.Groups = *s.ImpersonateGroup
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +40,11 @@ again as often as you like; it sends only what changed.
               increment, start on the target. Whatever fails before the target
               starts puts the source back as it was.
 
+Several namespaces (--namespaces, --namespace-selector, -A) move one after the
+other. One that fails does not keep the others from moving; the report has all of
+them, each with the exit status that it alone would have had, and the command then
+ends with status 3.
+
 The command may be killed at any time: the same command goes on, and
 kubectl motion rollback puts the source back.
 
@@ -54,6 +58,9 @@ const example = `  # Copy namespace shop to the cluster of pair west, at rest
 
   # With your own identity on the target, without a pair
   kubectl motion migrate --to-context west -n shop
+
+  # Every namespace of a team, as an administrator, with one report
+  kubectl motion migrate --to-context west --namespace-selector team=shop -o json
 
   # At most 50 MiB/s for each volume, result as JSON
   kubectl motion migrate --to west -n shop --bandwidth 50Mi -o json`
@@ -183,50 +190,49 @@ func (o *Options) Run(ctx context.Context) error {
 		o.sink.Close()
 		return plan.NewDryRun(f.ends, o.request.Plan, f.spaces, f.output, f.streams).Run(ctx)
 	}
-	results, err := o.migrateAll(ctx)
-	o.sink.Close()
-	if len(results) == 0 {
+	source, names, err := o.namespaces(ctx)
+	if err != nil {
+		o.sink.Close()
 		return err
 	}
-	var text strings.Builder
-	for _, r := range results {
-		text.WriteString(summary(r))
-	}
-	var out any = results[0]
 	if f.spaces.Several() {
-		out = map[string]any{"migrations": results}
+		return o.migrateAll(ctx, source, names)
 	}
-	return errors.Join(err, f.output.Print(f.streams.Out, out, text.String()))
+	result, err := o.migrateOne(ctx, source.In(names[0]))
+	o.sink.Close()
+	if result.Migration == "" || (err != nil && !partial(err)) {
+		return err
+	}
+	return errors.Join(err, f.output.Print(f.streams.Out, result, summary(result)))
 }
 
-func (o *Options) migrateAll(ctx context.Context) ([]migrate.Result, error) {
+func (o *Options) namespaces(ctx context.Context) (*cluster.Cluster, []string, error) {
 	source, err := o.flags.ends.ConnectSource(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	names, err := o.flags.spaces.Resolve(ctx, source, source.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	var results []migrate.Result
-	var errs []error
+	return source, names, err
+}
+
+// migrateAll makes one report about all namespaces, those included that failed.
+func (o *Options) migrateAll(ctx context.Context, source *cluster.Cluster, names []string) error {
+	all := &several{}
 	for _, name := range names {
-		if o.flags.spaces.Several() {
-			progress.Stepf(o.sink, "namespace %s", name)
-		}
-		result, err := o.migrateOne(ctx, source.In(name))
-		if result.Migration != "" && (err == nil || partial(err)) {
-			results = append(results, result)
-		}
-		if err != nil && o.flags.spaces.Several() {
-			err = fmt.Errorf("namespace %s: %w", name, err)
-		}
-		errs = append(errs, err)
 		if ctx.Err() != nil {
-			break
+			all.add(name, migrate.Result{}, fmt.Errorf("not begun: %w", ctx.Err()))
+			continue
 		}
+		progress.Stepf(o.sink, "namespace %s", name)
+		result, err := o.migrateOne(ctx, source.In(name))
+		if err != nil {
+			progress.Warnf(o.sink, "namespace %s: %v", name, err)
+		}
+		all.add(name, result, err)
 	}
-	return results, errors.Join(errs...)
+	o.sink.Close()
+	err := o.flags.output.Print(o.flags.streams.Out, all, all.text())
+	return errors.Join(ctx.Err(), all.failed(), err)
 }
 
 func (o *Options) migrateOne(ctx context.Context, source *cluster.Cluster) (migrate.Result, error) {

@@ -236,6 +236,7 @@ func (e *end) allow(peer string) *v1alpha1.MotionPolicy {
 	}
 	p.Spec.NamespaceSelector.MatchLabels = map[string]string{"kubectl-motion.dev/e2e": e.namespace}
 	p.Spec.Peers = []v1alpha1.PolicyPeer{{ClusterID: peer, CIDRs: []string{labNetworks}}}
+	p.Spec.AllowUnpaired = true
 	policies := e.c.Resource(v1alpha1.MotionPolicies, "")
 	_ = policies.Delete(e.t.Context(), p.Name, metav1.DeleteOptions{})
 	p, err := cluster.Create(e.t.Context(), e.c, v1alpha1.MotionPolicies, "", p)
