@@ -232,7 +232,10 @@ func (o *Options) migrateAll(ctx context.Context, source *cluster.Cluster, names
 	}
 	o.sink.Close()
 	err := o.flags.output.Print(o.flags.streams.Out, all, all.text())
-	return errors.Join(ctx.Err(), all.failed(), err)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(all.failed(), err)
 }
 
 func (o *Options) migrateOne(ctx context.Context, source *cluster.Cluster) (migrate.Result, error) {

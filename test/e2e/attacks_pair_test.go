@@ -1,0 +1,342 @@
+//go:build e2e
+
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/kubectl-motion/kubectl-motion/deploy"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
+)
+
+// rogue is an API server of a user's own, which remembers what it is sent.
+type rogue struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests int
+	// tokens are the Authorization headers, people whoever showed a certificate.
+	tokens, people map[string]bool
+}
+
+func newRogue(t *testing.T) *rogue {
+	t.Helper()
+	r := &rogue{tokens: map[string]bool{}, people: map[string]bool{}}
+	r.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.requests++
+		r.tokens[q.Header.Get("Authorization")] = true
+		for _, c := range q.TLS.PeerCertificates {
+			r.people[c.Subject.CommonName] = true
+		}
+		for k := range q.Header {
+			if strings.HasPrefix(k, "Impersonate-") {
+				r.people[k] = true
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(&corev1.Namespace{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "11111111-1111-1111-1111-111111111111"},
+		})
+	}))
+	// Asked for, so that whoever would show one does.
+	r.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	r.StartTLS()
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *rogue) ca() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate().Raw}))
+}
+
+// Layers: the plugin follows a pair to the server that it was made for; and whatever
+// server it is, only the pair's own token goes there.
+func TestAPairThatLeadsToAServerOfTheUsersOwnGetsNobodysCredentials(t *testing.T) {
+	s := site(t, blue)
+	r := newRogue(t)
+	token := "Bearer " + string(secretOf(t, blue, pair.SecretName("lab-b"))["token"])
+	// The user may write this Secret, and has the server's CA, too.
+	change, err := json.Marshal(map[string]any{"stringData": map[string]string{"server": r.URL, "ca.crt": r.ca()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.a.Kube.CoreV1().Secrets(blue).Patch(t.Context(), pair.SecretName("lab-b"), types.MergePatchType, change, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	mend := func() {
+		must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--yes")
+	}
+	runs := [][]string{
+		{"--context", "lab-a-" + blue, "-n", blue},
+		{"--context", "lab-a", "-n", blue},
+		{"--context", "lab-a", "-n", blue, "--as", "someone", "--as-group", "system:masters"},
+	}
+	for _, who := range runs {
+		for _, verb := range []string{"migrate", "plan", "activate"} {
+			refused(t, 1, []string{"leads to " + r.URL, "nothing was sent there"}, append([]string{verb, "--to", "lab-b"}, who...)...)
+		}
+	}
+	if r.requests != 0 {
+		t.Errorf("the server got %d requests", r.requests)
+	}
+	// Without that layer, were the user able to write the pair's status, too.
+	deniedByRBAC(t, s.a, blue, request{"PATCH", motionAPI + "/namespaces/" + blue + "/clusterpairs/lab-b/status", `{"status":{"server":"` + r.URL + `"}}`})
+	if err := (request{"PATCH", motionAPI + "/namespaces/" + blue + "/clusterpairs/lab-b/status", `{"status":{"server":"` + r.URL + `"}}`}).try(t.Context(), as(t, "lab-a")); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range runs {
+		refused(t, 1, []string{"was made for cluster " + s.b.ID, "an administrator has to pair again"}, append([]string{"migrate", "--to", "lab-b"}, who...)...)
+	}
+	if r.requests == 0 || len(r.tokens) != 1 || !r.tokens[token] {
+		t.Errorf("%d requests with %d credentials besides the pair's", r.requests, len(r.tokens))
+	}
+	if len(r.people) > 0 {
+		t.Errorf("somebody proved their own identity there: %v", r.people)
+	}
+	mend()
+	must(t, "plan", "--context", "lab-a-"+blue, "-n", blue, "--to", "lab-b")
+}
+
+// withExecPlugin is a kubeconfig in which a program proves who the user of a context
+// is, with what it proves it with.
+func withExecPlugin(t *testing.T, contexts ...string) (file string, secrets []string) {
+	t.Helper()
+	loaded, err := clientcmd.NewDefaultClientConfigLoadingRules().Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for _, name := range contexts {
+		user := loaded.AuthInfos[loaded.Contexts[name].AuthInfo]
+		key, cert := user.ClientKeyData, user.ClientCertificateData
+		if len(key) == 0 {
+			key, cert = fileOf(t, user.ClientKey), fileOf(t, user.ClientCertificate)
+		}
+		credential, err := json.Marshal(map[string]any{
+			"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+			"status": map[string]string{"clientKeyData": string(key), "clientCertificateData": string(cert)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := filepath.Join(folder, name+".json")
+		if err := os.WriteFile(answer, credential, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(key)
+		secrets = append(secrets, base64.StdEncoding.EncodeToString(block.Bytes)[:60], string(key)[40:100])
+		loaded.AuthInfos[name+"-exec"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+			APIVersion: "client.authentication.k8s.io/v1", Command: "cat", Args: []string{answer}, InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+		}}
+		loaded.Contexts[name].AuthInfo = name + "-exec"
+	}
+	file = filepath.Join(folder, "kubeconfig")
+	if err := clientcmd.WriteToFile(*loaded, file); err != nil {
+		t.Fatal(err)
+	}
+	return file, secrets
+}
+
+func fileOf(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// everything is where a credential must not be: all objects of both clusters but
+// the Secrets that are there to hold one, what agents and renewers say, and the
+// command lines of this machine, on which all of the lab's processes run.
+func everything(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, name := range []string{"lab-a", "lab-b"} {
+		c := as(t, name)
+		for k, v := range dump(t, c) {
+			if !strings.Contains(k, " secrets ") || !(strings.Contains(k, "/motion-pair-") || strings.Contains(k, "/motion-renew-")) {
+				out[k] = v
+			}
+		}
+		events, err := c.Kube.CoreV1().Events("").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range events.Items {
+			out[fmt.Sprintf("%s event %d", name, i)] = events.Items[i].Reason + " " + events.Items[i].Message
+		}
+		// Conditions and messages, which dump leaves out.
+		for _, gvr := range []string{"clusterpairs", "migrations", "volumeshipments"} {
+			list, err := c.Resource(v1alpha1.SchemeGroupVersion.WithResource(gvr), "").List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := list.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[name+" status of "+gvr] = string(text)
+		}
+		logs(t, c, out)
+	}
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lines {
+		if text, err := os.ReadFile(l); err == nil {
+			out[l] = string(text)
+		}
+	}
+	for line := range strings.Lines(motionLab(t, "status")) {
+		f := strings.Fields(line)
+		if len(f) > 0 && strings.Contains(f[0], "/") {
+			if text, err := exec.CommandContext(t.Context(), lab, "logs", f[0]).Output(); err == nil {
+				out["log of "+f[0]] = string(text)
+			}
+		}
+	}
+	return out
+}
+
+func logs(t *testing.T, c *cluster.Cluster, out map[string]string) {
+	t.Helper()
+	pods, err := c.Kube.CoreV1().Pods(deploy.DefaultNamespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pods.Items {
+		text, err := c.Kube.CoreV1().Pods(deploy.DefaultNamespace).GetLogs(pods.Items[i].Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
+		if err == nil {
+			out[c.Name+" log of "+pods.Items[i].Name] = string(text)
+		}
+	}
+}
+
+// Promise 1 and "never in a spec, log, event, error or command line".
+func TestNoCredentialIsAnywhereButInTheSecretsThatHoldIt(t *testing.T) {
+	s := opened(t, blue, "lab-local")
+	said := []run{
+		must(t, "pair", "renew", "lab-b", "--context", "lab-a", "-n", blue),
+		must(t, s.migrate("--progress", "json")...),
+	}
+	// The user's own identity, proved by a program; and errors, which quote a lot.
+	file, people := withExecPlugin(t, "lab-a-"+blue, "lab-b-"+blue)
+	for _, more := range [][]string{
+		{"migrate", "--to-context", "lab-b-" + blue, "--name", "lab-b"},
+		{"migrate", "--to", "lab-b"},
+		{"plan", "--to", "lab-b", "-o", "yaml"},
+		{"pair", "check", "lab-b"},
+		{"report", "lab-b"},
+		{"migrate", "--to", "nowhere"},
+	} {
+		said = append(said, motion(t, append(more, "--kubeconfig", file, "--context", "lab-a-"+blue, "-n", blue)...))
+	}
+	if c := said[3].code; c != 0 {
+		t.Errorf("a migration with an exec plugin: %s", said[3])
+	}
+	said = append(said, motion(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--export", "-"))
+
+	admin := as(t, "lab-a")
+	needles := map[string]string{}
+	for which, data := range map[string]map[string][]byte{
+		"the pair's token":    secretOf(t, blue, pair.SecretName("lab-b")),
+		"the renewer's token": secretOf(t, deploy.DefaultNamespace, pair.RenewerName(admin.ID, blue, "lab-b")),
+	} {
+		token := string(data["token"])
+		// The signature alone is enough to know it by, also in base64.
+		needles[which] = token[strings.LastIndex(token, ".")+1:]
+		needles[which+" in base64"] = base64.StdEncoding.EncodeToString([]byte(token))[30:90]
+	}
+	for i, p := range people {
+		needles[fmt.Sprintf("a user's key (%d)", i)] = p
+	}
+	where := everything(t)
+	for i, r := range said {
+		where[fmt.Sprintf("output of run %d", i)] = r.stdout + r.stderr
+	}
+	for place, text := range where {
+		for which, needle := range needles {
+			if strings.Contains(text, needle) {
+				t.Errorf("%s is in %s", which, place)
+			}
+		}
+	}
+	// The search finds what is there.
+	secret, err := admin.Kube.CoreV1().Secrets(blue).Get(t.Context(), pair.SecretName("lab-b"), metav1.GetOptions{})
+	if err != nil || !strings.Contains(base64.StdEncoding.EncodeToString(secret.Data["token"]), needles["the pair's token in base64"]) {
+		t.Errorf("the search would not find the token where it is: %v", err)
+	}
+	if len(where) < 200 {
+		t.Errorf("only %d places were searched", len(where))
+	}
+}
+
+func TestSeveralNamespacesMoveWithOneReportAndOneThatFailsStopsNoOther(t *testing.T) {
+	reset(t, blue)
+	reset(t, red)
+	site(t, blue)
+	site(t, red)
+	a := as(t, "lab-a")
+	withNamespace(t, a, "not-paired", map[string]string{"e2e-move": "yes"})
+	for _, ns := range []string{blue, red} {
+		put(t, a, ns, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, labels: {e2e: \"true\"}}\ndata: {a: b}")
+	}
+	var out struct {
+		Migrations []struct {
+			Namespace, Migration, Error string
+			ExitCode                    int
+		}
+	}
+	several := "not-paired," + blue + "," + red
+	r := motion(t, "migrate", "--context", "lab-a", "--to", "lab-b", "--namespaces", several, "-o", "json")
+	if r.code != 3 || json.Unmarshal([]byte(r.stdout), &out) != nil || len(out.Migrations) != 3 {
+		t.Fatalf("want exit status 3 and one report about three: %s", r)
+	}
+	for i, ns := range strings.Split(several, ",") {
+		m := out.Migrations[i]
+		if bad := m.ExitCode != 0 || m.Error != ""; m.Namespace != ns || bad != (ns == "not-paired") {
+			t.Errorf("%+v", m)
+		}
+	}
+	for _, ns := range []string{blue, red} {
+		if _, err := as(t, "lab-b").Kube.CoreV1().ConfigMaps(ns).Get(t.Context(), "settings", metav1.GetOptions{}); err != nil {
+			t.Errorf("%s did not move: %v", ns, err)
+		}
+	}
+	// Through another's eyes: with that one's rights, on both clusters.
+	if r := motion(t, "migrate", "--context", "lab-a", "--as", blue, "-n", blue, "--to", "lab-b"); r.code != 0 {
+		t.Errorf("an administrator as %s: %s", blue, r)
+	}
+	if r := motion(t, "plan", "--context", "lab-a", "--as", red, "-n", blue, "--to", "lab-b"); r.code != 1 || !strings.Contains(r.stderr, "forbidden") {
+		t.Errorf("an administrator as %s reaches %s: %s", red, blue, r)
+	}
+	if r := motion(t, "migrate", "--context", "lab-a", "--as", blue, "-n", blue, "--to-context", "lab-b", "--to-namespace", red); r.code == 0 || !strings.Contains(r.stderr+r.stdout, "forbidden") {
+		t.Errorf("as %s the administrator's rights did the work in %s of the target: %s", blue, red, r)
+	}
+}
