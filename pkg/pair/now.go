@@ -33,12 +33,15 @@ func RenewNow(ctx context.Context, source *cluster.Cluster, namespace, name stri
 		return fmt.Errorf("cronjob %s/%s on %s: %w", deploy.DefaultNamespace, renewer, source, err)
 	}
 	jobs := source.Kube.BatchV1().Jobs(deploy.DefaultNamespace)
+	// Whoever waits wants to know at once why it does not work.
+	spec := *cron.Spec.JobTemplate.Spec.DeepCopy()
+	spec.BackoffLimit = new(int32)
 	job, err := jobs.Create(ctx, &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: renewer + "-now-", Namespace: deploy.DefaultNamespace, Labels: cron.Spec.JobTemplate.Labels,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))},
 		},
-		Spec: cron.Spec.JobTemplate.Spec,
+		Spec: spec,
 	}, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	if err != nil {
 		return fmt.Errorf("a job of %s/%s on %s: %w", deploy.DefaultNamespace, renewer, source, err)
