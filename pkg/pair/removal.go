@@ -265,7 +265,7 @@ func (r *Removal) countLost(ctx context.Context, c *cluster.Cluster) error {
 
 // installedOn is what pairing installs on a cluster, the last first.
 func installedOn(ctx context.Context, c *cluster.Cluster) ([]object, error) {
-	manifests, err := deploy.Manifests(deploy.Options{})
+	manifests, err := deploy.Manifests(deploy.Options{Relay: true})
 	if err != nil {
 		return nil, err
 	}
