@@ -197,6 +197,9 @@ func (a *applier) op(f *applied, op *wire.Op) error {
 	if what := tree.Special(&op.Entry); what != "" && !a.preserve {
 		return fault.At(fault.SpecialFileRefused, op.Entry.Path, nil, "it is "+what+", and the policy of the target refuses those")
 	}
+	if err := a.target.Holds(&op.Entry); err != nil {
+		return err
+	}
 	if op.Content == wire.ContentOpen {
 		return a.complete(f, op)
 	}

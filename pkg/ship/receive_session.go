@@ -476,11 +476,12 @@ func (x *recvSession) beginWriting() error {
 	if err := x.store.Commit(head); err != nil {
 		return err
 	}
-	if stage == "" {
-		return nil
+	if stage != "" {
+		if _, err := x.target.OpenStage(stage, true); err != nil {
+			return err
+		}
 	}
-	_, err := x.target.OpenStage(stage, true)
-	return err
+	return x.target.Examine()
 }
 
 // wasApplied passes on what is applied, in order: to those who wait for it, and to the

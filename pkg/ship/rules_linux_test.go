@@ -33,7 +33,7 @@ func must(t *testing.T, err error) {
 }
 
 // filesystem makes and mounts a small filesystem of its own, for root; ok is false otherwise.
-func filesystem(t *testing.T, bytes int64, options string) (dir, image string, ok bool) {
+func filesystem(t *testing.T, bytes int64, options string, mkfs ...string) (dir, image string, ok bool) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Log("not root: no filesystem of its own can be mounted here")
@@ -48,7 +48,7 @@ func filesystem(t *testing.T, bytes int64, options string) (dir, image string, o
 			t.Fatalf("%s: %v\n%s", name, err, out)
 		}
 	}
-	run("mkfs.ext4", "-q", "-F", "-m", "0", image)
+	run("mkfs.ext4", append(append([]string{"-q", "-F", "-m", "0"}, mkfs...), image)...)
 	run("mount", "-o", "loop,"+options, image, dir)
 	t.Cleanup(func() { run("umount", dir) })
 	return dir, image, true
@@ -604,5 +604,42 @@ func TestRule3ReadbackReadsTheStorageAndNotThePageCache(t *testing.T) {
 	}
 	if o := p.Try(context.Background()); fault.Of(o.RecvErr) != fault.DigestMismatch && fault.Of(o.SendErr) != fault.DigestMismatch {
 		t.Errorf("sender %v, receiver %v", o.SendErr, o.RecvErr)
+	}
+}
+
+// A filesystem with inodes of 128 bytes keeps whole seconds, and none after 2038.
+func TestRule8WhatTheTargetCannotHoldIsRefusedWithTheFirstPath(t *testing.T) {
+	t.Parallel()
+	dir, _, ok := filesystem(t, 16<<20, "user_xattr", "-I", "128")
+	if !ok {
+		return
+	}
+	for name, c := range map[string]struct {
+		build func(m *shiptest.Maker)
+		path  string
+		what  string
+	}{
+		"nanoseconds": {func(m *shiptest.Maker) { m.MTime("b", 5, 7); m.MTime("c", 5, 7) }, "b", "more exact than a second"},
+		"after 2038":  {func(m *shiptest.Maker) { m.MTime("b", 1<<32, 0) }, "b", "its time"},
+	} {
+		p := shiptest.NewPair(t)
+		p.Target = filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+		must(t, os.Mkdir(p.Target, 0o755))
+		m := shiptest.At(t, p.Source)
+		for _, n := range []string{"a", "b", "c"} {
+			m.File(n, []byte(n))
+			m.MTime(n, 5, 0)
+		}
+		c.build(m)
+		m.MTime(".", 5, 0)
+		o := p.Try(context.Background())
+		var said *fault.Error
+		if fault.Of(o.SendErr) != fault.TargetAbility || !errors.As(o.SendErr, &said) || said.Path != c.path || !strings.Contains(said.What, c.what) {
+			t.Errorf("%s: sender %v, receiver %v", name, o.SendErr, o.RecvErr)
+		}
+		m.MTime("b", 5, 0)
+		m.MTime("c", 5, 0)
+		m.MTime(".", 5, 0)
+		p.Mirror()
 	}
 }

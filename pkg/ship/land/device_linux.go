@@ -64,6 +64,12 @@ func (d *Device) Probe(_ tree.Mask, size int64) error {
 	return nil
 }
 
+// Examine has nothing to find out: bytes are bytes.
+func (d *Device) Examine() error { return nil }
+
+// Holds is for trees.
+func (d *Device) Holds(*tree.Entry) error { return nil }
+
 // View looks at the part that the source takes.
 func (d *Device) View(tree.Mask) (scan.View, error) {
 	v, err := scan.OpenDevice(d.file, scan.Options{Direct: d.past})

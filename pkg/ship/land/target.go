@@ -55,6 +55,11 @@ type Target interface {
 	// Probe fails when the target cannot hold what a shipment under the mask may bring; size
 	// is the source's, when that is an image.
 	Probe(mask tree.Mask, size int64) error
+	// Examine finds out what the target can hold, before anything is written to it. Not
+	// concurrently with anything else.
+	Examine() error
+	// Holds fails when Examine found that the target cannot hold what e is.
+	Holds(e *tree.Entry) error
 	// View looks at the target itself.
 	View(mask tree.Mask) (scan.View, error)
 

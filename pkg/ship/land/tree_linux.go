@@ -23,6 +23,7 @@ type Tree struct {
 	dirs  *dirs
 	mask  tree.Mask
 	stage int // descriptor of the stage, or -1
+	able  abilities
 }
 
 // OpenTree makes a target of the directory root, which stays the caller's to close after

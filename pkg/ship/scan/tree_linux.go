@@ -41,13 +41,15 @@ type Tree struct {
 	info    Info
 	mask    tree.Mask
 	noatime uint64
+	// maxNames is the constant, but for tests.
+	maxNames int
 }
 
 // OpenTree makes a view of the directory root, which stays the caller's to close after
 // the view. What other filesystems are mounted below is an error; lost+found in the root is
 // left out. Unless o.CutUnixNano is set, the filesystem is synced.
 func OpenTree(root *os.File, o Options) (*Tree, error) {
-	t := &Tree{root: int(root.Fd()), mask: o.Mask}
+	t := &Tree{root: int(root.Fd()), mask: o.Mask, maxNames: maxNames}
 	var st unix.Statx_t
 	if err := StatFD(t.root, &st); err != nil {
 		return nil, fault.Wrap(fault.Unreadable, err, "look at the source's root")
@@ -273,7 +275,7 @@ func (t *Tree) ReadDir(path string) (Dir, error) {
 	if err != nil {
 		return nil, unreadable(path, err, "open the directory")
 	}
-	d := &dir{t: t, fd: fd, path: path}
+	d := &dir{t: t, fd: fd, path: path, names: names{limit: t.maxNames}}
 	if err := d.names.read(fd); err != nil {
 		_ = unix.Close(fd)
 		return nil, unreadable(path, err, "read the directory")
@@ -291,7 +293,10 @@ type dir struct {
 func (d *dir) Close() error { return unix.Close(d.fd) }
 
 func (d *dir) Next(limit int) ([]Node, error) {
-	batch := d.names.take(limit)
+	batch, err := d.names.take(d.fd, limit)
+	if err != nil {
+		return nil, unreadable(d.path, err, "read the directory")
+	}
 	if len(batch) == 0 {
 		return nil, io.EOF
 	}
@@ -347,10 +352,17 @@ func (t *Tree) leftOut(dir, path string, st *unix.Statx_t) bool {
 	return kindOf(st.Mode) == tree.Dir && (path == lostFound || IsStage(path))
 }
 
-// names are the names of one directory, packed.
+// maxNames is how many names of one directory are kept in memory. A larger directory is
+// read again for each so many of them: that costs reading, and no memory.
+const maxNames = 256 << 10
+
+// names are the names of one directory, packed: with a limit only the next so many in order.
 type names struct {
 	bytes []byte
 	list  []name
+	limit int    // 0: none
+	after string // names up to this one were taken
+	more  bool   // there are names beyond those in list
 }
 
 type name struct {
@@ -374,9 +386,41 @@ func (s *names) read(fd int) error {
 			break
 		}
 		s.parse(buf[:n])
+		if s.limit > 0 && len(s.list) >= 2*s.limit {
+			s.cut()
+		}
 	}
-	slices.SortFunc(s.list, func(a, b name) int { return strings.Compare(s.text(a), s.text(b)) })
+	s.sort()
+	if s.limit > 0 && len(s.list) > s.limit {
+		s.cut()
+	}
 	return nil
+}
+
+func (s *names) sort() {
+	slices.SortFunc(s.list, func(a, b name) int { return strings.Compare(s.text(a), s.text(b)) })
+}
+
+// cut keeps the first names in order, and their bytes alone.
+func (s *names) cut() {
+	s.sort()
+	s.list, s.more = s.list[:s.limit], true
+	bytes := make([]byte, 0, len(s.bytes)/2)
+	for i, n := range s.list {
+		at := len(bytes)
+		bytes = append(bytes, s.bytes[n.at:n.at+n.n+1]...)
+		s.list[i].at = uint32(at)
+	}
+	s.bytes = bytes
+}
+
+// again reads the names behind those that were taken.
+func (s *names) again(fd int) error {
+	if _, err := unix.Seek(fd, 0, io.SeekStart); err != nil {
+		return err
+	}
+	s.bytes, s.list, s.more = nil, nil, false
+	return s.read(fd)
 }
 
 func (s *names) parse(buf []byte) {
@@ -387,7 +431,7 @@ func (s *names) parse(buf []byte) {
 		for n < len(raw) && raw[n] != 0 {
 			n++
 		}
-		if text := raw[:n]; string(text) != "." && string(text) != ".." {
+		if text := raw[:n]; string(text) != "." && string(text) != ".." && (s.after == "" || string(text) > s.after) {
 			s.list = append(s.list, name{at: uint32(len(s.bytes)), n: uint32(n), ino: d.Ino})
 			s.bytes = append(append(s.bytes, text...), 0)
 		}
@@ -401,10 +445,18 @@ func (s *names) text(n name) string {
 
 func (s *names) ptr(n name) *byte { return &s.bytes[n.at] }
 
-func (s *names) take(limit int) []name {
+func (s *names) take(fd, limit int) ([]name, error) {
+	if len(s.list) == 0 && s.more {
+		if err := s.again(fd); err != nil {
+			return nil, err
+		}
+	}
 	batch := s.list[:min(limit, len(s.list))]
 	s.list = s.list[len(batch):]
-	return batch
+	if len(s.list) == 0 && s.more && len(batch) > 0 {
+		s.after = strings.Clone(s.text(batch[len(batch)-1]))
+	}
+	return batch, nil
 }
 
 // paths makes the paths of a batch out of one piece of memory.
