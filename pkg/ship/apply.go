@@ -26,11 +26,11 @@ type applier struct {
 	preserve bool
 	base     *surveyed
 	staged   atomic.Uint64 // last number of a staged inode
+	got      atomic.Int64  // bytes of content so far
 	count    *counters
 	maxSize  int64
 
 	// Only for the dispatcher:
-	got  int64  // bytes of content so far
 	last string // path of the last operation
 	any  bool
 	open *incoming
@@ -177,7 +177,7 @@ func (a *applier) dispatch(f *applied, ops []wire.Op) error {
 }
 
 func (a *applier) op(f *applied, op *wire.Op) error {
-	if a.got += int64(len(op.Data)); a.maxSize > 0 && a.got > a.maxSize {
+	if got := a.got.Add(int64(len(op.Data))); a.maxSize > 0 && got > a.maxSize {
 		return fault.New(fault.TargetFull, "the source has sent more than the target's capacity of %d bytes", a.maxSize)
 	}
 	switch op.Kind {

@@ -193,6 +193,9 @@ func (r *receiver) session(ctx context.Context, c *greeted) error {
 	r.current = nil
 	r.mu.Unlock()
 	x.close()
+	if x.fallBack {
+		return r.tear(err)
+	}
 	return err
 }
 

@@ -60,6 +60,7 @@ type recvSession struct {
 	held     []*applied
 	cut      tree.Time
 	lastSeen uint64
+	fallBack bool // the stage does not fit
 
 	// Guarded by runMu: the runs of this session.
 	runMu   sync.Mutex
@@ -165,6 +166,11 @@ func (x *recvSession) end(err error) error {
 	if err != nil && !errors.As(err, &known) {
 		err = fault.Wrap(fault.Internal, err, "receive the volume")
 		errors.As(err, &known)
+	}
+	if x.unfits(known) {
+		known = fault.New(fault.ConnectionLost, "the increment does not fit beside what the target has; it goes on in place")
+		x.out.last(failure(known))
+		return known
 	}
 	if known != nil && !known.Remote && known.Reason != fault.ConnectionLost && known.Reason != fault.Cancelled {
 		x.out.last(failure(known))

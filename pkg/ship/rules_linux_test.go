@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -641,5 +642,39 @@ func TestRule8WhatTheTargetCannotHoldIsRefusedWithTheFirstPath(t *testing.T) {
 		m.MTime("c", 5, 0)
 		m.MTime(".", 5, 0)
 		p.Mirror()
+	}
+}
+
+func TestRule2WhatDoesNotFitBesideTheOldGenerationIsWrittenInPlaceAndTorn(t *testing.T) {
+	t.Parallel()
+	dir, _, ok := filesystem(t, 32<<20, "user_xattr")
+	if !ok {
+		return
+	}
+	p := shiptest.NewPair(t)
+	p.Target = filepath.Join(dir, "volume")
+	must(t, os.Mkdir(p.Target, 0o755))
+	m := shiptest.At(t, p.Source)
+	for _, n := range []string{"a", "b", "c"} {
+		m.File(n, shiptest.Noise(n, 3<<20))
+	}
+	p.Mirror()
+	var fs unix.Statfs_t
+	must(t, unix.Statfs(dir, &fs))
+	must(t, os.WriteFile(filepath.Join(dir, "filler"), make([]byte, int64(fs.Bavail)*fs.Bsize-4<<20), 0o600))
+	for _, n := range []string{"a", "b", "c"} {
+		m.File(n, shiptest.Noise("new "+n, 3<<20))
+	}
+	var said lockedBuffer
+	p.Recv.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	agreed := false
+	p.Recv.BeforePromote = func(context.Context) error { agreed = true; return nil }
+	if o := p.Mirror(); o.Sent.Sessions < 2 || !agreed || !strings.Contains(said.String(), "torn") {
+		t.Errorf("%d sessions, agreed %v, said %s", o.Sent.Sessions, agreed, said.String())
+	}
+	// Only what does not fit: the next one is staged again.
+	m.File("a", []byte("small"))
+	if o := p.Mirror(); o.Sent.Sessions != 1 {
+		t.Errorf("%d sessions for what fits", o.Sent.Sessions)
 	}
 }
