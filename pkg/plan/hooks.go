@@ -37,6 +37,11 @@ func (b *builder) hooks() ([]hooks.Pod, error) {
 	if err := hooks.Idle(pods, b.request.Hooks); err != nil {
 		wrong = append(wrong, err)
 	}
+	if len(found) > 0 {
+		b.warn(Finding{
+			Code: CodeHook, Message: "the application has hooks for snapshots, and none is taken of its volumes: the hooks are not run",
+		})
+	}
 	for _, err := range wrong {
 		b.block(Finding{Code: CodeHook, Message: err.Error(), Hint: "correct the annotation or the flag, or take it away"})
 	}

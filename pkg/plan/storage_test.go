@@ -77,6 +77,7 @@ status: {phase: Running}`
 	s := tell(t, strings.Replace(db, "COMMAND", `["/bin/hold"]`, 1))
 	p := s.plan()
 	s.silent(p.Blockers, CodeHook)
+	s.tells(p.Warnings, CodeHook, "not run")
 	if len(p.Hooks) != 1 || p.Hooks[0].UID != "u" || p.Hooks[0].Pre.Command[0] != "/bin/hold" {
 		t.Errorf("hooks %+v", p.Hooks)
 	}
