@@ -26,6 +26,8 @@ const (
 	sendMemory = 64 << 20
 	// queued is how many frames may wait for a connection.
 	queued = 16
+	// frameBuffer holds a frame with the last entry that fits no more.
+	frameBuffer = wire.TargetRaw + manifest.InlineLimit + 64<<10
 )
 
 // pass reads the source once and turns it into frames and into a manifest.
@@ -36,7 +38,9 @@ type pass struct {
 	count *counters
 
 	budget *pipe.Budget
-	mask   tree.Mask
+	// frameBufs are for frames, pieceBufs for pieces with room in front of them.
+	frameBufs, pieceBufs *pipe.Buffers
+	mask                 tree.Mask
 	// trusting: settled stamps are believed.
 	trusting bool
 	// frames goes to the connections.
@@ -46,6 +50,8 @@ type pass struct {
 
 	probe atomic.Uint64
 	poor  atomic.Bool // compression did not pay when last tried
+	// narrow: it is the network that frames wait for.
+	narrow atomic.Bool
 
 	mu   sync.Mutex
 	open map[scan.Content]struct{}
@@ -58,9 +64,8 @@ type pass struct {
 
 // outFrame is a frame on its way to a connection, and the memory to give back afterwards.
 type outFrame struct {
-	wire.Frame
+	body
 	release int64
-	bytes   int64
 }
 
 func (p *pass) allowed(e *tree.Entry) error {
@@ -83,13 +88,14 @@ func (p *pass) moved(path string) error {
 	return nil
 }
 
-// compressing says whether the next frame is worth compressing: not while the connections
-// wait for us, nor where it did not pay; but one frame in sixteen is tried all the same.
+// compressing says whether the next frame is worth compressing: when frames wait because the
+// network is slow, and where it paid when it was last tried. One frame in sixteen is tried all
+// the same.
 func (p *pass) compressing() bool {
-	if p.probe.Add(1)%16 == 0 {
-		return true
+	if !p.narrow.Load() || len(p.frames) == 0 {
+		return false
 	}
-	return len(p.frames) > 0 && !p.poor.Load()
+	return !p.poor.Load() || p.probe.Add(1)%16 == 0
 }
 
 func (p *pass) keepOpen(c scan.Content) {
@@ -179,7 +185,8 @@ func (p *pass) consume(ctx context.Context, out outcome) error {
 
 func (p *pass) send(ctx context.Context, b body, release int64) error {
 	p.seq++
-	f := outFrame{Frame: wire.Frame{Seq: p.seq, RawLen: b.rawLen, Body: b.packed}, release: release, bytes: b.bytes}
+	wire.Number(b.frame, p.seq)
+	f := outFrame{body: b, release: release}
 	p.count.sent.Add(b.bytes)
 	select {
 	case p.frames <- f:
@@ -191,9 +198,9 @@ func (p *pass) send(ctx context.Context, b body, release int64) error {
 }
 
 func (p *pass) sendOp(ctx context.Context, op *wire.Op) error {
-	raw := wire.AppendOp(nil, op)
-	var pk wire.Packer
-	return p.send(ctx, body{rawLen: len(raw), packed: pk.Pack(nil, raw, false), entries: 1}, 0)
+	frame := wire.AppendOp(make([]byte, wire.FrameRoom), op)
+	wire.SealStored(frame)
+	return p.send(ctx, body{frame: frame, entries: 1}, 0)
 }
 
 // remember puts an entry into the digest and the manifest.

@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
@@ -26,9 +28,19 @@ type outcome struct {
 
 // body is a frame without its number.
 type body struct {
-	rawLen         int
-	packed         []byte
+	frame []byte
+	// back is the buffer that frame is in, to be given to from afterwards.
+	back           []byte
+	from           *pipe.Buffers
 	bytes, entries int64
+}
+
+// free gives the frame's memory back.
+func (b *body) free() {
+	if b.from != nil {
+		b.from.Put(b.back)
+	}
+	b.frame, b.back, b.from = nil, nil, nil
 }
 
 // recorded is one entry of the pass, as it goes into the sender's manifest.
@@ -48,8 +60,26 @@ type pieceOutcome struct {
 type reader struct {
 	p      *pass
 	packer wire.Packer
-	raw    []byte
+	raw    []byte // operations behind wire.FrameRoom bytes
+	back   []byte // the buffer that raw is in
 	buf    []byte
+	ranges []changedRange
+}
+
+// begin makes room for the operations of a frame.
+func (r *reader) begin() {
+	if r.back == nil {
+		r.back = r.p.frameBufs.Get()
+	}
+	r.raw = r.back[:wire.FrameRoom]
+}
+
+// end gives back what the next frame was to be in.
+func (r *reader) end() {
+	if r.back != nil {
+		r.p.frameBufs.Put(r.back)
+	}
+	r.raw, r.back = nil, nil
 }
 
 func (r *reader) do(_ context.Context, j job) (outcome, error) {
@@ -59,12 +89,13 @@ func (r *reader) do(_ context.Context, j job) (outcome, error) {
 		out.piece, err = r.piece(j.piece)
 		return out, err
 	}
-	r.raw = r.raw[:0]
+	r.begin()
+	defer r.end()
 	var bytes, entries int64
 	flush := func() {
-		if len(r.raw) > 0 {
-			out.frames = append(out.frames, r.pack(r.raw, bytes, entries))
-			r.raw, bytes, entries = r.raw[:0], 0, 0
+		if len(r.raw) > wire.FrameRoom {
+			out.frames = append(out.frames, r.pack(bytes, entries))
+			bytes, entries = 0, 0
 		}
 	}
 	for i := range j.entries {
@@ -87,8 +118,35 @@ func (r *reader) do(_ context.Context, j job) (outcome, error) {
 	return out, nil
 }
 
-func (r *reader) pack(raw []byte, bytes, entries int64) body {
-	return body{rawLen: len(raw), packed: r.packer.Pack(nil, raw, r.p.compressing()), bytes: bytes, entries: entries}
+// smallFrame is up to where a frame is copied rather than to keep a whole buffer for it.
+const smallFrame = 64 << 10
+
+// pack makes a frame of r.raw, and begins the next one.
+func (r *reader) pack(bytes, entries int64) body {
+	out := body{bytes: bytes, entries: entries}
+	defer r.begin()
+	switch {
+	case r.p.compressing():
+		out.from, out.back = r.p.frameBufs, r.p.frameBufs.Get()
+		out.frame = r.packer.Seal(out.back[:0], r.raw[wire.FrameRoom:])
+		r.p.poor.Store(len(out.frame) > len(r.raw)-len(r.raw)/20)
+		if len(out.frame) <= smallFrame {
+			kept := slices.Clone(out.frame)
+			out.free()
+			out.frame = kept
+		}
+	case len(r.raw) <= smallFrame:
+		out.frame = slices.Clone(r.raw)
+		wire.SealStored(out.frame)
+	default:
+		out.frame = r.raw
+		wire.SealStored(out.frame)
+		if cap(r.raw) == cap(r.back) { // it did not outgrow its buffer
+			out.from, out.back = r.p.frameBufs, r.back
+			r.back = nil
+		}
+	}
+	return out
 }
 
 // entry describes one path and appends the operation it takes, if any; bytes is the
@@ -279,10 +337,13 @@ func (c *content) end(p *pass) error {
 
 func (r *reader) readPiece(out *pieceOutcome) error {
 	p, c := out.piece, out.piece.c
-	if int64(cap(r.buf)) < pieceSize {
-		r.buf = scan.AlignedBuffer(pieceSize)
-	}
-	data := r.buf[:p.length]
+	whole := r.p.pieceBufs.Get()
+	defer func() {
+		if whole != nil {
+			r.p.pieceBufs.Put(whole)
+		}
+	}()
+	data := whole[pieceRoom : pieceRoom+p.length]
 	short, err := r.fill(c, data, p.offset)
 	if err != nil {
 		return err
@@ -295,14 +356,48 @@ func (r *reader) readPiece(out *pieceOutcome) error {
 	if err != nil {
 		return err
 	}
-	r.raw = r.raw[:0]
 	fresh := !c.patch && c.planned.node.Kind != tree.Image
-	sent := r.differences(out.rows, old, data, p.offset, fresh)
-	if len(r.raw) > 0 {
-		b := r.pack(r.raw, sent, 0)
-		out.data = &b
+	ranges := differences(r.ranges[:0], out.rows, old, len(data), fresh)
+	r.ranges = ranges
+	if len(ranges) == 0 {
+		return nil
 	}
+	if len(ranges) == 1 && ranges[0].kind == wire.OpData && len(data) > smallFrame && !r.p.compressing() {
+		// All of it in one operation: it goes out of the memory it was read into.
+		op := wire.Op{Kind: wire.OpData, Offset: p.offset + int64(ranges[0].start), Data: data[ranges[0].start:ranges[0].stop]}
+		var head [64]byte
+		front := wire.AppendDataHead(head[:0], &op)
+		at := pieceRoom + ranges[0].start - len(front) - wire.FrameRoom
+		out.data = &body{frame: whole[at : pieceRoom+ranges[0].stop], back: whole, from: r.p.pieceBufs, bytes: int64(len(op.Data))}
+		copy(out.data.frame[wire.FrameRoom:], front)
+		wire.SealStored(out.data.frame)
+		whole = nil
+		return nil
+	}
+	r.begin()
+	defer r.end()
+	var sent int64
+	for _, d := range ranges {
+		op := wire.Op{Kind: d.kind, Offset: p.offset + int64(d.start), Length: int64(d.stop - d.start)}
+		if d.kind == wire.OpData {
+			op.Data = data[d.start:d.stop]
+			sent += op.Length
+		}
+		r.raw = wire.AppendOp(r.raw, &op)
+	}
+	b := r.pack(sent, 0)
+	out.data = &b
 	return nil
+}
+
+// pieceRoom is the room in front of a piece for the heads of its frame; it keeps the piece
+// aligned.
+const pieceRoom = 4096
+
+// changedRange is a part of a piece that is not as the base has it.
+type changedRange struct {
+	kind        wire.OpKind
+	start, stop int
 }
 
 // fill reads data at off, leaving out holes. short means the file has become shorter.
@@ -347,10 +442,9 @@ func (r *reader) oldRows(c *content, p *piece) ([]byte, error) {
 	return old, r.p.store.ReadRows(c.base.Rows, first, old)
 }
 
-// differences appends operations for the leaves that are not as the base has them: data,
-// and zeros, which only a fresh file has by itself. Neighbours share an operation. It gives
-// the bytes of data.
-func (r *reader) differences(rows, old, data []byte, offset int64, fresh bool) (sent int64) {
+// differences appends the ranges of leaves that are not as the base has them: data, and
+// zeros, which only a fresh file has by itself. Neighbours share a range.
+func differences(out []changedRange, rows, old []byte, size int, fresh bool) []changedRange {
 	leaf := func(i int) []byte { return rows[i*tree.LeafDigestSize : (i+1)*tree.LeafDigestSize] }
 	var zero tree.LeafDigest
 	kind := func(i int) wire.OpKind {
@@ -373,16 +467,9 @@ func (r *reader) differences(rows, old, data []byte, offset int64, fresh bool) (
 		for i < n && kind(i) == k {
 			i++
 		}
-		if k == 0 {
-			continue
+		if k != 0 {
+			out = append(out, changedRange{k, from * tree.LeafSize, min(i*tree.LeafSize, size)})
 		}
-		start, stop := from*tree.LeafSize, min(i*tree.LeafSize, len(data))
-		op := wire.Op{Kind: k, Offset: offset + int64(start), Length: int64(stop - start)}
-		if k == wire.OpData {
-			op.Data = data[start:stop]
-			sent += int64(stop - start)
-		}
-		r.raw = wire.AppendOp(r.raw, &op)
 	}
-	return sent
+	return out
 }

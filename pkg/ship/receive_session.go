@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
@@ -44,6 +45,7 @@ type recvSession struct {
 
 	frameMu sync.Mutex
 	frames  map[uint64]*arrivedFrame
+	buffers *pipe.Buffers
 
 	mask     tree.Mask
 	applier  *applier
@@ -74,7 +76,10 @@ type arrivedFrame struct {
 	seq  uint64
 	ops  []wire.Op
 	raw  []byte
-	cost int64
+	back []byte // the buffer that raw is in
+	// pooled: back is one of the session's buffers.
+	pooled bool
+	cost   int64
 }
 
 type journalItem struct {
@@ -100,6 +105,7 @@ func newRecvSession(ctx context.Context, r *receiver, c *greeted, inPlace bool) 
 		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*applied{},
 	}
 	x.window = newWindow(ctx, receiveMemory)
+	x.buffers = pipe.NewBuffers(appliers, newFrameBuffer)
 	x.out = newOutbox(ctx, c, r.count)
 	x.found = newExceptions(ctx)
 	r.count.restart()
@@ -219,7 +225,7 @@ func (x *recvSession) listen() {
 
 // readFrames reads a data connection.
 func (x *recvSession) readFrames(g *greeted) {
-	var buf []byte
+	var packed []byte
 	for {
 		h, err := wire.ReadHeader(g.in)
 		if errors.Is(err, io.EOF) {
@@ -229,14 +235,11 @@ func (x *recvSession) readFrames(g *greeted) {
 			x.failed(broken(err))
 			return
 		}
-		f := &arrivedFrame{seq: h.Seq, cost: int64(2*h.RawLen + 512)}
+		f := &arrivedFrame{seq: h.Seq, cost: frameCost(h)}
 		if !x.window.admit(f.seq, f.cost) {
 			return
 		}
-		if buf, err = wire.ReadBody(g.in, h, buf); err == nil {
-			f.raw, err = wire.Unpack(rawBuffer(h.RawLen), buf, h.RawLen)
-		}
-		if err == nil {
+		if packed, err = x.readFrame(g, h, f, packed); err == nil {
 			f.ops, err = wire.DecodeOps(f.raw)
 		}
 		if err != nil {
@@ -251,14 +254,49 @@ func (x *recvSession) readFrames(g *greeted) {
 	}
 }
 
-var rawPool = sync.Pool{New: func() any { b := make([]byte, 0, wire.TargetRaw+wire.TargetRaw/4); return &b }}
+// frameRoom is room in a frame's buffer in front of its body, so that the data of a large
+// content can be put where they are aligned.
+const frameRoom = 4096
 
-func rawBuffer(n int) []byte {
-	b := *rawPool.Get().(*[]byte)
-	if cap(b) < n {
-		return make([]byte, 0, n)
+func newFrameBuffer() []byte { return scan.AlignedBuffer(frameRoom + frameBuffer + 4096) }
+
+// frameCost is the memory that a frame takes until it is applied.
+func frameCost(h wire.Header) int64 {
+	if h.RawLen <= smallFrame {
+		return int64(h.RawLen + 1024)
 	}
-	return b[:0]
+	return int64(max(frameBuffer, h.RawLen) + 2*frameRoom)
+}
+
+// readFrame reads a frame's operations. What was not compressed is read once and stays there.
+func (x *recvSession) readFrame(g *greeted, h wire.Header, f *arrivedFrame, packed []byte) ([]byte, error) {
+	room := frameRoom + h.RawLen + 4
+	if h.RawLen <= smallFrame || room > frameRoom+frameBuffer {
+		f.back = make([]byte, max(room, frameRoom+h.BodyLen))
+	} else {
+		f.back, f.pooled = x.buffers.Get(), true
+	}
+	peek, err := g.in.Peek(min(h.BodyLen, 32))
+	if err != nil {
+		return packed, err
+	}
+	body := f.back[frameRoom-wire.DataAt(peek, h):]
+	if h.BodyLen != h.RawLen+4 { // compressed
+		if packed, err = wire.ReadBody(g.in, h, packed); err != nil {
+			return packed, err
+		}
+		f.raw, err = wire.Unpack(f.back[:0], packed, h.RawLen)
+		return packed, err
+	}
+	if body, err = wire.ReadBody(g.in, h, body[:h.BodyLen:h.BodyLen]); err != nil {
+		return packed, err
+	}
+	var ok bool
+	if f.raw, ok = wire.Whole(body, h.RawLen); ok {
+		return packed, nil
+	}
+	f.raw, err = wire.Unpack(make([]byte, 0, h.RawLen), body, h.RawLen)
+	return packed, err
 }
 
 func (x *recvSession) act(a session.Action) error {
@@ -439,11 +477,11 @@ func (x *recvSession) dispatchAll() {
 
 func (x *recvSession) frameDone(f *arrivedFrame) func(*applied) {
 	return func(a *applied) {
-		raw := f.raw
 		f.ops, f.raw = nil, nil
-		if cap(raw) <= 2*wire.TargetRaw {
-			rawPool.Put(&raw)
+		if f.pooled {
+			x.buffers.Put(f.back)
 		}
+		f.back = nil
 		x.window.release(f.cost)
 		x.frameMu.Lock()
 		x.applied[a.seq] = a

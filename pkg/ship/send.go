@@ -327,7 +327,10 @@ func (x *sendSession) scan(w wire.Welcome) error {
 		view: x.view, store: x.store, o: x.o, count: x.count, budget: pipe.NewBudget(sendMemory), mask: maskOf(x.o),
 		trusting: x.o.Precopy || info.Trusted && info.Stamps == scan.Exact, frames: make(chan outFrame, queued),
 		report: x.event, open: map[scan.Content]struct{}{}, root: tree.NewRoot(maskOf(x.o)),
+		frameBufs: pipe.NewBuffers(readers+queued, func() []byte { return make([]byte, frameBuffer) }),
+		pieceBufs: pipe.NewBuffers(readers+queued, func() []byte { return scan.AlignedBuffer(pieceRoom + pieceSize) }),
 	}
+	x.pass.narrow.Store(x.o.Bandwidth > 0)
 	var err error
 	if x.pass.record, err = x.store.NewRun(); err != nil {
 		return err
@@ -343,13 +346,16 @@ func (x *sendSession) scan(w wire.Welcome) error {
 	if err != nil {
 		return err
 	}
+	var data []net.Conn
 	for i := range x.o.Connections {
 		c, err := x.connect(1 + i)
 		if err != nil {
 			return err
 		}
+		data = append(data, c)
 		x.group.Go(func() { x.pump(c) })
 	}
+	x.group.Go(func() { x.watch(data) })
 	x.group.Go(func() {
 		done, err := x.pass.run(x.ctx, newBaseJoin(kept, x.base), memory)
 		close(x.pass.frames)
@@ -420,21 +426,22 @@ func (x *sendSession) tick() {
 // pump writes frames to one data connection.
 func (x *sendSession) pump(c net.Conn) {
 	out := bufio.NewWriterSize(c, connBuffer)
-	var head [32]byte
 	for {
 		f, ok := x.nextFrame(out)
 		if !ok {
 			return
 		}
-		h := wire.AppendFrameHeader(head[:0], f.Frame)
-		err := x.rate.Wait(x.ctx, len(h)+len(f.Body))
-		if err == nil {
-			_, err = out.Write(h)
+		err := x.rate.Wait(x.ctx, len(f.frame))
+		if err == nil && len(f.frame) > connBuffer/4 {
+			err = out.Flush() // so that the frame is not copied once more
 		}
-		if err == nil {
-			_, err = out.Write(f.Body)
+		if err == nil && len(f.frame) > connBuffer/4 {
+			_, err = c.Write(f.frame)
+		} else if err == nil {
+			_, err = out.Write(f.frame)
 		}
-		x.count.wire.Add(int64(len(h) + len(f.Body)))
+		x.count.wire.Add(int64(len(f.frame)))
+		f.free()
 		x.pass.budget.Release(f.release)
 		if err != nil {
 			x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})

@@ -24,7 +24,8 @@ type Device struct {
 	used  int64 // what the source has
 	block bool
 	// zero: proved to hold nothing but zeros, as long as nothing is written.
-	zero atomic.Bool
+	zero   atomic.Bool
+	writer past
 }
 
 // OpenDevice makes a target of a block device or image file, which stays the caller's to
@@ -36,6 +37,9 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 		return nil, fault.Wrap(fault.TargetUnwritable, err, "look at the target")
 	}
 	d.used = d.size
+	if o.Direct != nil {
+		d.writer.given = int(o.Direct.Fd())
+	}
 	if !d.block {
 		_, err := unix.Seek(d.fd, 0, unix.SEEK_DATA)
 		d.zero.Store(errors.Is(err, unix.ENXIO))
@@ -53,7 +57,10 @@ func (d *Device) Size() int64 { return d.size }
 func (d *Device) Empty() (bool, error) { return d.zero.Load(), nil }
 
 // Close ends the target.
-func (d *Device) Close() error { return nil }
+func (d *Device) Close() error {
+	d.writer.close()
+	return nil
+}
 
 // Probe notes how much of the device the source will take.
 func (d *Device) Probe(_ tree.Mask, size int64) error {
@@ -128,8 +135,9 @@ func (f *deviceFile) Close() error { return nil }
 
 func (f *deviceFile) WriteAt(data []byte, off int64) error {
 	f.d.zero.Store(false)
+	done := f.d.writer.write(f.d.fd, data, off)
 	w := file{inode: inode{fd: f.d.fd}}
-	return w.write(data, off)
+	return w.write(data[done:], off+int64(done))
 }
 
 func (f *deviceFile) ReadAt(b []byte, off int64) (int, error) {

@@ -23,9 +23,13 @@ type file struct {
 	fresh bool
 	// allocated: every byte has a block, and keeps it.
 	allocated bool
+	past      past
 }
 
-func (f *file) Close() error { return unix.Close(f.fd) }
+func (f *file) Close() error {
+	f.past.close()
+	return unix.Close(f.fd)
+}
 
 // WriteAt writes data. In a fresh sparse file blocks of zeros stay holes.
 func (f *file) WriteAt(data []byte, off int64) error {
@@ -72,6 +76,9 @@ func dataRun(data []byte, off int64) (skip, n int) {
 }
 
 func (f *file) write(data []byte, off int64) error {
+	if done := f.past.write(f.fd, data, off); done > 0 {
+		data, off = data[done:], off+int64(done)
+	}
 	for len(data) > 0 {
 		n, err := unix.Pwrite(f.fd, data, off)
 		if errors.Is(err, unix.EINTR) {

@@ -6,8 +6,10 @@ package link
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // coalesce is how much one write to the raw connection carries at most, and how much is
@@ -38,6 +40,15 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) Close() error {
 	c.wire.direct()
 	return c.Conn.Close()
+}
+
+// SyscallConn gives the socket below, for whoever asks the kernel about it.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	s, ok := c.wire.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return s.SyscallConn()
 }
 
 // wire is what crypto/tls sees of the raw connection.

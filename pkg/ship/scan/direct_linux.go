@@ -43,7 +43,7 @@ func (f *file) FromStorage() error {
 
 // read fills buf, or less at the end of the file: where a read ends in mid-block, the file does.
 func (d *direct) read(buf []byte, off int64) (done int, err error) {
-	for done < len(buf) && done%directAlign == 0 {
+	for done < len(buf) && done%DirectAlign == 0 {
 		n, err := unix.Pread(d.fd, buf[done:], off+int64(done))
 		if errors.Is(err, unix.EINTR) {
 			continue
@@ -57,8 +57,8 @@ func (d *direct) read(buf []byte, off int64) (done int, err error) {
 }
 
 func (d *direct) readAt(f *file, b []byte, off int64) (int, error) {
-	skip := int(off % directAlign)
-	want := (skip + len(b) + directAlign - 1) &^ (directAlign - 1)
+	skip := int(off % DirectAlign)
+	want := (skip + len(b) + DirectAlign - 1) &^ (DirectAlign - 1)
 	if len(d.buf) < want {
 		d.buf = AlignedBuffer(want)
 	}

@@ -33,7 +33,7 @@ type Packer struct {
 
 // Pack appends raw as a body: for each 256 KiB a length with the top bit for "stored", and
 // the block. Without compress all blocks are stored; a block that would save less than
-// 5 % is stored too.
+// 5 % is stored too. A stored block may also be longer, if nothing follows it.
 func (p *Packer) Pack(body, raw []byte, compress bool) []byte {
 	for len(raw) > 0 {
 		block := raw[:min(len(raw), BlockRaw)]
@@ -82,13 +82,13 @@ func Unpack(raw, body []byte, rawLen int) ([]byte, error) {
 		head := binary.LittleEndian.Uint32(body)
 		n := int(head &^ stored)
 		want := min(end-len(raw), BlockRaw)
-		if body = body[4:]; n > len(body) || n > BlockRaw {
+		if body = body[4:]; n > len(body) || n > MaxRaw {
 			return nil, protocol("a block of %d bytes", n)
 		}
 		block := body[:n]
 		body = body[n:]
 		if head&stored != 0 {
-			if n != want {
+			if n != want && n != end-len(raw) {
 				return nil, protocol("a stored block of %d bytes instead of %d", n, want)
 			}
 			raw = append(raw, block...)
@@ -145,6 +145,55 @@ func ReadHeader(r io.Reader) (Header, error) {
 		return Header{}, protocol("frame %d with %d bytes in %d", h.Seq, h.RawLen, h.BodyLen)
 	}
 	return h, nil
+}
+
+// FrameRoom is what is left free in front of the operations of a frame that is to be stored.
+const FrameRoom = frameHeader + 4
+
+// SealStored makes a frame of b, which has its operations behind FrameRoom bytes: as one
+// stored block. The number comes later, by Number.
+func SealStored(b []byte) {
+	n := len(b) - FrameRoom
+	header := AppendFrameHeader(b[:0], Frame{RawLen: n})
+	binary.LittleEndian.PutUint32(b[8+4:], uint32(n+4))
+	binary.LittleEndian.PutUint32(b[len(header):], uint32(n)|stored)
+}
+
+// Seal appends to b the frame of raw, compressed. The number comes later, by Number.
+func (p *Packer) Seal(b, raw []byte) []byte {
+	at := len(b)
+	b = AppendFrameHeader(b, Frame{RawLen: len(raw)})
+	b = p.Pack(b, raw, true)
+	binary.LittleEndian.PutUint32(b[at+8+4:], uint32(len(b)-at-frameHeader))
+	return b
+}
+
+// Number gives a sealed frame its number.
+func Number(frame []byte, seq uint64) { binary.LittleEndian.PutUint64(frame, seq) }
+
+// DataAt looks at the beginning of a body and says, when the body is one stored block that
+// begins with an operation's data, where in the body these data are; otherwise 0.
+func DataAt(body []byte, h Header) int {
+	if len(body) < 5 || binary.LittleEndian.Uint32(body) != uint32(h.RawLen)|stored || OpKind(body[4]) != OpData {
+		return 0
+	}
+	at := 5
+	for range 2 {
+		_, n := binary.Uvarint(body[at:])
+		if n <= 0 {
+			return 0
+		}
+		at += n
+	}
+	return at
+}
+
+// Whole gives the operations in body without copying them, when it is one stored block.
+func Whole(body []byte, rawLen int) (raw []byte, ok bool) {
+	if len(body) != rawLen+4 || rawLen <= 0 || rawLen > MaxRaw || binary.LittleEndian.Uint32(body) != uint32(rawLen)|stored {
+		return nil, false
+	}
+	return body[4:], true
 }
 
 // ReadBody reads the body of h into buf's array when it is large enough.

@@ -81,9 +81,7 @@ func AppendOp(b []byte, op *Op) []byte {
 		b = appendText(b, op.Path)
 		b = binary.AppendUvarint(b, uint64(op.Size))
 	case OpData:
-		b = binary.AppendUvarint(b, uint64(op.Offset))
-		b = binary.AppendUvarint(b, uint64(len(op.Data)))
-		b = append(b, op.Data...)
+		b = append(AppendDataHead(b[:len(b)-1], op), op.Data...)
 	case OpZero:
 		b = binary.AppendUvarint(b, uint64(op.Offset))
 		b = binary.AppendUvarint(b, uint64(op.Length))
@@ -91,6 +89,13 @@ func AppendOp(b []byte, op *Op) []byte {
 		panic(fmt.Sprintf("internal error: operation %d", op.Kind))
 	}
 	return b
+}
+
+// AppendDataHead encodes what comes before the data of an OpData.
+func AppendDataHead(b []byte, op *Op) []byte {
+	b = append(b, byte(OpData))
+	b = binary.AppendUvarint(b, uint64(op.Offset))
+	return binary.AppendUvarint(b, uint64(len(op.Data)))
 }
 
 func flag(on bool, bit byte) byte {
