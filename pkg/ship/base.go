@@ -176,7 +176,9 @@ func (j *baseJoin) Next() (manifest.Record, error) {
 			return manifest.Record{}, io.EOF
 		}
 		j.kept.Skip()
-		return *kept, nil
+		r := *kept
+		r.Kept = true
+		return r, nil
 	}
 	r, err := j.stream.take()
 	if err != nil {

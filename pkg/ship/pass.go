@@ -38,6 +38,7 @@ type pass struct {
 	count *counters
 
 	budget *pipe.Budget
+	spare  spares
 	// frameBufs are for frames, pieceBufs for pieces with room in front of them.
 	frameBufs, pieceBufs *pipe.Buffers
 	mask                 tree.Mask
@@ -120,11 +121,14 @@ func (p *pass) closeOpen() {
 }
 
 // run reads everything, and returns how the log ends. base is what the target has, memory
-// what earlier passes knew; both are closed.
+// what earlier passes knew, nil when that is what in base is our own copy; both are closed.
 func (p *pass) run(ctx context.Context, base, memory manifest.Iterator) (wire.Done, error) {
 	defer p.closeOpen()
 	walker := scan.Walk(ctx, p.view, scan.NewLinks(p.store.Dir()))
-	l := &planner{p: p, walker: walker, base: manifest.NewCursor(base), memory: manifest.NewCursor(memory)}
+	l := &planner{p: p, walker: walker, base: manifest.NewCursor(base)}
+	if memory != nil {
+		l.memory = manifest.NewCursor(memory)
+	}
 	defer l.close()
 	var workers sync.Pool
 	workers.New = func() any { return &reader{p: p} }
@@ -144,7 +148,9 @@ func (p *pass) run(ctx context.Context, base, memory manifest.Iterator) (wire.Do
 func (l *planner) close() {
 	_ = l.walker.Close()
 	_ = l.base.Close()
-	_ = l.memory.Close()
+	if l.memory != nil {
+		_ = l.memory.Close()
+	}
 }
 
 // consume takes the outcomes in path order.
@@ -176,6 +182,9 @@ func (p *pass) consume(ctx context.Context, out outcome) error {
 		if err := p.remember(&out.records[i]); err != nil {
 			return err
 		}
+	}
+	if out.records != nil {
+		p.spare.records.Put(&out.records)
 	}
 	if c := out.piece; c != nil && c.last && c.c.open != nil {
 		return p.endContent(ctx, c.c)

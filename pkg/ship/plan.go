@@ -44,6 +44,23 @@ type planned struct {
 	isKnown bool
 }
 
+// spares are batches for reuse.
+type spares struct{ planned, records sync.Pool }
+
+func (s *spares) entries() []planned {
+	if b, ok := s.planned.Get().(*[]planned); ok {
+		return (*b)[:0]
+	}
+	return make([]planned, 0, batchEntries)
+}
+
+func (s *spares) recorded() []recorded {
+	if b, ok := s.records.Get().(*[]recorded); ok {
+		return (*b)[:0]
+	}
+	return make([]recorded, 0, batchEntries)
+}
+
 // planner merges the source's walk with the base and the remembered stamps, and cuts the
 // outcome into jobs.
 type planner struct {
@@ -103,7 +120,12 @@ func (l *planner) node(n *scan.Node, send func(job) error) error {
 			l.skip, l.skipSet = n.Path, true
 		}
 	}
-	if l.p.trusting {
+	if l.p.trusting && l.memory == nil {
+		// What we remember is what we have a copy of.
+		if e.inBase && e.base.Kept && unchanged(n, &e.base) {
+			e.known, e.isKnown = e.base, true
+		}
+	} else if l.p.trusting {
 		known, ok, err := l.memory.Find(n.Path)
 		if err != nil {
 			return err
@@ -157,6 +179,9 @@ func (l *planner) add(e planned, send func(job) error) error {
 				return err
 			}
 		}
+	}
+	if l.open.entries == nil {
+		l.open.entries = l.p.spare.entries()
 	}
 	l.open.entries = append(l.open.entries, e)
 	l.open.cost += 512

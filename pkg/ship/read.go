@@ -91,6 +91,7 @@ func (r *reader) do(_ context.Context, j job) (outcome, error) {
 	}
 	r.begin()
 	defer r.end()
+	out.records = r.p.spare.recorded()
 	var bytes, entries int64
 	flush := func() {
 		if len(r.raw) > wire.FrameRoom {
@@ -115,6 +116,7 @@ func (r *reader) do(_ context.Context, j job) (outcome, error) {
 		}
 	}
 	flush()
+	r.p.spare.planned.Put(&j.entries)
 	return out, nil
 }
 
@@ -195,10 +197,7 @@ func (r *reader) op(op *wire.Op) {
 
 // same says whether the base's record is of exactly this entry.
 func same(base *manifest.Record, e *tree.Entry) bool {
-	if base.Partial || base.Entry.Kind != e.Kind || base.Entry.Content != e.Content {
-		return false
-	}
-	return bytes.Equal(tree.AppendBody(nil, &base.Entry), tree.AppendBody(nil, e))
+	return !base.Partial && tree.EqualBody(&base.Entry, e)
 }
 
 // describe completes a record by looking closer at its node, reading a small file whole.

@@ -96,7 +96,12 @@ func (r *receiver) moveAll(ctx context.Context, head manifest.Head) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = moved.Close(); r.store.Discard(moved.Number()) }()
+	defer func() {
+		_ = moved.Close()
+		if r.moved != moved.Number() {
+			r.store.Discard(moved.Number())
+		}
+	}()
 	for {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -336,6 +341,7 @@ func (x *recvSession) describeAll(ctx context.Context, head manifest.Head) (tree
 	runs := append([]uint64{head.Base}, head.Journal...)
 	if x.moved != 0 {
 		runs = append(runs, x.moved)
+		defer x.store.Discard(x.moved)
 	}
 	recorded, err := x.store.ReadAll(runs...)
 	if err != nil {

@@ -342,9 +342,11 @@ func (x *sendSession) scan(w wire.Welcome) error {
 			return err
 		}
 	}
-	memory, err := x.store.ReadAll(append([]uint64{head.Base}, head.Memory...)...)
-	if err != nil {
-		return err
+	var memory manifest.Iterator
+	if !w.Same || len(head.Memory) > 0 {
+		if memory, err = x.store.ReadAll(append([]uint64{head.Base}, head.Memory...)...); err != nil {
+			return err
+		}
 	}
 	var data []net.Conn
 	for i := range x.o.Connections {

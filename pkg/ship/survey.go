@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
@@ -39,6 +40,9 @@ type survey struct {
 	// all content is read, from the storage and not from memory.
 	all  bool
 	emit func(*found) error
+
+	// Batches for reuse.
+	spareItems, spareFound sync.Pool
 }
 
 // surveyBatch is how many entries are compared in one go.
@@ -64,6 +68,7 @@ func (s *survey) run(ctx context.Context, recorded manifest.Iterator) error {
 					return err
 				}
 			}
+			s.spareFound.Put(&items)
 			return nil
 		})
 }
@@ -71,6 +76,13 @@ func (s *survey) run(ctx context.Context, recorded manifest.Iterator) error {
 func (s *survey) join(walker *scan.Walker, cursor *manifest.Cursor, emit func([]surveyItem) error) error {
 	var batch []surveyItem
 	add := func(it surveyItem) error {
+		if batch == nil {
+			if spare, ok := s.spareItems.Get().(*[]surveyItem); ok {
+				batch = (*spare)[:0]
+			} else {
+				batch = make([]surveyItem, 0, surveyBatch)
+			}
+		}
 		batch = append(batch, it)
 		if len(batch) < surveyBatch {
 			return nil
@@ -124,7 +136,13 @@ func (s *survey) join(walker *scan.Walker, cursor *manifest.Cursor, emit func([]
 }
 
 func (s *survey) compare(items []surveyItem) ([]found, error) {
-	out := make([]found, 0, len(items))
+	var out []found
+	if spare, ok := s.spareFound.Get().(*[]found); ok {
+		out = (*spare)[:0]
+	} else {
+		out = make([]found, 0, surveyBatch)
+	}
+	defer s.spareItems.Put(&items)
 	for i := range items {
 		f, err := s.one(&items[i])
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
@@ -41,6 +42,8 @@ type Record struct {
 	// Hides is set by Overlay: one of the records at this path, though not the one that
 	// counts, hides what older ones have below it.
 	Hides bool
+	// Kept is set by those who join this with what somebody else said: it is our own copy.
+	Kept bool
 }
 
 // Rows is a place in a run's file of leaf digests. Run 0 is none.
@@ -177,8 +180,8 @@ func decodeRecord(d *tree.Decoder, previous string) (r Record) {
 }
 
 func joinPrefix(prefix string, suffix []byte) string {
-	b := make([]byte, 0, len(prefix)+len(suffix))
-	return string(append(append(b, prefix...), suffix...))
+	b := append(append(make([]byte, 0, len(prefix)+len(suffix)), prefix...), suffix...)
+	return unsafe.String(unsafe.SliceData(b), len(b)) // nobody else has b
 }
 
 func decodeTime(d *tree.Decoder) tree.Time {

@@ -33,7 +33,8 @@ type Walker struct {
 	links  Links
 
 	mu      sync.Mutex
-	wake    sync.Cond
+	more    sync.Cond // for those who load: something to load, and room for it
+	loaded  sync.Cond // for the consumer
 	pending []*stream // unstarted, the next in path order last
 	ahead   int       // nodes loaded, not consumed
 	closed  bool
@@ -82,12 +83,13 @@ type level struct {
 func Walk(ctx context.Context, v View, links Links) *Walker {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &Walker{v: v, ctx: ctx, cancel: cancel, links: links}
-	w.wake.L = &w.mu
+	w.more.L, w.loaded.L = &w.mu, &w.mu
 	context.AfterFunc(ctx, func() {
 		w.mu.Lock()
 		w.closed = true
 		w.mu.Unlock()
-		w.wake.Broadcast()
+		w.more.Broadcast()
+		w.loaded.Broadcast()
 	})
 	if !v.Info().Image {
 		for range walkers {
@@ -186,7 +188,7 @@ func (w *Walker) advance(l *level) error {
 		w.loadLocked(s)
 	}
 	for s.state == loading && !w.closed {
-		w.wake.Wait()
+		w.loaded.Wait()
 	}
 	if w.closed && s.state != ready {
 		return context.Cause(w.ctx)
@@ -209,7 +211,7 @@ func (w *Walker) advance(l *level) error {
 		w.pushLocked(s)
 		w.pushSubsLocked(l.subs)
 	}
-	w.wake.Broadcast()
+	w.more.Signal()
 	return nil
 }
 
@@ -220,11 +222,14 @@ func (w *Walker) work() {
 	for !w.closed {
 		s := w.popLocked()
 		if s == nil {
-			w.wake.Wait()
+			w.more.Wait()
 			continue
 		}
+		if len(w.pending) > 0 {
+			w.more.Signal() // one wakes the next
+		}
 		w.loadLocked(s)
-		w.wake.Broadcast()
+		w.loaded.Signal()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -64,6 +65,37 @@ func AppendBody(b []byte, e *Entry) []byte {
 		b = appendString(b, x.Value)
 	}
 	return b
+}
+
+// EqualBody says whether AppendBody would give the same for a and b.
+func EqualBody(a, b *Entry) bool {
+	if a.Kind != b.Kind {
+		return false
+	}
+	switch a.Kind {
+	case Hardlink:
+		return a.Link == b.Link
+	case Image:
+		return a.Size == b.Size && a.Content == b.Content
+	}
+	if a.Mode != b.Mode || a.UID != b.UID || a.GID != b.GID || a.MTime != b.MTime || a.Flags != b.Flags {
+		return false
+	}
+	switch a.Kind {
+	case File:
+		if a.Size != b.Size || a.Content != b.Content {
+			return false
+		}
+	case Symlink:
+		if a.Link != b.Link {
+			return false
+		}
+	case CharDevice, BlockDevice:
+		if a.Rdev != b.Rdev {
+			return false
+		}
+	}
+	return slices.Equal(a.Xattrs, b.Xattrs)
 }
 
 func appendString(b []byte, s string) []byte {
