@@ -37,9 +37,6 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 		return nil, fault.Wrap(fault.TargetUnwritable, err, "look at the target")
 	}
 	d.used = d.size
-	if o.Direct != nil {
-		d.writer.given = int(o.Direct.Fd())
-	}
 	if !d.block {
 		_, err := unix.Seek(d.fd, 0, unix.SEEK_DATA)
 		d.zero.Store(errors.Is(err, unix.ENXIO))

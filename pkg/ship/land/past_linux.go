@@ -22,8 +22,6 @@ const pastFrom = 256 << 10
 type past struct {
 	once sync.Once
 	fd   int // 0: it was not tried, or it does not work
-	// given is somebody else's descriptor to write with; 0 means there is none.
-	given int
 }
 
 // write writes as much of data as can be written this way, of the file that fd stands for,
@@ -50,10 +48,6 @@ func (p *past) write(fd int, data []byte, off int64) (done int) {
 }
 
 func (p *past) open(fd int) {
-	if p.given != 0 {
-		p.fd = p.given
-		return
-	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return
@@ -74,8 +68,8 @@ func (p *past) open(fd int) {
 }
 
 func (p *past) close() {
-	if p.fd != 0 && p.fd != p.given {
+	if p.fd != 0 {
 		_ = unix.Close(p.fd)
+		p.fd = 0
 	}
-	p.fd = 0
 }
