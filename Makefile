@@ -164,8 +164,10 @@ e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is al
 	exit $$status
 
 .PHONY: bench
-bench: lab-deps build ## Benchmarks against rsync and tar, side by side (Linux, root; installs Debian packages)
-	test/bench/run.sh
+bench: build ## Time `motion-agent copy` beside rsync, cp, tar and bare system calls, as a Markdown table (Linux, root; installs Debian packages; BENCH=quick, ROWS=regexp, RUNS=n, BENCH_DIR=folder)
+	@.ci/deps bench
+	@go build -o $(BIN)/bench ./test/bench
+	@$(BIN)/bench $(if $(RUNS),-runs $(RUNS))
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each (default 20s)
