@@ -135,6 +135,9 @@ func openView(f *os.File) (ship.View, error) {
 		return nil, err
 	}
 	if st.IsDir() {
+		if err := scan.CheckIDs(); err != nil {
+			return nil, err
+		}
 		return scan.OpenTree(f, scan.Options{})
 	}
 	return scan.OpenDevice(f, scan.Options{})
@@ -209,6 +212,9 @@ func (e *copyEnd) openTarget() (ship.Target, error) {
 		if err := os.Mkdir(e.Path, 0o700); err != nil {
 			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
 		}
+	}
+	if err := scan.CheckIDs(); err != nil {
+		return nil, err
 	}
 	if f, err = os.Open(e.Path); err != nil {
 		return nil, fault.Wrap(fault.TargetUnwritable, err, "open the target")

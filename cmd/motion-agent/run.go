@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/daemon"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 )
 
 func newRunCommand() *cobra.Command {
@@ -30,6 +31,9 @@ func newRunCommand() *cobra.Command {
 			var l slog.Level
 			if err := l.UnmarshalText([]byte(level)); err != nil {
 				return fmt.Errorf("--log-level: %w", err)
+			}
+			if err := scan.CheckIDs(); err != nil {
+				return err
 			}
 			// A system call that blocks holds a processor until it is noticed to block.
 			runtime.GOMAXPROCS(4 * runtime.NumCPU())
