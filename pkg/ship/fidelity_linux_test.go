@@ -203,6 +203,7 @@ var features = []feature{
 		for from := range types {
 			for to := range types {
 				m.Remove(fmt.Sprintf("%s-%s", from, to))
+				m.Remove(fmt.Sprintf("%s-%s too", from, to))
 				types[to](m, fmt.Sprintf("%s-%s", from, to), "after")
 			}
 		}
@@ -328,7 +329,19 @@ var types = map[string]func(m *shiptest.Maker, name, content string){
 	"dir":     func(m *shiptest.Maker, name, content string) { m.File(name+"/"+content+"/in", []byte(content)) },
 	"empty":   func(m *shiptest.Maker, name, _ string) { m.Dir(name) },
 	"symlink": func(m *shiptest.Maker, name, content string) { m.Symlink(name, content) },
-	"fifo":    func(m *shiptest.Maker, name, _ string) { m.Node(name, unix.S_IFIFO|0o600, 0, 0) },
+	"socket":  func(m *shiptest.Maker, name, _ string) { m.Node(name, unix.S_IFSOCK|0o600, 0, 0) },
+	"linked": func(m *shiptest.Maker, name, content string) {
+		m.File(name, []byte(content))
+		m.Link(name+" too", name)
+	},
+	"device": func(m *shiptest.Maker, name, _ string) {
+		if os.Geteuid() == 0 { // whoever is not root has one more fifo
+			m.Node(name, unix.S_IFCHR|0o600, 1, 3)
+			return
+		}
+		m.Node(name, unix.S_IFIFO|0o600, 0, 0)
+	},
+	"fifo": func(m *shiptest.Maker, name, _ string) { m.Node(name, unix.S_IFIFO|0o600, 0, 0) },
 }
 
 // deep goes down directories whose names together exceed PATH_MAX.

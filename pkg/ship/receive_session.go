@@ -385,6 +385,8 @@ func (x *recvSession) begin(h wire.Hello) error {
 // suits says what keeps this target from taking that source.
 func (x *recvSession) suits(h wire.Hello) error {
 	switch {
+	case h.Mask&^tree.AllMasks != 0:
+		return fault.New(fault.PeerVersion, "the source leaves out what this version does not know (%#x)", h.Mask&^tree.AllMasks)
 	case h.Image && !x.target.Image():
 		return fault.New(fault.TargetAbility, "the source is a device or image file, the target a directory")
 	case !h.Image && x.target.Image():

@@ -678,3 +678,31 @@ func TestRule2WhatDoesNotFitBesideTheOldGenerationIsWrittenInPlaceAndTorn(t *tes
 		t.Errorf("%d sessions for what fits", o.Sent.Sessions)
 	}
 }
+
+func TestRule8WhatIsDroppedOnPurposeIsPartOfTheDigest(t *testing.T) {
+	t.Parallel()
+	p := shiptest.NewPair(t)
+	m := shiptest.At(t, p.Source)
+	m.File("f", []byte("x"))
+	m.Xattr("f", "user.x", "1")
+	whole := p.Mirror().Sent.Digest
+	p.Scan.Mask, p.Send.Drop = tree.MaskSELinux|tree.MaskUser, tree.MaskUser
+	m.Xattr("f", "user.y", "2")
+	m.File("g", []byte("y"))
+	m.Xattr("g", "user.x", "1")
+	o := p.Ship()
+	if !o.Sent.Promoted || o.Sent.Digest != o.Received.Digest || o.Sent.Digest == whole {
+		t.Errorf("%+v", o.Sent)
+	}
+	if n, err := unix.Llistxattr(filepath.Join(p.Target, "g"), nil); err != nil || n != 0 {
+		t.Errorf("attributes arrived: %d bytes, %v", n, err)
+	}
+	if o := p.Ship(); !o.Sent.Unchanged {
+		t.Errorf("%+v", o.Sent)
+	}
+	// The same trees, described in full, are not the same.
+	p.Scan.Mask, p.Send.Drop = tree.MaskSELinux, 0
+	if o := p.Mirror(); o.Sent.Unchanged {
+		t.Error("taken for unchanged under another mask")
+	}
+}

@@ -55,11 +55,28 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 	if notice := s.store.Notice(); notice != "" {
 		s.log.Warn("the state at the source was damaged and has been set aside; more will be read", "cause", notice)
 	}
+	if err := s.forgetOtherMasks(); err != nil {
+		return Result{}, err
+	}
 	stop := s.count.report(o.Progress)
 	defer stop()
 	err := s.run(ctx)
 	s.result.Figures = s.count.figures()
 	return s.result, err
+}
+
+// forgetOtherMasks puts away what is remembered of entries that were described under another
+// mask: an unchanged stamp says nothing of what was left out then.
+func (s *sender) forgetOtherMasks() error {
+	head, mask := s.store.Head(), uint32(maskOf(s.o))
+	if head.Mask == mask {
+		return nil
+	}
+	if head.Base != 0 || len(head.Memory) > 0 {
+		s.log.Info("what is remembered of the source was described under other options; reading it again")
+	}
+	head.Base, head.Memory, head.Entries, head.Mask = 0, nil, 0, mask
+	return s.store.Commit(head)
 }
 
 // sender is one call of Send.
@@ -198,9 +215,9 @@ func (x *sendSession) hello() wire.Hello {
 
 func maskOf(o SendOptions) tree.Mask {
 	if o.SELinux {
-		return 0
+		return o.Drop
 	}
-	return tree.MaskSELinux
+	return o.Drop | tree.MaskSELinux
 }
 
 func parseDigest(text string) (d tree.Digest, ok bool) {

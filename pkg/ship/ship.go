@@ -37,6 +37,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
 // View is what Send reads; see package scan.
@@ -88,6 +89,9 @@ type SendOptions struct {
 	SpecialFiles SpecialFiles
 	// SELinux ships security.selinux too; otherwise it is left to the target.
 	SELinux bool
+	// Drop says what is left out on purpose, because the target cannot hold it: the digest
+	// is then that of a tree without it. The view must be opened with the same Mask.
+	Drop tree.Mask
 	// Precopy ends the pass without promoting it: what was sent serves later passes.
 	Precopy bool
 	// Generation is the caller's number for this pass; both ends must have the same.

@@ -167,4 +167,15 @@ type Mask uint32
 const (
 	// MaskSELinux leaves out security.selinux.
 	MaskSELinux Mask = 1 << iota
+	// MaskUser leaves out user.* attributes.
+	MaskUser
+	// MaskTrusted leaves out trusted.* attributes.
+	MaskTrusted
+	// MaskACL leaves out POSIX ACLs, default ones too.
+	MaskACL
+	// MaskCapability leaves out file capabilities.
+	MaskCapability
+
+	// AllMasks are those that this version knows.
+	AllMasks = MaskSELinux | MaskUser | MaskTrusted | MaskACL | MaskCapability
 )

@@ -23,8 +23,16 @@ func KeepXattr(name string, mask Mask) bool {
 		return mask&MaskSELinux == 0
 	case name == "security.ima" || name == "security.evm" || strings.HasPrefix(name, "btrfs."):
 		return false
+	case name == XattrACL || name == XattrDefaultACL:
+		return mask&MaskACL == 0
+	case name == XattrCapability:
+		return mask&MaskCapability == 0
+	case strings.HasPrefix(name, "user."):
+		return mask&MaskUser == 0
+	case strings.HasPrefix(name, "trusted."):
+		return mask&MaskTrusted == 0
 	case strings.HasPrefix(name, "system."):
-		return name == XattrACL || name == XattrDefaultACL
+		return false
 	default:
 		return true
 	}
