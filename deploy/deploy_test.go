@@ -314,3 +314,28 @@ func TestBlockDevicesAddAPrivilegedContainerThatSeesThePluginsFolderAndLeaveTheA
 		t.Errorf("the pod sees %v", paths)
 	}
 }
+
+func TestTheRelayIsForWhomTheAdministratorNames(t *testing.T) {
+	for _, c := range []struct{ asked, want []string }{
+		{nil, []string{DefaultRelayGroup}},
+		{[]string{"team", "system:serviceaccounts:shop"}, []string{"team", "system:serviceaccounts:shop"}},
+	} {
+		var got []string
+		for _, s := range find[rbacv1.RoleBinding](t, manifests(t, Options{Relay: true, RelayGroups: c.asked}), "RoleBinding", RelayRole).Subjects {
+			if s.Kind != rbacv1.GroupKind || s.APIGroup != rbacv1.GroupName {
+				t.Errorf("subject %+v", s)
+			}
+			got = append(got, s.Name)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q may reach the relay, want %q", got, c.want)
+		}
+	}
+}
+
+func TestAgentsPodsSayWhichVersionInstalledThem(t *testing.T) {
+	agent := find[appsv1.DaemonSet](t, manifests(t, Options{}), "DaemonSet", AgentName)
+	if agent.Spec.Template.Labels[VersionLabel] == "" || agent.Spec.Selector.MatchLabels[VersionLabel] != "" {
+		t.Errorf("labels %v, selector %v", agent.Spec.Template.Labels, agent.Spec.Selector.MatchLabels)
+	}
+}

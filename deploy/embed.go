@@ -31,6 +31,12 @@ const (
 	// RelayPod is the relay's one pod, RelayRole the right to forward ports to it.
 	RelayPod  = "motion-relay-0"
 	RelayRole = "motion-relay-user"
+	// RelayName is the relay's StatefulSet, and what its pod is labelled with.
+	RelayName = "motion-relay"
+	// DefaultRelayGroup may forward ports to the relay unless others are named.
+	DefaultRelayGroup = "system:authenticated"
+	// VersionLabel on agents' pods is the version that installed them.
+	VersionLabel = "app.kubernetes.io/version"
 	// RelayPort is where the relay listens on its loopback.
 	RelayPort = 4748
 	// DefaultRepository of the agents' image; the tag is the plugin's version.
@@ -49,8 +55,9 @@ type Options struct {
 	AgentImage string
 	// KubeletRoot is the kubelet's --root-dir on the nodes, absolute.
 	KubeletRoot string
-	// Relay adds the relay.
-	Relay bool
+	// Relay adds the relay, for members of RelayGroups (none: DefaultRelayGroup).
+	Relay       bool
+	RelayGroups []string
 	// LoadBalancer asks the cluster for one in front of the agents, besides the
 	// NodePort.
 	LoadBalancer bool

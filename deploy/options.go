@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
 // blockFile is a patch of the agents' DaemonSet.
@@ -44,6 +45,9 @@ func (o Options) apply(obj *unstructured.Unstructured) error {
 	case "Namespace":
 		obj.SetName(o.Namespace)
 	case "RoleBinding", "ClusterRoleBinding":
+		if obj.GetName() == RelayRole {
+			return o.applyToRelayUsers(obj)
+		}
 		return eachIn(obj, func(subject map[string]any) {
 			if subject["namespace"] == DefaultNamespace {
 				subject["namespace"] = o.Namespace
@@ -88,8 +92,24 @@ func (o Options) applyToService(obj *unstructured.Unstructured) error {
 	return nil
 }
 
+// applyToRelayUsers says who may reach the relay.
+func (o Options) applyToRelayUsers(obj *unstructured.Unstructured) error {
+	if len(o.RelayGroups) == 0 {
+		return nil
+	}
+	var subjects []any
+	for _, g := range o.RelayGroups {
+		subjects = append(subjects, map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": g})
+	}
+	return unstructured.SetNestedSlice(obj.Object, subjects, "subjects")
+}
+
 func (o Options) applyToAgent(obj *unstructured.Unstructured) error {
-	err := eachIn(obj, func(container map[string]any) {
+	err := unstructured.SetNestedField(obj.Object, version.Get().Version, "spec", "template", "metadata", "labels", VersionLabel)
+	if err != nil {
+		return err
+	}
+	err = eachIn(obj, func(container map[string]any) {
 		container["image"] = o.AgentImage
 	}, "spec", "template", "spec", "containers")
 	if err != nil {

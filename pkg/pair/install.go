@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/install"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
@@ -85,16 +86,8 @@ func keepRoutes(ctx context.Context, c *cluster.Cluster, o *deploy.Options) erro
 	case !apierrors.IsNotFound(err):
 		return fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
 	}
-	_, err = c.Kube.AppsV1().StatefulSets(deploy.DefaultNamespace).Get(ctx, relayName, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("statefulset %s/%s on %s: %w", deploy.DefaultNamespace, relayName, c, err)
-	}
-	o.Relay = err == nil
-	return nil
+	return install.KeepRelay(ctx, c, o)
 }
-
-// relayName is the StatefulSet whose one pod is deploy.RelayPod.
-const relayName = "motion-relay"
 
 func podsFolder(v corev1.Volume) (kubeletRoot string, ok bool) {
 	if v.HostPath == nil {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/activate"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/agent"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/pair"
@@ -84,6 +85,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		activate.NewCmdDeactivate(config, streams),
 		activate.NewCmdRollback(config, streams),
 		report.NewCmdReport(config, streams),
+		agent.NewCmdAgent(config, streams),
 		newCmdVersion(streams),
 	)
 	argumentsAreUsage(cmd)

@@ -51,6 +51,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "these tests need the lab: make e2e, or test/with-lab.sh")
 		os.Exit(1)
 	}
+	// For experiments with agents of another manifest: docs/security.md has one.
+	if os.Getenv("MOTION_AGENTS_AS_THEY_ARE") != "" {
+		os.Exit(m.Run())
+	}
 	if err := install(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "install the agents:", err)
 		os.Exit(1)
