@@ -154,7 +154,7 @@ func (w *Writer) one(ctx context.Context, o Object, version string, opts Options
 	}
 	m, err := w.Write(ctx, o, opts.ForceConflicts)
 	if p := Explain(err); p != nil {
-		if p.Cause == CauseImmutable && opts.Recreate && recreatable(o.Ref.GroupKind()) {
+		if p.Cause == CauseImmutable && opts.Recreate && Recreatable(o.Ref.GroupKind()) {
 			return w.recreate(ctx, o)
 		}
 		outcome := Failed
@@ -172,9 +172,9 @@ func (w *Writer) one(ctx context.Context, o Object, version string, opts Options
 	return Row{Ref: o.Ref, Outcome: Configured}
 }
 
-// recreatable says whether an object of the kind is nothing but its content, so
+// Recreatable says whether an object of the kind is nothing but its content, so
 // that deleting it and creating it anew loses nothing.
-func recreatable(gk schema.GroupKind) bool {
+func Recreatable(gk schema.GroupKind) bool {
 	switch gk {
 	case schema.GroupKind{Kind: "ConfigMap"}, schema.GroupKind{Kind: "Secret"},
 		schema.GroupKind{Group: "batch", Kind: "Job"}:
@@ -224,7 +224,7 @@ func (w *Writer) versions(ctx context.Context, objects []Object) (map[capture.Re
 			}
 		}
 		group.Go(func() error {
-			err := w.eachMetadata(ctx, p.gvr, p.namespace, note)
+			err := w.eachMetadata(ctx, p.gvr, p.namespace, func(m *metav1.PartialObjectMetadata) { note(m.Name, m.ResourceVersion) })
 			if apierrors.IsForbidden(err) {
 				return w.byName(ctx, p.gvr, p.namespace, slices.Collect(maps.Keys(names)), note)
 			}
@@ -235,7 +235,7 @@ func (w *Writer) versions(ctx context.Context, objects []Object) (map[capture.Re
 }
 
 // eachMetadata lists a kind page by page. A kind that is not served has none.
-func (w *Writer) eachMetadata(ctx context.Context, gvr schema.GroupVersionResource, namespace string, f func(name, version string)) error {
+func (w *Writer) eachMetadata(ctx context.Context, gvr schema.GroupVersionResource, namespace string, f func(*metav1.PartialObjectMetadata)) error {
 	opts := metav1.ListOptions{Limit: 500}
 	for {
 		list, err := w.meta.Resource(gvr).Namespace(namespace).List(ctx, opts)
@@ -246,7 +246,7 @@ func (w *Writer) eachMetadata(ctx context.Context, gvr schema.GroupVersionResour
 			return fmt.Errorf("cluster %s: listing %s: %w", w.cluster.Name, gvr.Resource, err)
 		}
 		for i := range list.Items {
-			f(list.Items[i].Name, list.Items[i].ResourceVersion)
+			f(&list.Items[i])
 		}
 		if opts.Continue = list.Continue; opts.Continue == "" {
 			return nil

@@ -5,10 +5,17 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
@@ -25,18 +32,107 @@ import (
 // entry the API server adds, at the next apply of whomever, the manager
 // "before-first-apply" that owns every field, and that one would conflict.
 func HandOver(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) error {
-	client := dst.Resource(ref.GVR(), ref.Namespace)
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		u, err := client.Get(ctx, ref.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
+	w, err := NewWriter(dst)
+	if err != nil {
+		return err
+	}
+	return w.handOver(ctx, ref, nil)
+}
+
+// HandOverAll gives up the ownership of everything that migrations brought to a
+// namespace, of any of the kinds, and returns how many objects it wrote. Of kinds
+// that may not be listed, those of names are looked at: the credential of a pair
+// reads Secrets by name only. It may be repeated, and goes on after a failure.
+func HandOverAll(ctx context.Context, dst *cluster.Cluster, namespace string, kinds []capture.Kind, names map[schema.GroupVersionResource][]string) (int, error) {
+	w, err := NewWriter(dst)
+	if err != nil {
+		return 0, err
+	}
+	var written atomic.Int64
+	var mu sync.Mutex
+	var errs []error
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(writers)
+	each := func(k capture.Kind) {
+		refs, err := w.brought(gctx, k, namespace, names[k.GVR])
+		for _, r := range refs {
+			if err := w.handOver(gctx, r.ref, r.meta); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+				continue
+			}
+			written.Add(1)
 		}
-		entries, changed := handedOver(u.GetManagedFields(), u.GetAPIVersion())
+		if err != nil {
+			mu.Lock()
+			errs = append(errs, err)
+			mu.Unlock()
+		}
+	}
+	for _, k := range kinds {
+		group.Go(func() error { each(k); return context.Cause(gctx) })
+	}
+	errs = append(errs, group.Wait())
+	return int(written.Load()), errors.Join(errs...)
+}
+
+// owned is an object whose fields we own.
+type owned struct {
+	ref  capture.Ref
+	meta *metav1.PartialObjectMetadata
+}
+
+// brought finds the objects of a kind that a migration brought and whose fields
+// are still ours.
+func (w *Writer) brought(ctx context.Context, k capture.Kind, namespace string, names []string) ([]owned, error) {
+	var out []owned
+	note := func(m *metav1.PartialObjectMetadata) {
+		if _, ours := handedOver(m.ManagedFields, k.GVR.GroupVersion().String()); !ours || m.Annotations[v1alpha1.AnnotationSource] == "" {
+			return
+		}
+		ref := capture.Ref{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Kind: k.Kind, Namespace: namespace, Name: m.Name}
+		out = append(out, owned{ref, m})
+	}
+	err := w.eachMetadata(ctx, k.GVR, namespace, note)
+	if !apierrors.IsForbidden(err) {
+		return out, err
+	}
+	for _, name := range names {
+		m, err := w.meta.Resource(k.GVR).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		case err != nil:
+			return out, fmt.Errorf("cluster %s: reading %s %s: %w", w.cluster.Name, k.GVR.Resource, name, err)
+		default:
+			note(m)
+		}
+	}
+	return out, nil
+}
+
+// handOver writes one object; m is its metadata if it has been read already.
+func (w *Writer) handOver(ctx context.Context, ref capture.Ref, m *metav1.PartialObjectMetadata) error {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		var err error
+		if m == nil {
+			if m, err = w.metadataOf(ctx, ref); m == nil || err != nil {
+				return err
+			}
+		}
+		entries, changed := handedOver(m.ManagedFields, ref.GVR().GroupVersion().String())
 		if !changed {
 			return nil
 		}
-		u.SetManagedFields(entries)
-		_, err = client.Update(ctx, u, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
+		body, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"uid": m.UID, "resourceVersion": m.ResourceVersion, "managedFields": entries,
+		}})
+		if err != nil {
+			return err
+		}
+		m = nil // what was read is too old if this fails
+		_, err = w.meta.Resource(ref.GVR()).Namespace(ref.Namespace).Patch(ctx, ref.Name, types.MergePatchType, body,
+			metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
 		return err
 	})
 	if apierrors.IsNotFound(err) {

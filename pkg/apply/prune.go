@@ -20,10 +20,17 @@ const Pruned Outcome = "pruned"
 
 // Prune deletes objects of the target. Each ref must have the UID of the object
 // that was decided about: one that was made anew meanwhile stays. Finalizers are
-// left to whoever set them.
+// left to whoever set them. Claims that are not among refs lose owners that are:
+// nothing of theirs is collected with them.
 func Prune(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) (ChangeSet, error) {
 	w, err := NewWriter(dst)
 	if err != nil {
+		return ChangeSet{}, err
+	}
+	if len(refs) == 0 {
+		return ChangeSet{}, nil
+	}
+	if err := w.keepClaims(ctx, refs); err != nil {
 		return ChangeSet{}, err
 	}
 	var mu sync.Mutex

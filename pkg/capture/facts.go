@@ -22,6 +22,10 @@ var (
 	kindSlice        = schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}
 	kindAccount      = schema.GroupKind{Kind: "ServiceAccount"}
 	kindQuota        = schema.GroupKind{Kind: "ResourceQuota"}
+	kindDeployment   = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	kindReplicaSet   = schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}
+	kindDaemonSet    = schema.GroupKind{Group: "apps", Kind: "DaemonSet"}
+	kindReplication  = schema.GroupKind{Kind: "ReplicationController"}
 	kindStatefulSet  = schema.GroupKind{Group: "apps", Kind: "StatefulSet"}
 	kindRevision     = schema.GroupKind{Group: "apps", Kind: "ControllerRevision"}
 	kindJob          = schema.GroupKind{Group: "batch", Kind: "Job"}

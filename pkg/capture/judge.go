@@ -194,22 +194,49 @@ func claimReason(inv *Inventory, o *Object) (Reason, string) {
 // owned skips what the controller of a captured owner makes anew. It never
 // skips a claim, which holds data whoever owns it, and never a Secret of a
 // custom resource: an operator on the target would generate another password
-// than the one in the data.
+// than the one in the data. What somebody tied to a workload of Kubernetes itself
+// so that it is deleted with it, a ConfigMap of a Deployment, nobody makes anew:
+// it moves.
 func owned(inv *Inventory, o *Object) (Reason, string) {
 	if o.Ref.GroupKind() == kindClaim {
 		return "", ""
 	}
 	for _, ref := range o.Owners {
 		owner := inv.FindUID(ref.UID)
-		if owner == nil {
-			continue
-		}
-		if o.Ref.GroupKind() == kindSecret && !BuiltIn(owner.Ref.Group) {
+		if owner == nil || !remade(owner, o, ref.Controller != nil && *ref.Controller) {
 			continue
 		}
 		return ReasonOwned, "by " + inv.Root(owner).Ref.String()
 	}
 	return "", ""
+}
+
+// remade says whether somebody makes the child of an owner anew. What operators
+// make of their custom resources cannot be known and is taken to be theirs, and
+// so is a custom resource that names a built-in owner as its controller.
+func remade(owner, child *Object, controller bool) bool {
+	kind := child.Ref.GroupKind()
+	switch {
+	case !BuiltIn(owner.Ref.Group):
+		return kind != kindSecret
+	case !BuiltIn(child.Ref.Group):
+		return controller || owner.Ref.GroupKind() == kindPod
+	}
+	switch owner.Ref.GroupKind() {
+	case kindDeployment:
+		return kind == kindReplicaSet
+	case kindStatefulSet, kindDaemonSet:
+		return kind == kindPod || kind == kindRevision
+	case kindReplicaSet, kindReplication, kindJob:
+		return kind == kindPod
+	case kindCronJob:
+		return kind == kindJob
+	case kindService:
+		return kind == kindEndpoints || kind == kindSlice
+	case kindPod:
+		return len(owner.Owners) > 0 || child.Ref.Group == "resource.k8s.io"
+	}
+	return false
 }
 
 // Root follows the owners of o within the inventory to the one that nobody owns.

@@ -195,6 +195,7 @@ func (r *Run) startStage(ctx context.Context) error {
 		return err
 	}
 	r.note(set)
+	r.relink(ctx)
 	return set.Err()
 }
 
@@ -241,14 +242,12 @@ func start(ctx context.Context, rec *record, patience time.Duration, sink progre
 	refs := refsOf(workload.Brought(found))
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := apply.WaitReady(waiting, t.cluster, refs, nil); err != nil {
-		return fmt.Errorf("the target was started, but is not ready: %w", err)
-	}
+	err = apply.WaitReady(waiting, t.cluster, refs, nil)
 	ready := metav1.NowMicro()
-	for _, ref := range refs {
-		if err := apply.HandOver(ctx, t.cluster, ref); err != nil {
-			return err
-		}
+	// Whoever mends what is not ready must not meet a conflict with us.
+	handOver(ctx, rec, sink)
+	if err != nil {
+		return fmt.Errorf("the target was started, but is not ready: %w", err)
 	}
 	return rec.write(ctx, func(s *v1alpha1.MigrationStatus) { s.ReadyTime = &ready })
 }

@@ -282,6 +282,7 @@ func (r *Run) applyObjects(ctx context.Context) error {
 		return err
 	}
 	r.note(set)
+	r.relink(ctx)
 	if set.Err() == nil && len(r.plan.Prune) > 0 {
 		pruned, err := apply.Prune(ctx, r.Target, r.plan.Prune)
 		if err != nil {
@@ -382,6 +383,8 @@ func (r *Run) next(err error) string {
 		return "kubectl motion rollback " + f + "   (stops the target and starts the source again)"
 	case err != nil && !errors.As(err, &partial):
 		return ""
+	case r.Request.Mode == v1alpha1.ModeAtRest && stillWaiting(r.plan) && !r.live():
+		return "kubectl motion migrate " + f + " --start   (brings what cannot be at rest, and starts the copy)"
 	case r.Request.Mode == v1alpha1.ModeAtRest && r.live():
 		return "kubectl motion migrate " + f + " --cutover   (what was copied while the application runs cannot be started)"
 	default:

@@ -63,6 +63,9 @@ func (s *Switch) Activate(ctx context.Context) error {
 				"volume %s was copied while the application ran, or did not arrive whole: %s %s", v.Claim, v.Consistency, v.Reason)
 		}
 	}
+	if err := s.refuseWaiting(ctx, rec); err != nil {
+		return err
+	}
 	if !rec.is(v1alpha1.MigrationTargetActive) {
 		if err := rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started"); err != nil {
 			return err

@@ -61,6 +61,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Target: End{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
+		Transfer: d.reckon(items, volumes), Links: b.links(items),
 		Blockers: foremost(b.found), Warnings: b.told,
 		Hooks: hooked, Prune: pruned, Manifests: manifests,
 		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
@@ -223,6 +224,14 @@ func (b *builder) problem(item *Item, p *apply.Problem) {
 	case apply.CauseDenied:
 		f.Code, f.Hint = CodeDenied, "change it on the source or with --patch, or leave it out with --exclude "+ref.Resource+"/"+ref.Name
 	case apply.CauseImmutable:
+		if apply.Recreatable(ref.GroupKind()) {
+			if b.request.Recreate {
+				item.Action = Recreate
+				return
+			}
+			f.Code, f.Hint = CodeImmutable, "--recreate deletes the target's copy and makes it anew"
+			break
+		}
 		f.Code, f.Hint = CodeImmutable, "delete the target's copy to have it made anew"
 	case apply.CauseFields:
 		f.Code, f.Hint = CodeUnknownFields, "the target's version does not know them; remove them with --patch"

@@ -87,7 +87,7 @@ func (b *builder) operator(o *capture.Object) {
 			Message: "its operator runs pods and would start them again",
 			Hint:    "stop it the way its operator offers, then migrate without --cutover",
 		})
-	case workload.CanRest(o.Ref.GroupKind()) && len(o.Owners) > 0:
+	case workload.CanRest(o.Ref.GroupKind()) && len(o.Owners) > 0 && b.inv.FindUID(o.Owners[0].UID) == nil:
 		owner := o.Owners[0]
 		b.block(Finding{
 			Code: CodeOperator, Object: &ref,

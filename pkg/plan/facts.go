@@ -30,6 +30,8 @@ type Facts struct {
 	SourceAccounts Known[Account]
 	Nodes          Known[Node]
 	Quotas         Known[corev1.ResourceQuota]
+	// Shipped is what earlier passes from this namespace to the target did.
+	Shipped []Shipped
 
 	// IPFamilies of the target's Services, the first one first; empty when
 	// unknown.

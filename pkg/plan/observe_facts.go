@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
@@ -39,7 +40,15 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *capture.I
 	group.Go(read(gctx, src, core("serviceaccounts"), inv.Namespace, toAccount, &f.SourceAccounts))
 	group.Go(read(gctx, dst, core("nodes"), "", toNode, &f.Nodes))
 	group.Go(read(gctx, dst, core("resourcequotas"), namespace, toTyped[corev1.ResourceQuota], &f.Quotas))
-	return f, group.Wait()
+	var shipments Known[v1alpha1.VolumeShipment]
+	group.Go(read(gctx, src, v1alpha1.VolumeShipments, inv.Namespace, toTyped[v1alpha1.VolumeShipment], &shipments))
+	err := group.Wait()
+	for _, s := range shipments.List {
+		if shipped, ok := shippedTo(s, dst.ID, namespace); ok {
+			f.Shipped = append(f.Shipped, shipped)
+		}
+	}
+	return f, err
 }
 
 var storageClasses = storagev1.SchemeGroupVersion.WithResource("storageclasses")

@@ -35,6 +35,9 @@ type Request struct {
 	LoadBalancers  rewrite.LoadBalancers
 	// ForceConflicts takes over fields that others own on the target.
 	ForceConflicts bool
+	// Recreate consents to deleting and making anew what cannot be changed and is
+	// nothing but its content (see apply.Recreatable).
+	Recreate bool
 	// Prune deletes what an earlier run brought and the source does not have any
 	// more; PruneVolumes deletes such claims, too, with their data.
 	Prune        bool
@@ -55,9 +58,13 @@ type Plan struct {
 	Items   []Item   `json:"items"`
 	Volumes []Volume `json:"volumes,omitempty"`
 	// Groups says which volumes one pod uses together.
-	Groups   []Group   `json:"volumeGroups,omitempty"`
-	Blockers []Finding `json:"blockers,omitempty"`
-	Warnings []Finding `json:"warnings,omitempty"`
+	Groups []Group `json:"volumeGroups,omitempty"`
+	// Transfer is what the volumes and objects cost, at most.
+	Transfer *Transfer `json:"transfer,omitempty"`
+	// Links are the owners that objects get back once both are on the target.
+	Links    []apply.Link `json:"ownerLinks,omitempty"`
+	Blockers []Finding    `json:"blockers,omitempty"`
+	Warnings []Finding    `json:"warnings,omitempty"`
 	// Hooks are run around the snapshots of volumes, by pod.
 	Hooks []hooks.Pod `json:"snapshotHooks,omitempty"`
 	// Prune are the objects of the target that will be deleted; their UIDs are
@@ -99,6 +106,8 @@ const (
 	Create    Action = "create"
 	Configure Action = "configure"
 	Unchanged Action = "unchanged"
+	// Recreate deletes the target's object and makes it anew.
+	Recreate Action = "recreate"
 )
 
 // Item is one object of the source.
@@ -161,6 +170,10 @@ type Volume struct {
 	Pods []capture.PodUse `json:"pods,omitempty"`
 	// OnTarget is true when an earlier run made the target's claim.
 	OnTarget bool `json:"onTarget,omitempty"`
+	// AtMostBytes is how much data it holds at most, and BytesBasis how that is
+	// known: from the claim, or from the last shipment.
+	AtMostBytes int64 `json:"atMostBytes"`
+	BytesBasis  Basis `json:"bytesBasis"`
 
 	ref  capture.Ref
 	json []byte

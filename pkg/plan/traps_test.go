@@ -54,20 +54,76 @@ metadata:
   name: orphan
   ownerReferences: [{apiVersion: example.com/v1, kind: Thing, name: far, uid: elsewhere, controller: true}]
 ---
-apiVersion: v1
-kind: Service
-metadata: {name: web, uid: svc}
-spec: {clusterIP: 10.0.0.1}
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, uid: dep}
+spec: {template: {spec: {containers: [{name: a, image: x}]}}}
 ---
 apiVersion: v1
 kind: ConfigMap
 metadata:
   name: child
-  ownerReferences: [{apiVersion: v1, kind: Service, name: web, uid: svc}]`)
+  ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: dep, blockOwnerDeletion: true}]
+---
+apiVersion: example.com/v1
+kind: Thing
+metadata: {name: near, uid: thing}
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: password
+  ownerReferences: [{apiVersion: example.com/v1, kind: Thing, name: near, uid: thing, controller: true}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: operators
+  ownerReferences: [{apiVersion: example.com/v1, kind: Thing, name: near, uid: thing}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, uid: sts}
+spec: {template: {spec: {containers: [{name: a, image: x}]}}, volumeClaimTemplates: [{metadata: {name: data}}]}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: data-db-0
+  ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: sts}]
+spec: {volumeName: pv, storageClassName: fast}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bare, uid: pod}
+spec: {containers: [{name: a, image: x}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: of-pod
+  ownerReferences: [{apiVersion: v1, kind: Pod, name: bare, uid: pod}]`)
 	p := s.plan()
-	s.gone(s.written(p, "configmap/orphan"), "metadata.ownerReferences")
+	for _, name := range []string{"configmap/orphan", "configmap/child", "secret/password", "persistentvolumeclaim/data-db-0", "configmap/of-pod"} {
+		s.gone(s.written(p, name), "metadata.ownerReferences")
+	}
 	s.tells(p.Warnings, CodeOwnerLost, "configmap/orphan", "Thing far")
-	s.skipped(p, "configmap/child", capture.ReasonOwned)
+	s.skipped(p, "configmap/operators", capture.ReasonOwned)
+	// Once both are there, the owners that moved are owners again; not those that
+	// controllers tie themselves, and never a Pod.
+	var links []string
+	for _, l := range p.Links {
+		links = append(links, l.Child.String()+" of "+l.Owner.String())
+		if l.ChildSource != "cluster-a/shop/"+string(s.item(p, l.Child.String()).Source.UID) || l.OwnerSource != "cluster-a/shop/"+string(s.item(p, l.Owner.String()).Source.UID) {
+			t.Errorf("%s is not proved to be ours: %+v", l.Child, l)
+		}
+		if l.Owner.UID != "" || l.Controller != (l.Child.Name == "password") || l.Block != (l.Child.Name == "child") {
+			t.Errorf("link %+v", l)
+		}
+	}
+	if want := []string{"configmap/child of deployment.apps/web", "secret/password of thing.example.com/near"}; !slices.Equal(links, want) {
+		t.Errorf("links %v, want %v", links, want)
+	}
 }
 
 func TestTrapChildrenOfControllersAreMadeAnewAndHandMadeOnesMove(t *testing.T) {

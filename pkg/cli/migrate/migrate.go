@@ -146,7 +146,7 @@ func (f *Flags) ToOptions() (*Options, error) {
 	if o.request.Mode, err = f.mode(); err != nil {
 		return nil, err
 	}
-	o.request.Plan.Mode = o.request.Mode
+	o.request.Plan.Mode, o.request.Plan.Recreate = o.request.Mode, f.recreate
 	if o.request.Route, err = route.ParseMode(f.route); err != nil {
 		return nil, &exit.UsageError{Err: fmt.Errorf("--route: %w", err)}
 	}

@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-
-	"k8s.io/apimachinery/pkg/api/resource"
+	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 // Text is the plan for people. Everything in it that comes from a cluster is as
@@ -123,9 +123,9 @@ func volumes(b io.Writer, p *plan.Plan) {
 		return
 	}
 	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "VOLUME\tSIZE\tCLASS\tMODES\tUSED BY")
+		fmt.Fprintln(w, "VOLUME\tSIZE\tDATA\tCLASS\tMODES\tUSED BY")
 		for _, v := range p.Volumes {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), cell(classes(v)), modes(v), cell(users(v)))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), data(v), cell(classes(v)), modes(v), cell(users(v)))
 		}
 	})
 }
@@ -147,6 +147,14 @@ func hook(h *hooks.Hook) string {
 		return "-"
 	}
 	return fmt.Sprintf("%s: %s (%s, on error %s)", h.Container, strings.Join(h.Command, " "), h.Timeout.Duration, h.OnError)
+}
+
+// data is how much there is to send, as far as a user can know.
+func data(v plan.Volume) string {
+	if v.BytesBasis == plan.BasisShipment {
+		return progress.Bytes(v.AtMostBytes) + " (last time)"
+	}
+	return "at most " + progress.Bytes(v.AtMostBytes)
 }
 
 func classes(v plan.Volume) string {
@@ -290,15 +298,20 @@ func summary(b io.Writer, p *plan.Plan) {
 	c := p.Counts()
 	fmt.Fprintf(b, "%s to write, %d unchanged, %d stay, %d for an administrator, %d kinds not examined\n",
 		counted(int(c.Moved), "object", "objects"), c.Unchanged, c.Skipped, c.NeedsAdmin, c.NotExamined)
-	if len(p.Volumes) > 0 {
-		total := resource.Quantity{}
-		for _, v := range p.Volumes {
-			size := v.Capacity
-			if size.IsZero() {
-				size = v.Requested
-			}
-			total.Add(size)
-		}
-		fmt.Fprintf(b, "%s of at most %s\n", counted(len(p.Volumes), "volume", "volumes"), total.String())
+	if len(p.Volumes) > 0 && p.Transfer != nil {
+		fmt.Fprintln(b, transfer(p))
 	}
+}
+
+// transfer is what the volumes cost. What is on the target already is not sent
+// again, so it is never more than that.
+func transfer(p *plan.Plan) string {
+	t := p.Transfer
+	how := "which earlier shipments from here reached"
+	if t.RateBasis == plan.BasisAssumed {
+		how = "which is assumed: nothing of weight was shipped from here to there yet"
+	}
+	return fmt.Sprintf("%s, at most %s to send: at most %s at %s/s, %s",
+		counted(len(p.Volumes), "volume", "volumes"), progress.Bytes(t.AtMostBytes),
+		time.Duration(t.AtMostSeconds)*time.Second, progress.Bytes(t.BytesPerSecond), how)
 }
