@@ -52,8 +52,6 @@ const (
 	// The following refuse a cutover only: something would undo the stop, or
 	// the stop would destroy data.
 
-	// CodeWhenScaled: scaling the StatefulSet to zero deletes its claims.
-	CodeWhenScaled Code = "when-scaled-delete"
 	// CodeAutoscaled: an autoscaler sets the replicas.
 	CodeAutoscaled Code = "autoscaled"
 	// CodeOperator: an operator sets the replicas.
@@ -88,6 +86,9 @@ const (
 	CodeNodes Code = "no-node"
 	// CodeAccessMode: the target's storage may not support the mode.
 	CodeAccessMode Code = "access-mode"
+	// CodeWhenScaled: scaling the StatefulSet to zero would delete its claims; they
+	// are retained first.
+	CodeWhenScaled Code = "when-scaled-delete"
 	// CodeNotPruned: an object stays although its source may be gone.
 	CodeNotPruned Code = "not-pruned"
 	// CodeTwoCopies: a copy beside the running source does for a second time

@@ -23,7 +23,9 @@ func (b *builder) refuseCutover(items []Item) error {
 		}
 		b.gitOps(o)
 		b.operator(o)
-		b.autoscaled(o)
+		if err := b.autoscaled(o); err != nil {
+			return err
+		}
 		if item.Source.GroupKind() == (schema.GroupKind{Group: "apps", Kind: "StatefulSet"}) {
 			if err := b.whenScaled(o); err != nil {
 				return err
@@ -35,7 +37,8 @@ func (b *builder) refuseCutover(items []Item) error {
 }
 
 // whenScaled: scaling such a StatefulSet to zero makes its controller delete
-// the claims, and with them the data that is to move.
+// the claims, and with them the data that is to move. Package workload retains
+// them first.
 func (b *builder) whenScaled(o *capture.Object) error {
 	u, err := o.Unstructured()
 	if err != nil {
@@ -46,26 +49,28 @@ func (b *builder) whenScaled(o *capture.Object) error {
 		return nil
 	}
 	ref := o.Ref
-	b.block(Finding{
+	b.warn(Finding{
 		Code: CodeWhenScaled, Object: &ref,
-		Message: "its persistentVolumeClaimRetentionPolicy.whenScaled is Delete: stopping it would delete its volumes",
-		Hint: fmt.Sprintf(`set it to Retain first: kubectl -n %s patch %s --type merge -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}'`,
-			o.Ref.Namespace, o.Ref),
+		Message: "its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, and stopping it would delete its volumes: " +
+			"it is set to Retain before it is stopped, and put back when it is started again",
 	})
 	return nil
 }
 
-// autoscaled: an autoscaler is off while its workload has no replicas, but
-// nothing keeps it from waking the workload when somebody else touches it; KEDA
-// does so by itself unless it is paused.
-func (b *builder) autoscaled(o *capture.Object) {
+// autoscaled: KEDA wakes a workload that has no replicas unless it is paused, and
+// so does an autoscaler that may scale to zero itself. One that may not is off
+// while its workload has none, and is on again once it has some.
+func (b *builder) autoscaled(o *capture.Object) error {
 	if _, paused := o.Annotations["autoscaling.keda.sh/paused"]; paused {
-		return
+		return nil
 	}
 	for _, n := range o.Needs {
 		target := b.inv.Find(n.ID)
 		if n.Path != capture.PathScaleTarget || target == nil || target.Verdict != capture.Move {
 			continue
+		}
+		if off, err := offAtZero(o); off || err != nil {
+			return err
 		}
 		ref := target.Ref
 		b.block(Finding{
@@ -74,6 +79,21 @@ func (b *builder) autoscaled(o *capture.Object) {
 			Hint:    fmt.Sprintf("remove the autoscaler for the cutover: kubectl -n %s delete %s", o.Ref.Namespace, o.Ref),
 		})
 	}
+	return nil
+}
+
+// offAtZero says whether the autoscaler is Kubernetes' own, and disabled as long
+// as its target has no replicas: that is so unless its own minimum is 0.
+func offAtZero(o *capture.Object) (bool, error) {
+	if o.Ref.Group != "autoscaling" {
+		return false, nil
+	}
+	u, err := o.Unstructured()
+	if err != nil {
+		return false, err
+	}
+	least, found, _ := unstructured.NestedInt64(u.Object, "spec", "minReplicas")
+	return !found || least > 0, nil
 }
 
 // operator: a custom resource that runs pods has an operator that puts back

@@ -478,17 +478,23 @@ spec: {volumeName: pv, storageClassName: fast}`)
 	}
 }
 
-func TestTrapWhenScaledDeleteIsRefusedBeforeAnythingIsScaled(t *testing.T) {
-	source := `
+func TestTrapWhenScaledDeleteIsRetainedWhileAtRestAndComesBack(t *testing.T) {
+	s := tell(t, `
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: db}
-spec: {replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}, template: {spec: {containers: [{name: a, image: x}]}}}`
-	s := tell(t, source)
+spec: {replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}, template: {spec: {containers: [{name: a, image: x}]}}}`)
 	s.request.Mode = v1alpha1.ModeCutover
-	s.tells(s.plan().Blockers, CodeWhenScaled, "statefulset.apps/db", "whenScaled", "Retain")
-	rest := tell(t, source)
-	rest.silent(rest.plan().Blockers, CodeWhenScaled)
+	p := s.plan()
+	s.silent(p.Blockers, CodeWhenScaled)
+	s.tells(p.Warnings, CodeWhenScaled, "statefulset.apps/db", "whenScaled", "Retain")
+	s.has(s.written(p, "statefulset.apps/db"), "spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain")
+	u, err := s.item(p, "statefulset.apps/db").Active()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.has(u, "spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Delete")
+	s.has(u, "spec.replicas", 1)
 }
 
 func TestTrapJobsLoseTheirUIDAndFinishedOnesStay(t *testing.T) {
@@ -557,6 +563,16 @@ spec: {minReplicas: 2, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, n
 ---
 apiVersion: apps/v1
 kind: Deployment
+metadata: {name: zero}
+spec: {replicas: 4, template: {spec: {containers: [{name: a, image: x}]}}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: zero}
+spec: {minReplicas: 0, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: zero}}
+---
+apiVersion: apps/v1
+kind: Deployment
 metadata: {name: queue}
 spec: {template: {spec: {containers: [{name: a, image: x}]}}}
 ---
@@ -567,7 +583,12 @@ spec: {scaleTargetRef: {name: queue}}`
 	s := tell(t, source)
 	s.request.Mode = v1alpha1.ModeCutover
 	p := s.plan()
-	s.tells(p.Blockers, CodeAutoscaled, "deployment.apps/web", "horizontalpodautoscaler.autoscaling/web")
+	s.tells(p.Blockers, CodeAutoscaled, "deployment.apps/zero", "horizontalpodautoscaler.autoscaling/zero")
+	for _, f := range p.Blockers {
+		if f.Object != nil && f.Object.Name == "web" {
+			t.Errorf("an autoscaler that is off at zero replicas blocks: %s", f)
+		}
+	}
 	s.tells(p.Blockers, CodeAutoscaled, "deployment.apps/queue", "scaledobject.keda.sh/queue")
 	rest := tell(t, source)
 	p = rest.plan()

@@ -191,9 +191,22 @@ func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 		}
 		return err
 	}
-	return edit(ctx, c, gvr, namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
+	same := func(o *unstructured.Unstructured) error {
 		if string(o.GetUID()) != s.UID {
-			return false, errors.New("it was deleted and made again while the migration ran: run the command again")
+			return errors.New("it was deleted and made again while the migration ran: run the command again")
+		}
+		return nil
+	}
+	err = retain(ctx, c, gvr, namespace, s.Name, func(o *unstructured.Unstructured) error {
+		annotate(o, v1alpha1.AnnotationStopped, migration) // so that Start puts back what this changes
+		return same(o)
+	})
+	if err != nil {
+		return err
+	}
+	return edit(ctx, c, gvr, namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
+		if err := same(o); err != nil {
+			return false, err
 		}
 		if Resting(o) {
 			return false, nil
@@ -209,13 +222,11 @@ func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 	})
 }
 
-// keepsClaims refuses a StatefulSet whose controller would delete the claims, and
-// with them the data, when it is scaled to 0.
+// keepsClaims is the last look before a scale to 0: somebody may have changed the
+// policy since retain.
 func keepsClaims(o *unstructured.Unstructured) error {
-	policy, _, _ := unstructured.NestedString(o.Object, "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled")
-	if o.GetKind() == "StatefulSet" && policy == "Delete" {
-		return errors.New("its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, so stopping it would delete its data: " +
-			"set it to Retain first")
+	if losesClaims(o) {
+		return errors.New("its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, so stopping it would delete its data")
 	}
 	return nil
 }
@@ -304,6 +315,9 @@ func Rest(ctx context.Context, c *cluster.Cluster, namespace string, found []Fou
 				return fmt.Errorf("stopping Pod %s/%s on %s: %w", namespace, name, c, err)
 			}
 			continue
+		}
+		if err := retain(ctx, c, f.Resource, namespace, name, func(*unstructured.Unstructured) error { return nil }); err != nil {
+			return fmt.Errorf("stopping %s %s/%s on %s: %w", f.Object.GetKind(), namespace, name, c, err)
 		}
 		err := edit(ctx, c, f.Resource, namespace, name, func(o *unstructured.Unstructured) (bool, error) {
 			if Resting(o) {

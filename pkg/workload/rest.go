@@ -10,6 +10,7 @@
 //
 //	Deployment, ReplicaSet, StatefulSet, ReplicationController   spec.replicas = 0
 //	CronJob, Job                                                 spec.suspend = true
+//	StatefulSet                                                  its claims are retained, too
 //	DaemonSet                                                    a node selector that no node matches
 //	Pod (bare)                                                   a scheduling gate
 //
@@ -41,6 +42,9 @@ type original struct {
 	Replicas     *int64            `json:"replicas,omitempty"`
 	Suspend      *bool             `json:"suspend,omitempty"`
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// WhenScaled is Delete for a StatefulSet whose controller would delete the
+	// claims with the pods; at rest it has Retain.
+	WhenScaled string `json:"whenScaled,omitempty"`
 }
 
 // way is how one kind rests.
@@ -54,9 +58,10 @@ func wayOf(gk schema.GroupKind) (way, bool) {
 	switch gk {
 	case schema.GroupKind{Group: "apps", Kind: "Deployment"},
 		schema.GroupKind{Group: "apps", Kind: "ReplicaSet"},
-		schema.GroupKind{Group: "apps", Kind: "StatefulSet"},
 		schema.GroupKind{Kind: "ReplicationController"}:
 		return way{restReplicas, activateReplicas, restingReplicas}, true
+	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
+		return way{restSet, activateSet, restingReplicas}, true
 	case schema.GroupKind{Group: "batch", Kind: "CronJob"},
 		schema.GroupKind{Group: "batch", Kind: "Job"}:
 		return way{restSuspend, activateSuspend, restingSuspend}, true

@@ -35,6 +35,7 @@ var restCases = map[string]string{
 	"a deployment without replicas":        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {paused: true}}",
 	"a deployment scaled to zero by hand":  "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: 0}}",
 	"a stateful set":                       "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: a, annotations: {owner: me}}, spec: {replicas: 1}}",
+	"a set that deletes its claims":        "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: a}, spec: {replicas: 2, persistentVolumeClaimRetentionPolicy: {whenScaled: Delete, whenDeleted: Delete}}}",
 	"a cron job suspended by its user":     "{apiVersion: batch/v1, kind: CronJob, metadata: {name: a}, spec: {suspend: true}}",
 	"a cron job that never said suspend":   "{apiVersion: batch/v1, kind: CronJob, metadata: {name: a}, spec: {schedule: '* * * * *'}}",
 	"a cron job with suspend false":        "{apiVersion: batch/v1, kind: CronJob, metadata: {name: a}, spec: {suspend: false}}",
@@ -111,7 +112,27 @@ func TestKindsWithoutPodsAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAStatefulSetThatDeletesItsClaimsWhenScaledIsNotStopped(t *testing.T) {
+// The policy is written before the replicas; whatever ends the process between
+// the two must not make anybody forget it.
+func TestTheRetentionPolicyIsRememberedBetweenItsTwoWrites(t *testing.T) {
+	obj := object(t, "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: a, annotations: {kubectl-motion.dev/when-scaled: Delete}}, "+
+		"spec: {replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: Retain}}}")
+	was, _, err := AtRest(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if losesClaims(obj) {
+		t.Error("at rest it would lose its claims")
+	}
+	if err := Activate(obj, was); err != nil {
+		t.Fatal(err)
+	}
+	if !losesClaims(obj) || obj.GetAnnotations()[annotationWhenScaled] != "" {
+		t.Errorf("after activation: %v", obj.Object)
+	}
+}
+
+func TestAStatefulSetThatDeletesItsClaimsWhenScaledIsNeverScaledToZero(t *testing.T) {
 	for policy, refused := range map[string]bool{"Delete": true, "Retain": false} {
 		obj := object(t, "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: a}, spec: {replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: "+policy+"}}}")
 		if err := keepsClaims(obj); (err != nil) != refused {

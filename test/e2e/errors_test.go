@@ -180,33 +180,6 @@ const asleep = `
 
 var blockers = []blocker{
 	{
-		"a StatefulSet that deletes its claims when scaled down", `apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: fragile}
-spec:
-  replicas: 0
-  serviceName: fragile
-  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete, whenDeleted: Retain}` + strings.ReplaceAll(asleep, "NAME", "fragile"),
-		"statefulset.apps/fragile: its persistentVolumeClaimRetentionPolicy.whenScaled is Delete", `"whenScaled":"Retain"`,
-	},
-	{
-		"a Deployment with an autoscaler", `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: scaled}
-spec:
-  replicas: 0` + strings.ReplaceAll(asleep, "NAME", "scaled") + `
----
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {name: scaler}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: scaled}
-  minReplicas: 1
-  maxReplicas: 3
-  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]`,
-		"horizontalpodautoscaler.autoscaling/scaler sets its replicas", "remove the autoscaler",
-	},
-	{
 		"a Deployment that Argo CD keeps", `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: synced, annotations: {argocd.argoproj.io/tracking-id: "shop:apps/Deployment:shop/synced"}}
