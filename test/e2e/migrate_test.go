@@ -14,10 +14,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
 // app is a small application with one volume, as a restricted user can run it.
@@ -155,6 +158,7 @@ func TestARepeatedMigrationSendsOnlyWhatChanged(t *testing.T) {
 	if first.SentBytes < 24<<20 {
 		t.Fatalf("the first copy sent %d bytes", first.SentBytes)
 	}
+	knowsTheVolume(t, first.SentBytes)
 	second := must(t, migrateArgs()...).result(t).Volumes[0]
 	if second.SentBytes > 64<<10 || second.Digest != first.Digest {
 		t.Errorf("nothing changed, and %d bytes were sent; digests %s and %s", second.SentBytes, first.Digest, second.Digest)
@@ -172,6 +176,42 @@ func TestARepeatedMigrationSendsOnlyWhatChanged(t *testing.T) {
 	}
 }
 
+// knowsTheVolume: a plan after a migration reckons with what that one found in
+// the volume and not with the size of the claim.
+func knowsTheVolume(t *testing.T, sent int64) {
+	t.Helper()
+	r := motion(t, "plan", "--context", "lab-a-blue", "--to", "lab-b", "-o", "json")
+	var p plan.Plan
+	if err := json.Unmarshal([]byte(r.stdout), &p); err != nil || len(p.Volumes) != 1 || p.Transfer == nil {
+		t.Fatalf("%v: %s", err, r)
+	}
+	v := p.Volumes[0]
+	if v.BytesBasis != plan.BasisShipment || v.AtMostBytes < 24<<20 || v.AtMostBytes > 32<<20 || p.Transfer.AtMostBytes != v.AtMostBytes {
+		t.Errorf("after %d bytes were shipped the plan says %d by %s, %+v in all", sent, v.AtMostBytes, v.BytesBasis, p.Transfer)
+	}
+	if human := motion(t, "plan", "--context", "lab-a-blue", "--to", "lab-b"); !strings.Contains(human.stdout, "(last time)") || !strings.Contains(human.stdout, "to send: at most ") {
+		t.Errorf("the table does not say so: %s", human.stdout)
+	}
+}
+
+// nobodyMeetsUs: after the cutover another manager applies every object that came
+// along, and none of their fields is ours.
+func nobodyMeetsUs(t *testing.T) {
+	t.Helper()
+	b := as(t, "lab-b")
+	for resource, body := range map[string]string{
+		"configmaps": `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"app"},"data":{"greeting":"changed"}}`,
+		"secrets":    `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"app"},"data":{"token":"b3RoZXI="}}`,
+		"services":   `{"apiVersion":"v1","kind":"Service","metadata":{"name":"app"},"spec":{"ports":[{"port":80,"protocol":"TCP","targetPort":8081}]}}`,
+	} {
+		gvr := schema.GroupVersionResource{Version: "v1", Resource: resource}
+		_, err := b.Resource(gvr, "blue").Patch(t.Context(), "app", types.ApplyPatchType, []byte(body), metav1.PatchOptions{FieldManager: "argocd-controller"})
+		if err != nil {
+			t.Errorf("Argo CD applies %s: %v", resource, err)
+		}
+	}
+}
+
 func TestACutoverAndARollback(t *testing.T) {
 	a, pod := running(t, "lab-hostpath")
 	sh(t, a, pod, `echo before >/data/word; sync`)
@@ -184,6 +224,7 @@ func TestACutoverAndARollback(t *testing.T) {
 	if got := sh(t, b, target, "cat /data/word"); got != "before\n" {
 		t.Errorf("on the target: %q", got)
 	}
+	nobodyMeetsUs(t)
 	if again := motion(t, migrateArgs("--cutover")...); again.code != 4 || !strings.Contains(again.stderr, "kubectl motion deactivate") {
 		t.Errorf("a migration onto an active target: %s", again)
 	}

@@ -39,25 +39,62 @@ const corpusNamespace = "obj-corpus"
 // The objects go first: a definition waits for those with finalizers.
 func kinds(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	write(t, c, "", corpus(t, "00-kinds.yaml"))
+	install(t, c, corpus(t, "00-kinds.yaml"))
+}
+
+// install writes definitions of kinds, waits until they are served, and removes
+// them when the test ends.
+func install(t *testing.T, c *cluster.Cluster, definitions string) {
+	t.Helper()
+	made := write(t, c, "", definitions)
 	crds := c.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, "")
 	t.Cleanup(func() {
-		for _, name := range []string{"widgets.corpus.example.com", "ingresses.corpus.example.com"} {
-			if err := crds.Delete(withoutCancel(t), name, metav1.DeleteOptions{}); err != nil {
-				t.Errorf("%s stays: %v", name, err)
+		for _, u := range made {
+			if err := crds.Delete(withoutCancel(t), u.GetName(), metav1.DeleteOptions{}); err != nil {
+				t.Errorf("%s stays: %v", u.GetName(), err)
 			}
 		}
 	})
 	await(t, "the custom kinds on "+c.Name, func() error {
 		c.Discovery.Invalidate()
 		c.Mapper.Reset()
-		for _, kind := range []string{"Widget", "Ingress"} {
-			if _, _, err := c.ResourceFor(schema.GroupVersionKind{Group: "corpus.example.com", Version: "v1", Kind: kind}); err != nil {
+		for _, u := range made {
+			group, _, _ := unstructured.NestedString(u.Object, "spec", "group")
+			kind, _, _ := unstructured.NestedString(u.Object, "spec", "names", "kind")
+			if _, err := c.Mapper.RESTMapping(schema.GroupKind{Group: group, Kind: kind}); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// ecosystem makes definitions for the custom kinds of a text, with no more of a
+// schema than that any field is kept.
+func ecosystem(t *testing.T, text string) string {
+	t.Helper()
+	var out []string
+	for _, u := range decode(t, text) {
+		gvk := u.GroupVersionKind()
+		if capture.BuiltIn(gvk.Group) {
+			continue
+		}
+		one := strings.ToLower(gvk.Kind)
+		many := one + "s"
+		if strings.HasSuffix(one, "y") {
+			many = strings.TrimSuffix(one, "y") + "ies"
+		}
+		out = append(out, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[1]s.%[2]s}
+spec:
+  group: %[2]s
+  names: {kind: %[3]s, listKind: %[3]sList, plural: %[1]s, singular: %[4]s}
+  scope: Namespaced
+  versions: [{name: %[5]s, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]`,
+			many, gvk.Group, gvk.Kind, one, gvk.Version))
+	}
+	return strings.Join(out, "\n---\n")
 }
 
 func corpus(t *testing.T, file string) string {
@@ -73,7 +110,7 @@ func corpus(t *testing.T, file string) string {
 // made included, and waits until its claims are bound.
 func fill(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	for _, f := range []string{"10-config.yaml", "20-access.yaml", "30-network.yaml", "40-workloads.yaml"} {
+	for _, f := range []string{"10-config.yaml", "20-access.yaml", "30-network.yaml", "40-workloads.yaml", "50-ecosystem.yaml"} {
 		write(t, c, corpusNamespace, corpus(t, f))
 	}
 	widget := write(t, c, corpusNamespace, "apiVersion: corpus.example.com/v1\nkind: Widget\nmetadata: {name: operated}\nspec: {size: 1}")[0]
@@ -146,8 +183,10 @@ func TestACorpusOfRealShapesArrivesFieldByField(t *testing.T) {
 	a, b := as(t, "lab-a"), as(t, "lab-b")
 	namespace(t, a, corpusNamespace)
 	namespace(t, b, corpusNamespace)
-	kinds(t, a)
-	kinds(t, b)
+	for _, c := range []*cluster.Cluster{a, b} {
+		kinds(t, c)
+		install(t, c, ecosystem(t, corpus(t, "50-ecosystem.yaml")))
+	}
 	fill(t, a)
 	t.Cleanup(func() { dropFinalizers(t, a, b) })
 	write(t, b, corpusNamespace, account)
@@ -159,16 +198,19 @@ func TestACorpusOfRealShapesArrivesFieldByField(t *testing.T) {
 	}
 	verdicts(t, p)
 	kindsMoved := map[string]bool{}
+	shapes := 0
 	for _, item := range p.Items {
 		if item.Verdict != capture.Move || item.Stage == plan.StageStart {
 			continue
 		}
-		kindsMoved[item.Source.Kind] = true
+		kindsMoved[item.Source.GroupKind().String()] = true
+		shapes++
 		compare(t, a, b, item)
 	}
-	if len(kindsMoved) < 25 {
-		t.Errorf("only %d kinds moved: %v", len(kindsMoved), slices.Sorted(maps.Keys(kindsMoved)))
+	if len(kindsMoved) < 40 {
+		t.Errorf("only %d kinds were compared: %v", len(kindsMoved), slices.Sorted(maps.Keys(kindsMoved)))
 	}
+	t.Logf("%d objects of %d kinds compared field by field", shapes, len(kindsMoved))
 
 	t.Run("and a second run changes nothing", func(t *testing.T) { secondRun(t, a, b, request) })
 	t.Run("and what changed is all that is written", func(t *testing.T) { changedOnly(t, a, b, request) })
@@ -178,14 +220,15 @@ func TestACorpusOfRealShapesArrivesFieldByField(t *testing.T) {
 func verdicts(t *testing.T, p *plan.Plan) {
 	t.Helper()
 	want := map[string]capture.Reason{
-		"configmap/kube-root-ca.crt":        capture.ReasonGenerated,
-		"configmap/left":                    capture.ReasonUserSkip,
-		"configmap/operated-conf":           capture.ReasonOwned,
-		"endpoints/web":                     capture.ReasonGenerated,
-		"job.batch/finished":                capture.ReasonCompleted,
-		"persistentvolumeclaim/scratch-tmp": capture.ReasonEphemeral,
-		"pod/db-3":                          capture.ReasonOwned,
-		"pod/done":                          capture.ReasonCompleted,
+		"configmap/kube-root-ca.crt":                   capture.ReasonGenerated,
+		"configmap/left":                               capture.ReasonUserSkip,
+		"configmap/operated-conf":                      capture.ReasonOwned,
+		"endpoints/web":                                capture.ReasonGenerated,
+		"job.batch/finished":                           capture.ReasonCompleted,
+		"order.acme.cert-manager.io/shop-1-123":        capture.ReasonOneTimeRequest,
+		"persistentvolumeclaim/scratch-tmp":            capture.ReasonEphemeral,
+		"pod/db-3":                                     capture.ReasonOwned,
+		"pod/done":                                     capture.ReasonCompleted,
 		"rolebinding.rbac.authorization.k8s.io/people": capture.ReasonPeopleAccess,
 		"serviceaccount/builder":                       capture.ReasonServiceAccount,
 		"statefulset.apps/operated":                    capture.ReasonOwned,
