@@ -257,3 +257,26 @@ func TestNeedsAreFoundWhereverAPodSpecNamesThem(t *testing.T) {
 		t.Errorf("needs %v", got)
 	}
 }
+
+func TestShortNamesMeanWhatKubectlMeansAndUnknownOnesAreRefused(t *testing.T) {
+	core := schema.GroupVersion{Version: "v1"}
+	s := Served{
+		Groups: []*metav1.APIGroup{{Versions: []metav1.GroupVersionForDiscovery{{Version: "v1"}}}},
+		Resources: map[schema.GroupVersion][]metav1.APIResource{core: {
+			{Name: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", SingularName: "persistentvolumeclaim", ShortNames: []string{"pvc"}, Namespaced: true},
+			{Name: "nodes", Kind: "Node", ShortNames: []string{"no"}},
+		}},
+	}
+	claim := Ref{Version: "v1", Resource: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", Name: "data"}
+	for _, typ := range []string{"pvc", "persistentvolumeclaim", "persistentvolumeclaims"} {
+		sel, err := Selection{Exclude: []Pattern{{Type: typ, Name: "data"}}}.resolve(s)
+		if err != nil || !matchAny(sel.Exclude, claim) {
+			t.Errorf("%s: %v %v", typ, sel.Exclude, err)
+		}
+	}
+	for _, typ := range []string{"pcv", "no", "nodes"} {
+		if _, err := (Selection{Include: []Pattern{{Type: typ}}}).resolve(s); err == nil {
+			t.Errorf("%s selects nothing and is not refused", typ)
+		}
+	}
+}

@@ -45,6 +45,9 @@ func Namespace(ctx context.Context, src, dst *cluster.Cluster, namespace string,
 	if err != nil {
 		return nil, err
 	}
+	if sel, err = sel.resolve(from); err != nil {
+		return nil, err
+	}
 	inv := &Inventory{ClusterID: src.ID, Namespace: namespace}
 	inv.Kinds, inv.Passed = Kinds(from, to)
 	for gv, err := range from.Failed {

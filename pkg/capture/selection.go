@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Selection narrows what moves. The zero value selects everything.
@@ -32,6 +33,52 @@ func ParsePattern(s string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("%q is neither TYPE nor TYPE/NAME", s)
 	}
 	return Pattern{Type: strings.ToLower(typ), Name: name}, nil
+}
+
+// resolve spells out the short names and singulars of what the cluster serves, as
+// kubectl does. A type that it does not serve is an error: nobody means to select
+// nothing.
+func (s Selection) resolve(served Served) (Selection, error) {
+	var err error
+	if s.Include, err = served.spellOut(s.Include); err != nil {
+		return s, err
+	}
+	s.Exclude, err = served.spellOut(s.Exclude)
+	return s, err
+}
+
+func (s Served) spellOut(patterns []Pattern) ([]Pattern, error) {
+	var out []Pattern
+	for _, p := range patterns {
+		typ, found := s.typeNamed(p.Type)
+		if !found {
+			return nil, fmt.Errorf("the source serves no namespaced type %q (kubectl api-resources --namespaced lists them)", p.Type)
+		}
+		out = append(out, Pattern{Type: typ, Name: p.Name})
+	}
+	return out, nil
+}
+
+// typeNamed finds what a name means. One that Match takes as it is stays, also
+// when it means kinds of several groups; a short name means the first that has it.
+func (s Served) typeNamed(name string) (string, bool) {
+	short := ""
+	for _, g := range s.Groups {
+		for _, v := range g.Versions {
+			for _, r := range s.Resources[schema.GroupVersion{Group: g.Name, Version: v.Version}] {
+				if !r.Namespaced || strings.Contains(r.Name, "/") {
+					continue
+				}
+				if (Pattern{Type: name}).Match(Ref{Group: g.Name, Version: v.Version, Resource: r.Name, Kind: r.Kind}) {
+					return name, true
+				}
+				if short == "" && (r.SingularName == name || slices.Contains(r.ShortNames, name)) {
+					short = r.Name + "." + g.Name
+				}
+			}
+		}
+	}
+	return short, short != ""
 }
 
 // Match says whether p names r.

@@ -186,11 +186,3 @@ func TestTwentyThousandObjectsWorkWithin300MiB(t *testing.T) {
 }
 
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
-
-// kubectl is the command line of kubectl.
-func kubectl() string {
-	if k := os.Getenv("KUBECTL"); k != "" {
-		return k
-	}
-	return "kubectl"
-}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -214,3 +215,17 @@ func patchAs(c *cluster.Cluster, ref capture.Ref, manager, body string, kind typ
 
 // withoutCancel is a context for cleaning up, when that of the test has ended.
 func withoutCancel(t *testing.T) context.Context { return context.WithoutCancel(t.Context()) }
+
+// kubectl is the command line of kubectl: the one named, the lab's own, or the
+// one that is installed.
+func kubectl() string {
+	if k := os.Getenv("KUBECTL"); k != "" {
+		return k
+	}
+	if k := filepath.Join(filepath.Dir(os.Getenv("MOTION_LAB")), "lab", "kubectl"); os.Getenv("MOTION_LAB") != "" {
+		if _, err := os.Stat(k); err == nil {
+			return k
+		}
+	}
+	return "kubectl"
+}
