@@ -147,6 +147,9 @@ func endpointsReason(inv *Inventory, o *Object) (Reason, string) {
 	case "endpointslicemirroring-controller.k8s.io":
 		return ReasonGenerated, "mirrored from an Endpoints object"
 	}
+	if o.Labels["endpoints.kubernetes.io/managed-by"] == "endpoint-controller" {
+		return ReasonGenerated, "of a service with a selector"
+	}
 	if o.Ref.Namespace == "default" && o.Ref.Name == "kubernetes" {
 		return ReasonGenerated, "the API server's own service"
 	}

@@ -158,7 +158,7 @@ func (b *builder) clash(item *Item, live *Live) bool {
 		b.block(Finding{
 			Code: CodeTaken, Object: &ref,
 			Message: "the target runs a workload of this name that no migration from here brought",
-			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude " + ref.Resource + "/" + ref.Name,
+			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude " + named(ref),
 		})
 	case item.Stage == StageVolume && !mine:
 		b.block(Finding{
@@ -189,7 +189,7 @@ func (b *builder) foreign(item *Item, s Seen) bool {
 		b.warn(Finding{
 			Code: CodeAdopted, Object: &ref,
 			Message: "the target has one that no migration brought; what is missing in it is added",
-			Hint:    "leave it as it is with --exclude " + ref.Resource + "/" + ref.Name,
+			Hint:    "leave it as it is with --exclude " + named(ref),
 		})
 		return false
 	default:
@@ -222,7 +222,7 @@ func (b *builder) problem(item *Item, p *apply.Problem) {
 	case apply.CauseQuota:
 		f.Code, f.Hint = CodeQuota, "have the quota of the target namespace raised"
 	case apply.CauseDenied:
-		f.Code, f.Hint = CodeDenied, "change it on the source or with --patch, or leave it out with --exclude "+ref.Resource+"/"+ref.Name
+		f.Code, f.Hint = CodeDenied, "change it on the source or with --patch, or leave it out with --exclude "+named(ref)
 	case apply.CauseImmutable:
 		if apply.Recreatable(ref.GroupKind()) {
 			if b.request.Recreate {

@@ -149,7 +149,7 @@ func (d *Draft) add(o *capture.Object) error {
 	after, changes, err := rewrite.Object(before, d.options)
 	if err != nil {
 		ref := o.Ref
-		d.block(Finding{Code: CodeRewrite, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + o.Ref.Resource + "/" + o.Ref.Name})
+		d.block(Finding{Code: CodeRewrite, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + named(o.Ref)})
 		d.items = append(d.items, item)
 		return nil //nolint:nilerr // it is a finding of the plan, and the others go on
 	}

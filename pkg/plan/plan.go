@@ -227,6 +227,15 @@ type Finding struct {
 	Problem *apply.Problem `json:"problem,omitempty"`
 }
 
+// named is how an object is named on the command line, so that no other kind of
+// the same name is meant.
+func named(r capture.Ref) string {
+	if capture.BuiltIn(r.Group) {
+		return r.Resource + "/" + r.Name
+	}
+	return r.Resource + "." + r.Group + "/" + r.Name
+}
+
 // String is the finding in one line.
 func (f Finding) String() string {
 	s := f.Message

@@ -92,10 +92,12 @@ func (b *builder) podProblem(item *Item, p *apply.Problem) {
 	ref := *item.Target
 	f := Finding{
 		Code: CodePodDenied, Object: &ref, Problem: p, Message: "its pods will be refused: " + p.Error(),
-		Hint: "change its pod template on the source or with --patch, or leave it out with --exclude " + ref.Resource + "/" + ref.Name,
+		Hint: "change its pod template on the source or with --patch, or leave it out with --exclude " + named(ref),
 	}
 	mendable := false
 	switch {
+	case p.Cause == apply.CauseInvalid && !capture.BuiltIn(ref.Group):
+		return // an operator completes the template before it makes a pod of it
 	case strings.Contains(p.Message, "error looking up service account"):
 		account := b.accountOf(item)
 		f.Code, mendable = CodeAccountMissing, true

@@ -332,6 +332,10 @@ kind: Endpoints
 metadata: {name: left-over}
 subsets: [{addresses: [{ip: 10.1.1.1, targetRef: {kind: Pod, name: a}}]}]
 ---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: of-a-service-that-is-left-out, labels: {endpoints.kubernetes.io/managed-by: endpoint-controller}}
+---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: outside-1, labels: {kubernetes.io/service-name: outside}}
@@ -340,6 +344,7 @@ endpoints: [{addresses: [192.0.2.1], nodeName: n1}]`)
 	s.moves(p, "endpoints/outside", "endpointslice.discovery.k8s.io/outside-1")
 	s.skipped(p, "endpoints/web", capture.ReasonGenerated)
 	s.skipped(p, "endpoints/left-over", capture.ReasonGenerated)
+	s.skipped(p, "endpoints/of-a-service-that-is-left-out", capture.ReasonGenerated)
 }
 
 func TestTrapAClaimLosesItsBindingAndKeepsWhatWasAsked(t *testing.T) {

@@ -33,7 +33,7 @@ func (b *builder) twoCopies(items []Item) error {
 		b.warn(Finding{
 			Code: CodeTwoCopies, Object: &ref,
 			Message: "both copies will " + what,
-			Hint:    "leave it out with --exclude " + ref.Resource + "/" + ref.Name + ", or change it with --patch",
+			Hint:    "leave it out with --exclude " + named(ref) + ", or change it with --patch",
 		})
 	}
 	return nil

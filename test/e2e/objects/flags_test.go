@@ -137,7 +137,7 @@ func TestWhatIsTypedDecidesWhatMovesAndHow(t *testing.T) {
 		}
 	}
 	patch := filepath.Join(t.TempDir(), "patch.yaml")
-	if err := os.WriteFile(patch, []byte("target: {kind: ConfigMap, name: conf}\npatch: |\n  - {op: replace, path: /data/color, value: green}\n"), 0o600); err != nil {
+	if err := os.WriteFile(patch, []byte("- target: {kind: ConfigMap, name: conf}\n  patch: [{op: replace, path: /data/color, value: green}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if u := exported(t, "configmap-conf.yaml", "-n", ns, "--patch", patch); value(u, "data", "color") != "green" {
@@ -237,10 +237,10 @@ spec:
 	run := func(more ...string) (dir, stderr string) {
 		t.Helper()
 		dir = filepath.Join(t.TempDir(), "out")
-		code, _, stderr := motion(t, append([]string{"plan", "--context", "lab-a-blue", "--to-context", "lab-b-blue", "-n", "blue", "--export", dir,
+		code, stdout, stderr := motion(t, append([]string{"plan", "--context", "lab-a-blue", "--to-context", "lab-b-blue", "-n", "blue", "--export", dir,
 			"--include", "configmaps/e2e-conf,secrets/e2e-words,roles/e2e-big,deployments/e2e-fine"}, more...)...)
 		if code != 3 {
-			t.Fatalf("exit status %d, want 3 as a Role is for an administrator: %s", code, stderr)
+			t.Fatalf("exit status %d, want 3 as a Role is for an administrator: %s%s", code, stdout, stderr)
 		}
 		return dir, stderr
 	}
@@ -249,6 +249,10 @@ spec:
 		t.Errorf("nobody is told that the Secret is not there: %s", stderr)
 	}
 	private(t, dir, "not-to-be-seen", "bm90LXRvLWJlLXNlZW4=")
+	with, _ := run("--export-secrets")
+	if text, err := os.ReadFile(filepath.Join(with, "secret-e2e-words.yaml")); err != nil || !strings.Contains(string(text), "bm90LXRvLWJlLXNlZW4=") {
+		t.Errorf("--export-secrets: %v %s", err, text)
+	}
 	apply := func(context, dir string) {
 		t.Helper()
 		out, err := exec.CommandContext(t.Context(), kubectl(), "--kubeconfig", kubeconfig(), "--context", context, "apply", "-k", dir).CombinedOutput()
@@ -267,10 +271,6 @@ spec:
 	apply("lab-b", filepath.Join(dir, "needs-admin"))
 	if _, err := dst.Kube.RbacV1().Roles("blue").Get(t.Context(), "e2e-big", metav1.GetOptions{}); err != nil {
 		t.Error(err)
-	}
-	with, _ := run("--export-secrets")
-	if text, err := os.ReadFile(filepath.Join(with, "secret-e2e-words.yaml")); err != nil || !strings.Contains(string(text), "bm90LXRvLWJlLXNlZW4=") {
-		t.Errorf("--export-secrets: %v %s", err, text)
 	}
 }
 
