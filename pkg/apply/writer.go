@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
@@ -57,23 +56,28 @@ type Writer struct {
 
 // NewWriter returns a writer for c with c's identity.
 func NewWriter(c *cluster.Cluster) (*Writer, error) {
-	config := rest.CopyConfig(c.Config)
-	config.QPS, config.RateLimiter = -1, nil
-	meta, err := metadata.NewForConfig(config)
+	meta, err := metadata.NewForConfig(c.Config)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
 	}
-	full, err := dynamic.NewForConfig(config)
+	full, err := dynamic.NewForConfig(c.Config)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
 	}
 	return &Writer{cluster: c, meta: meta, full: full}, nil
 }
 
+// patchOptions are those of an apply. What is only tried is validated strictly.
+// What is written has been tried, and an apply refuses fields that the schema does
+// not have without being asked; strict would have the server parse it once more.
 func patchOptions(force bool, dryRun ...string) metav1.PatchOptions {
+	validation := metav1.FieldValidationIgnore
+	if len(dryRun) > 0 {
+		validation = metav1.FieldValidationStrict
+	}
 	return metav1.PatchOptions{
 		FieldManager:    v1alpha1.FieldManager,
-		FieldValidation: metav1.FieldValidationStrict,
+		FieldValidation: validation,
 		Force:           &force,
 		DryRun:          dryRun,
 	}

@@ -162,7 +162,7 @@ func TestAPageGetsSmallerWhenObjectsAreLarge(t *testing.T) {
 	}{
 		{50, 50 << 20, 8}, {50, 50 << 10, 500}, {1, 64 << 20, 1}, {0, 0, firstPage},
 	} {
-		if got := pageSize(c.n, c.weight); got != c.want {
+		if got := PageSize(c.n, c.weight); got != c.want {
 			t.Errorf("after %d objects of %d bytes the next page is %d, want %d", c.n, c.weight, got, c.want)
 		}
 	}

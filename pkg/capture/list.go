@@ -22,7 +22,7 @@ import (
 
 const (
 	// listers is how many kinds are listed at the same time.
-	listers = 8
+	listers = 16
 	// A page is as many objects as fit pageBytes by what the last page's
 	// objects weighed, so that a thousand ConfigMaps of 1 MiB each do not come
 	// in one answer.
@@ -208,12 +208,12 @@ func listPages(ctx context.Context, src *cluster.Cluster, namespace string, k Ki
 		if opts.Continue = page.GetContinue(); opts.Continue == "" {
 			return out, nil
 		}
-		opts.Limit = pageSize(len(page.Items), weight)
+		opts.Limit = PageSize(len(page.Items), weight)
 	}
 }
 
-// pageSize is how many objects to ask for next when n weighed so many bytes.
-func pageSize(n, weight int) int64 {
+// PageSize is how many objects to ask for next when n weighed so many bytes.
+func PageSize(n, weight int) int64 {
 	if n == 0 || weight == 0 {
 		return firstPage
 	}

@@ -42,13 +42,6 @@ type Cluster struct {
 	Mapper    meta.ResettableRESTMapper
 }
 
-// Limits of the client per second. Discovery and a namespace's worth of objects
-// come in bursts; the API server's own priority and fairness guards it.
-const (
-	clientQPS   = 200
-	clientBurst = 400
-)
-
 // ErrUnreachable is returned by New when the API server does not answer.
 var ErrUnreachable = errors.New("cluster is unreachable")
 
@@ -60,7 +53,10 @@ var ErrUnreachable = errors.New("cluster is unreachable")
 // ID stays empty; callers that need it must say so to the user.
 func New(ctx context.Context, name, namespace string, config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = clientQPS, clientBurst
+	// No rate: whoever makes many requests bounds how many are under way, and the
+	// API server's priority and fairness guards it. A rate would make a quick
+	// server wait.
+	config.QPS, config.RateLimiter = -1, nil
 	config.WarningHandler = rest.NoWarnings{}
 
 	kube, err := kubernetes.NewForConfig(config)

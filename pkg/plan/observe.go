@@ -58,6 +58,8 @@ type Live struct {
 	Request resource.Quantity
 
 	digest digest
+	// same is true when applying the item is known to change nothing.
+	same bool
 }
 
 // digest of an object's content, and of its content without our annotations.
@@ -117,6 +119,9 @@ func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live)
 		err := w.TryNew(ctx, item.Apply(), d.request.ForceConflicts)
 		return Seen{Changed: true, Problem: apply.Explain(err)}
 	}
+	if live.same {
+		return Seen{Live: live}
+	}
 	s := Seen{Live: live, Changed: true}
 	body := item.Apply()
 	if item.Source.GroupKind() == kindClaim {
@@ -165,11 +170,11 @@ func (i Item) fit(live *Live) ([]byte, error) {
 // live reads, for every kind of the draft, what is on the target.
 func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]*Live, error) {
 	kinds := map[schema.GroupVersionResource][]string{}
-	wanted := map[capture.ID]bool{}
+	wanted := map[capture.ID]Item{}
 	for _, i := range d.items {
 		if i.Target != nil && i.Reason != capture.ReasonKindMissing {
 			kinds[i.Target.GVR()] = append(kinds[i.Target.GVR()], i.Target.Name)
-			wanted[i.Target.ID()] = true
+			wanted[i.Target.ID()] = i
 		}
 	}
 	var mu sync.Mutex
@@ -178,12 +183,23 @@ func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]
 	group.SetLimit(observers)
 	for gvr, names := range kinds {
 		note := func(u *unstructured.Unstructured) error {
-			if id := capture.RefOf(u, gvr.Resource).ID(); wanted[id] {
-				l := newLive(u)
-				mu.Lock()
-				defer mu.Unlock()
-				out[id] = l
+			id := capture.RefOf(u, gvr.Resource).ID()
+			item, found := wanted[id]
+			if !found {
+				return nil
 			}
+			sent, err := item.Object()
+			if err != nil {
+				return err
+			}
+			same := provablySame(sent, u)
+			l := newLive(u)
+			if l.same = same; !same {
+				l.digest = digestOf(u)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[id] = l
 			return nil
 		}
 		group.Go(func() error {
@@ -197,12 +213,13 @@ func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]
 	return out, group.Wait()
 }
 
-// livePage is small enough for objects of 1 MiB.
-const livePage = 100
+// firstPage is small enough for objects of 1 MiB; the next ones are as many as the
+// first one's weight allows.
+const firstPage = 50
 
 // each lists a kind page by page. A kind that is not served has none.
 func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, f func(*unstructured.Unstructured) error) error {
-	opts := metav1.ListOptions{Limit: livePage}
+	opts := metav1.ListOptions{Limit: firstPage}
 	for {
 		list, err := dst.Resource(gvr, namespace).List(ctx, opts)
 		if apierrors.IsNotFound(err) {
@@ -211,15 +228,37 @@ func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionReso
 		if err != nil {
 			return fmt.Errorf("cluster %s: listing %s: %w", dst.Name, gvr.Resource, err)
 		}
+		weight := 0
 		for i := range list.Items {
+			weight += weightOf(list.Items[i].Object)
 			if err := f(&list.Items[i]); err != nil {
 				return err
 			}
+			list.Items[i] = unstructured.Unstructured{}
 		}
 		if opts.Continue = list.GetContinue(); opts.Continue == "" {
 			return nil
 		}
+		opts.Limit = capture.PageSize(len(list.Items), weight)
 	}
+}
+
+// weightOf is about how many bytes an object has.
+func weightOf(v any) int {
+	n := 16
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case []any:
+		for _, e := range v {
+			n += weightOf(e)
+		}
+	case map[string]any:
+		for k, e := range v {
+			n += len(k) + weightOf(e)
+		}
+	}
+	return n
 }
 
 // byName asks for each object where a list is not allowed: the credential of a
@@ -255,7 +294,6 @@ func newLive(u *unstructured.Unstructured) *Live {
 			l.Request = q
 		}
 	}
-	l.digest = digestOf(u)
 	return l
 }
 

@@ -133,6 +133,7 @@ func pipeline(t *testing.T, ns, to, flag string) time.Duration {
 // to try each object first.
 func moveOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request, n int) {
 	t.Helper()
+	begun := time.Now()
 	inv, err := capture.Namespace(t.Context(), a, b, req.SourceNamespace, capture.Selection{})
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +150,9 @@ func moveOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	read := time.Since(begun)
 	set, err := apply.Apply(t.Context(), b, p.Objects(plan.StageRest), apply.Options{})
+	t.Logf("read and rewritten in %s, written in %s", read.Round(time.Millisecond), (time.Since(begun) - read).Round(time.Millisecond))
 	if err != nil || set.Err() != nil {
 		t.Fatal(err, set.Err())
 	}

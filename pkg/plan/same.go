@@ -1,0 +1,128 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"bytes"
+	"reflect"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+)
+
+// provablySame says whether applying sent would change nothing about live, as far
+// as that can be told without asking the server: we applied live, it has every
+// value of sent, and we own nothing in it that sent does not have. Anything that
+// is not as plain as that, a quantity written in another way or a list in another
+// order, is no proof; the server is asked then.
+func provablySame(sent, live *unstructured.Unstructured) bool {
+	var ours *metav1.ManagedFieldsEntry
+	for _, e := range live.GetManagedFields() {
+		if e.Manager == v1alpha1.FieldManager && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == "" {
+			if ours != nil {
+				return false
+			}
+			ours = &e
+		}
+	}
+	if ours == nil || ours.FieldsV1 == nil || ours.APIVersion != sent.GetAPIVersion() {
+		return false
+	}
+	var owned fieldpath.Set
+	if err := owned.FromJSON(bytes.NewReader(ours.FieldsV1.GetRawBytes())); err != nil || owned.Empty() {
+		return false
+	}
+	if !contains(live.Object, sent.Object) {
+		return false
+	}
+	same := true
+	owned.Leaves().Iterate(func(p fieldpath.Path) { same = same && has(sent.Object, p) })
+	return same
+}
+
+// contains says whether every value of part is in whole. Lists have to be of one
+// length, and what is in them in one order.
+func contains(whole, part any) bool {
+	switch part := part.(type) {
+	case map[string]any:
+		w, ok := whole.(map[string]any)
+		if !ok {
+			return false
+		}
+		for k, v := range part {
+			other, found := w[k]
+			if !found || !contains(other, v) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		w, ok := whole.([]any)
+		if !ok || len(w) != len(part) {
+			return false
+		}
+		for i := range part {
+			if !contains(w[i], part[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	return reflect.DeepEqual(whole, part)
+}
+
+// has says whether an object has the field at path.
+func has(o any, path fieldpath.Path) bool {
+	for _, e := range path {
+		switch {
+		case e.FieldName != nil:
+			m, _ := o.(map[string]any)
+			v, found := m[*e.FieldName]
+			if !found {
+				return false
+			}
+			o = v
+		case e.Key != nil:
+			v, found := element(o, e)
+			if !found {
+				return false
+			}
+			o = v
+		case e.Value != nil:
+			list, _ := o.([]any)
+			for _, v := range list {
+				if value.Equals(value.NewValueInterface(v), *e.Value) {
+					return true
+				}
+			}
+			return false
+		default:
+			return false // an index: lists that are one value have no such paths
+		}
+	}
+	return true
+}
+
+// element finds the one entry of a list with the keys of e. A key that the entry
+// does not say is one that the server gave it.
+func element(o any, e fieldpath.PathElement) (any, bool) {
+	list, _ := o.([]any)
+	for _, v := range list {
+		m, _ := v.(map[string]any)
+		fits := m != nil
+		for _, k := range *e.Key {
+			if got, said := m[k.Name]; said && !value.Equals(value.NewValueInterface(got), k.Value) {
+				fits = false
+			}
+		}
+		if fits {
+			return v, true
+		}
+	}
+	return nil, false
+}
