@@ -169,6 +169,10 @@ bench: build ## Time `motion-agent copy` beside rsync, cp, tar and bare system c
 	@go build -o $(BIN)/bench ./test/bench
 	@$(BIN)/bench $(if $(RUNS),-runs $(RUNS))
 
+.PHONY: bench-objects
+bench-objects: lab-deps build image $(BIN)/motion-lab ## Benchmark of objects against kubectl, on the lab (Linux, root)
+	test/bench/objects.sh
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each (default 20s)
 	test/fuzz.sh $(FUZZTIME)
