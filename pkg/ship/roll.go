@@ -33,6 +33,12 @@ func (r *receiver) recover(ctx context.Context) error {
 		return err
 	}
 	x := &recvSession{receiver: r, ctx: ctx, mask: tree.Mask(head.Mask), agreed: true}
+	defer func() {
+		if x.tree != nil {
+			_ = x.tree.Close()
+			r.store.Discard(x.tree.Number())
+		}
+	}()
 	digest, err := x.describeAll(ctx, r.store.Head())
 	if err != nil {
 		return err
