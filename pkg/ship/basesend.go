@@ -85,7 +85,7 @@ func (x *recvSession) walkFor(b *baseSender, recorded manifest.Iterator) error {
 		return err
 	}
 	defer view.Close()
-	s := &survey{view: view, store: x.store, settledOnly: true}
+	s := &survey{view: view, store: x.store, settledOnly: true, count: x.count}
 	s.emit = func(f *found) error { return b.path(s, f) }
 	return s.run(x.ctx, recorded)
 }

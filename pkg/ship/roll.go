@@ -357,7 +357,7 @@ func (x *recvSession) describeAll(ctx context.Context, head manifest.Head) (tree
 		return tree.Digest{}, err
 	}
 	root := tree.NewRoot(x.mask)
-	s := &survey{view: view, store: x.store, all: x.o.Verify}
+	s := &survey{view: view, store: x.store, all: x.o.Verify, count: x.count}
 	s.emit = func(f *found) error {
 		if f.r.Gone {
 			return nil

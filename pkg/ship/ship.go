@@ -142,7 +142,8 @@ type ReceiveOptions struct {
 type Figures struct {
 	// Entries seen so far; TotalEntries is the base's count, 0 when unknown.
 	Entries, TotalEntries int64
-	// ScannedBytes is the size of all content seen; ReadBytes what was read of it.
+	// ScannedBytes is the size of all content seen; ReadBytes what was read of it. At a
+	// target the latter is what had to be read of the target itself.
 	ScannedBytes, ReadBytes int64
 	// Changed entries: sent whole, in part, as metadata only, or as a deletion.
 	Changed int64

@@ -40,6 +40,8 @@ type survey struct {
 	// all content is read, from the storage and not from memory.
 	all  bool
 	emit func(*found) error
+	// count, when set, is told what was read.
+	count *counters
 
 	// Batches for reuse.
 	spareItems, spareFound sync.Pool
@@ -249,6 +251,9 @@ func (s *survey) read(n *scan.Node, r, partial *manifest.Record) ([]byte, error)
 		part := buf[:min(pieceSize, n.Size-off)]
 		if _, err := c.ReadAt(part, off); err != nil {
 			return nil, fault.Wrap(fault.TargetUnwritable, err, "read the target")
+		}
+		if s.count != nil {
+			s.count.read.Add(int64(len(part)))
 		}
 		rows = tree.Leaves(rows, part)
 	}

@@ -171,9 +171,13 @@ func (w *world) stopSSH() {
 // ssh is the command line of a shared connection, for tools that take one.
 func (w *world) ssh() string { return "ssh " + strings.Join(w.quiet, " ") }
 
-// cold writes everything back and forgets what was read.
+// cold writes everything of ours back and forgets what was read.
 func (w *world) cold() error {
-	unix.Sync()
+	for _, at := range []string{w.src, w.dst, w.state} {
+		if err := syncFilesystem(at); err != nil {
+			return err
+		}
+	}
 	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
 }
 
