@@ -34,6 +34,12 @@ func RenewerName(sourceID, sourceNamespace, pair string) string {
 	return "motion-renew-" + digest(sourceID, sourceNamespace, pair)
 }
 
+// RelayBindingName is the binding on the target that lets a pair's credential reach
+// the relay.
+func RelayBindingName(sourceID, sourceNamespace, pair string) string {
+	return "motion-relay-" + digest(sourceID, sourceNamespace, pair)
+}
+
 func digest(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:4])

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
@@ -105,6 +106,11 @@ func (p *Pairing) composeAccess(ctx context.Context, m Mapping, renew bool) ([]i
 		AutomountServiceAccountToken: new(bool),
 	}, "")
 	c.add(p.Target, bindingOf(account, m.Target, "ClusterRole", MoverRole, m.Target), "may do in the namespace what a migration does there")
+	if p.relay() {
+		binding := bindingOf(account, m.Target, "Role", deploy.RelayRole, deploy.DefaultNamespace)
+		binding.Name = RelayBindingName(p.Source.ID, m.Source, p.Request.Name)
+		c.add(p.Target, binding, "may forward a port to the relay")
+	}
 	expiry, err := p.expiry(ctx, m, renew)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,7 @@ func (p *Pairing) agentOptions(ctx context.Context, c *cluster.Cluster) (deploy.
 	if p.Request.BlockDevices != nil {
 		o.BlockDevices = *p.Request.BlockDevices
 	}
+	o.Relay = p.relay()
 	ds, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return o, nil
@@ -73,6 +74,8 @@ func (p *Pairing) agentOptions(ctx context.Context, c *cluster.Cluster) (deploy.
 	}
 	return o, keepRoutes(ctx, c, &o)
 }
+
+func (p *Pairing) relay() bool { return p.Request.Relay != nil && *p.Request.Relay }
 
 // keepRoutes is how other clusters reach the agents.
 func keepRoutes(ctx context.Context, c *cluster.Cluster, o *deploy.Options) error {

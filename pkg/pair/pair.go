@@ -64,6 +64,8 @@ type Request struct {
 	AgentImage, KubeletRoot string
 	// BlockDevices lets the agents open raw block volumes. nil leaves it as it is.
 	BlockDevices *bool
+	// Relay installs the relay and lets the pair use it. nil leaves it as it is.
+	Relay *bool
 	// TargetCIDRs are networks at which the target's agents can be dialled, and
 	// SourceCIDRs those that the source's connections come from. Empty: the
 	// addresses of the nodes.

@@ -83,12 +83,14 @@ func (p *Pairing) composePolicies(ctx context.Context, m Mapping) ([]item, error
 	}
 	onSource, onTarget := PolicyNames(p.Source.ID, m, p.Request.Name)
 	there := peer(p.Target, targets)
-	there.Hosts = p.Request.TargetHosts
+	there.Hosts, there.Relay = p.Request.TargetHosts, p.relay()
 	a, err := p.composePolicy(ctx, p.Source, onSource, m.Source, there)
 	if err != nil {
 		return nil, err
 	}
-	b, err := p.composePolicy(ctx, p.Target, onTarget, m.Target, peer(p.Source, sources))
+	here := peer(p.Source, sources)
+	here.Relay = p.relay()
+	b, err := p.composePolicy(ctx, p.Target, onTarget, m.Target, here)
 	return []item{a, b}, err
 }
 
@@ -158,6 +160,9 @@ func extend(spec *v1alpha1.MotionPolicySpec, namespace string, peer v1alpha1.Pol
 	}
 	add(&spec.Peers[i].CIDRs, peer.CIDRs)
 	add(&spec.Peers[i].Hosts, peer.Hosts)
+	if peer.Relay && !spec.Peers[i].Relay {
+		spec.Peers[i].Relay, changed = true, true
+	}
 	return changed
 }
 

@@ -134,7 +134,9 @@ func (r *Removal) planPair(ctx context.Context) error {
 		object{on: r.Source, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onSource},
 		object{on: r.Source, gvr: secrets, kind: "secret", namespace: m.Source, name: SecretName(r.Name)})
 	if r.Target != nil {
-		objects = append(objects, object{on: r.Target, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onTarget})
+		objects = append(objects,
+			object{on: r.Target, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onTarget},
+			object{on: r.Target, gvr: roleBindings, kind: "rolebinding", namespace: deploy.DefaultNamespace, name: RelayBindingName(r.Source.ID, m.Source, r.Name)})
 		shared, err := r.accountIsShared(ctx)
 		if err != nil {
 			return err
