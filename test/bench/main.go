@@ -68,6 +68,7 @@ type options struct {
 	files  int
 	bigMiB int64
 	many   int
+	warm   bool
 }
 
 func parse(args []string) (*options, error) {
@@ -82,6 +83,7 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.files, "files", 0, "small files; 0 means 100,000, quick 20,000")
 	f.Int64Var(&o.bigMiB, "big", 0, "size of the large file in MiB; 0 means 4096, quick 512")
 	f.IntVar(&o.many, "many", 1_000_000, "files in the rows about memory")
+	f.BoolVar(&o.warm, "warm", false, "leave the caches as they are: for trying this program, not for figures")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -141,6 +143,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	w.warm = o.warm
 	if err := w.startSSH(); err != nil {
 		return fmt.Errorf("start a private sshd: %w", err)
 	}

@@ -121,7 +121,7 @@ func measure(w *world, o *options, rows []row) error {
 		}
 		if err != nil {
 			fmt.Fprintf(w.talk, "  void: %v\n", err)
-			cells = []string{"void: " + strings.SplitN(err.Error(), "\n", 2)[0]}
+			cells = []string{"void: " + short(err)}
 			failed = errors.Join(failed, fmt.Errorf("%s: void", r.name))
 		}
 		name := r.name
@@ -139,6 +139,12 @@ func measure(w *world, o *options, rows []row) error {
 		fmt.Fprintf(os.Stdout, "- %s\n", n)
 	}
 	return failed
+}
+
+// short is the beginning of an error; the whole of it goes to the other stream.
+func short(err error) string {
+	text := strings.ReplaceAll(strings.SplitN(err.Error(), "\n", 2)[0], "|", "/")
+	return text[:min(len(text), 80)]
 }
 
 func (m *meter) line() (cells, notes []string, err error) {

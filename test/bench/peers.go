@@ -104,7 +104,7 @@ func restic() contender {
 // blockCopy is what there is for a device among peers that only know files.
 func blockCopy() contender {
 	return contender{name: "dd over ssh", args: func(w *world, src, dst, _ string) []string {
-		script := fmt.Sprintf(`set -o pipefail; dd if="$1" bs=1M iflag=direct status=none | lz4 -1 -q | %s root@127.0.0.1 "lz4 -d -q | dd of='$2' bs=1M conv=notrunc,fsync status=none"`, w.ssh())
+		script := fmt.Sprintf(`set -o pipefail; dd if="$1" bs=1M iflag=direct status=none | lz4 -1 -q | %s root@127.0.0.1 "lz4 -d -q | dd of='$2/image' bs=1M conv=notrunc,fsync status=none"`, w.ssh())
 		return []string{"bash", "-c", script, "dd", src, dst}
 	}}
 }

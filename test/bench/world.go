@@ -36,6 +36,7 @@ type world struct {
 	port            int
 	sshd            *exec.Cmd
 	quiet           []string // options of ssh
+	warm            bool     // caches stay
 }
 
 // newWorld makes the filesystems, of which each may grow to size bytes.
@@ -173,6 +174,9 @@ func (w *world) ssh() string { return "ssh " + strings.Join(w.quiet, " ") }
 
 // cold writes everything of ours back and forgets what was read.
 func (w *world) cold() error {
+	if w.warm {
+		return nil
+	}
 	for _, at := range []string{w.src, w.dst, w.state} {
 		if err := syncFilesystem(at); err != nil {
 			return err
