@@ -400,8 +400,24 @@ func readVersions(t *testing.T, c *cluster.Cluster) map[string]string {
 		}
 		for _, u := range list.Items {
 			if u.GetAnnotations()[v1alpha1.AnnotationSource] != "" {
-				out[k.Kind+"/"+u.GetName()] = u.GetResourceVersion()
+				out[k.Kind+"/"+u.GetName()] = versionOf(&u)
 			}
+		}
+	}
+	return out
+}
+
+// versionOf is the object's resourceVersion. The status of an autoscaler is written
+// by the clock, so of that the last write of ours and the last change of its spec
+// count.
+func versionOf(u *unstructured.Unstructured) string {
+	if u.GetKind() != "HorizontalPodAutoscaler" {
+		return u.GetResourceVersion()
+	}
+	out := fmt.Sprint(u.GetGeneration())
+	for _, e := range u.GetManagedFields() {
+		if e.Manager == v1alpha1.FieldManager {
+			out += " " + e.Time.String()
 		}
 	}
 	return out
