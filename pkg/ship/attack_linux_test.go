@@ -273,7 +273,7 @@ func (a *attacker) drain() error {
 	for {
 		m, err := wire.ReadMessage(a.control)
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // it hung up: that is all there is
 		}
 		switch m := m.(type) {
 		case wire.Verdict:

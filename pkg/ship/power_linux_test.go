@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +76,8 @@ func (n *node) cut(written bool) {
 	if written {
 		n.run("sync", "-f", n.mounts[0])
 	}
-	for i := len(n.images) - 1; i >= 0; i-- {
-		n.run("cp", "--sparse=always", n.images[i], n.images[i]+".cut")
+	for _, image := range slices.Backward(n.images) {
+		n.run("cp", "--sparse=always", image, image+".cut")
 	}
 }
 

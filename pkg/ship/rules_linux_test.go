@@ -99,7 +99,7 @@ func TestRuleCutAStoreThroughAMapAfterThePrecopyIsNotMissed(t *testing.T) {
 	defer f.Close()
 	page, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	must(t, err)
-	defer unix.Munmap(page)
+	defer func() { must(t, unix.Munmap(page)) }()
 	ctime := func() unix.Timespec {
 		var st unix.Stat_t
 		must(t, unix.Fstat(int(f.Fd()), &st))
