@@ -195,7 +195,7 @@ func remedy(reason string) string {
 	case v1alpha1.ReasonNotExclusive:
 		return "\nhint: another pod has the volume: see kubectl describe pvc"
 	case v1alpha1.ReasonPeerUnreachable:
-		return "\nhint: if only the API servers of the clusters can be reached, an administrator runs kubectl motion pair --relay"
+		return "\nhint: if only the API servers of the clusters can be reached, an administrator runs kubectl motion agent install --relay on both, and kubectl motion pair --relay"
 	case v1alpha1.ReasonPeerVersion:
 		return "\nhint: the agents of the two clusters differ: an administrator runs kubectl motion pair again"
 	}

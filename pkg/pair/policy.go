@@ -25,8 +25,10 @@ type PolicyOptions struct {
 	MaxConcurrentShipments *int32
 	SpecialFiles           *v1alpha1.SpecialFiles
 	AllowUnpaired          *bool
-	HolderImage            *string
-	HolderPullSecrets      []string
+	// Relay lets the policy's peers come by the relay.
+	Relay             *bool
+	HolderImage       *string
+	HolderPullSecrets []string
 }
 
 func (o PolicyOptions) apply(spec *v1alpha1.MotionPolicySpec) {
@@ -41,6 +43,11 @@ func (o PolicyOptions) apply(spec *v1alpha1.MotionPolicySpec) {
 	}
 	if o.AllowUnpaired != nil {
 		spec.AllowUnpaired = *o.AllowUnpaired
+	}
+	if o.Relay != nil {
+		for i := range spec.Peers {
+			spec.Peers[i].Relay = *o.Relay
+		}
 	}
 	if o.HolderImage == nil && o.HolderPullSecrets == nil {
 		return

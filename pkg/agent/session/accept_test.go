@@ -160,3 +160,35 @@ func TestAVolumeThatIsOpenThroughAnotherPodTakesNoMoreConnections(t *testing.T) 
 		t.Errorf("dialled: %v, accepted: %v", dialled, accepted)
 	}
 }
+
+func TestAnOfferThatIsNotTakenIsClosedAndTheNextSenderGetsNone(t *testing.T) {
+	o := newOffers()
+	released := 0
+	var theirs []net.Conn
+	for range maxOffers + 1 {
+		mine, other := net.Pipe()
+		theirs = append(theirs, other)
+		o.take(mine, func() { released++ })
+	}
+	if released != maxOffers+1 {
+		t.Errorf("%d of %d offers still count as half-open", maxOffers+1-released, maxOffers+1)
+	}
+	if _, err := theirs[maxOffers].Read(make([]byte, 1)); err == nil {
+		t.Error("one offer too many waits for ever")
+	}
+	if first := o.next(t.Context(), 0); first == nil {
+		t.Error("an offer that waits is not found")
+	}
+	o.close()
+	if _, err := theirs[1].Read(make([]byte, 1)); err == nil {
+		t.Error("an offer outlives the attempt that it was made to")
+	}
+	if next := o.next(t.Context(), 0); next != nil {
+		t.Error("an ended attempt gives an offer away")
+	}
+	late, other := net.Pipe()
+	o.take(late, func() {})
+	if _, err := other.Read(make([]byte, 1)); err == nil {
+		t.Error("an offer to an ended attempt is kept")
+	}
+}

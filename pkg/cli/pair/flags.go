@@ -67,6 +67,7 @@ type policyFlags struct {
 	concurrent    int32
 	special       string
 	allowUnpaired bool
+	relay         bool
 	holderImage   string
 	pullSecrets   []string
 }
@@ -77,6 +78,7 @@ func (f *policyFlags) add(fs *pflag.FlagSet) {
 	fs.Int32Var(&f.concurrent, "max-concurrent-shipments", 0, "Policy: volumes of a namespace that an agent works on at a time, 1 to 64")
 	fs.StringVar(&f.special, "special-files", "", "Policy: refuse or preserve setuid-root files, devices, file capabilities and trusted.* attributes")
 	fs.BoolVar(&f.allowUnpaired, "allow-unpaired", false, "Policy: volumes may be shipped with --to-context, without the pair")
+	fs.BoolVar(&f.relay, "relay", false, "Policy: data may go through the API servers, by relays that kubectl motion agent install --relay adds to both clusters")
 	fs.StringVar(&f.holderImage, "holder-image", "", "Policy: image of the pods that hold volumes, if the pause image is mirrored elsewhere")
 	fs.StringSliceVar(&f.pullSecrets, "holder-pull-secret", nil, "Policy: Secrets of the namespace that pull --holder-image")
 }
@@ -109,6 +111,9 @@ func (f *policyFlags) options() (pair.PolicyOptions, error) {
 	}
 	if f.fs.Changed("allow-unpaired") {
 		o.AllowUnpaired = &f.allowUnpaired
+	}
+	if f.fs.Changed("relay") {
+		o.Relay = &f.relay
 	}
 	if f.fs.Changed("holder-image") {
 		o.HolderImage = &f.holderImage
