@@ -110,7 +110,7 @@ func merge(earlier, now []v1alpha1.StoppedWorkload) []v1alpha1.StoppedWorkload {
 }
 
 func (r *Run) fence(ctx context.Context) error {
-	return workload.Fence(ctx, r.Source, r.Source.Namespace, r.fleet.claims(), r.Request.Patience)
+	return workload.Fence(ctx, r.Source, r.Source.Namespace, r.fleet.Claims(), r.Request.Patience)
 }
 
 // lastIncrement must end with every volume promoted: what is not proved equal is
@@ -119,9 +119,9 @@ func (r *Run) lastIncrement(ctx context.Context) error {
 	if err := r.pass(ctx, v1alpha1.ViewStopped); err != nil {
 		return err
 	}
-	for _, v := range r.fleet.volumes {
-		if !v.outcome.Promoted || v.outcome.Consistency != string(v1alpha1.ViewStopped) {
-			return fmt.Errorf("volume %s was not promoted: %s %s", v.claim, v.outcome.Reason, v.outcome.Message)
+	for _, v := range r.fleet.Volumes {
+		if !v.Outcome.Promoted || v.Outcome.Consistency != string(v1alpha1.ViewStopped) {
+			return fmt.Errorf("volume %s was not promoted: %s %s", v.Claim, v.Outcome.Reason, v.Outcome.Message)
 		}
 	}
 	return nil
@@ -205,7 +205,7 @@ func (r *Run) startCopy(ctx context.Context) error {
 		return blocked(fmt.Sprintf("kubectl motion migrate %s --cutover stops the application for the last increment", r.flags()),
 			"the volumes were copied while the application ran: what is on %s is no state that the application was ever in", r.target())
 	}
-	if err := r.fleet.release(ctx); err != nil {
+	if err := r.fleet.Release(ctx); err != nil {
 		return err
 	}
 	err := r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started")

@@ -37,6 +37,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/fleet"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
@@ -75,7 +76,7 @@ type Run struct {
 	begun  time.Time
 	plan   *plan.Plan
 	record *record
-	fleet  *fleet
+	fleet  *fleet.Fleet
 	// sets are what became of the objects so far.
 	sets []apply.ChangeSet
 	// problems are what keeps a run that went to its end from being complete.
@@ -141,7 +142,7 @@ func (r *Run) letGo(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
-	if err := r.fleet.release(ctx); err != nil {
+	if err := r.fleet.Release(ctx); err != nil {
 		progress.Warnf(r.Sink, "holders are left behind and end by themselves within a day: %v", err)
 	}
 }
@@ -336,8 +337,8 @@ func (r *Run) account(ctx context.Context) error {
 		return nil
 	}
 	arrived := map[string]bool{}
-	for _, v := range r.fleet.volumes {
-		arrived[v.claim] = v.outcome.Promoted
+	for _, v := range r.fleet.Volumes {
+		arrived[v.Claim] = v.Outcome.Promoted
 	}
 	rep := report.New(r.plan, arrived, r.sets...)
 	if err := r.record.write(ctx, func(s *v1alpha1.MigrationStatus) { s.Counts = rep.Counts }); err != nil {
@@ -358,14 +359,14 @@ func (r *Run) account(ctx context.Context) error {
 // finish removes what exists for the transfer only and says how it ended.
 func (r *Run) finish(ctx context.Context) error {
 	if r.fleet != nil {
-		if err := r.fleet.release(ctx); err != nil {
+		if err := r.fleet.Release(ctx); err != nil {
 			return err
 		}
 		r.emitTotals()
 		if err := r.account(ctx); err != nil {
 			return err
 		}
-		r.problems = append(r.problems, r.fleet.failures()...)
+		r.problems = append(r.problems, r.fleet.Failures()...)
 	}
 	if len(r.problems) == 0 {
 		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "everything is on the target")
@@ -410,6 +411,6 @@ func startable(v v1alpha1.MigrationVolume) bool {
 
 // users are the pods that have the volumes on the source now.
 func (r *Run) users(ctx context.Context) (int, error) {
-	pods, err := workload.Users(ctx, r.Source, r.Source.Namespace, r.fleet.claims())
+	pods, err := workload.Users(ctx, r.Source, r.Source.Namespace, r.fleet.Claims())
 	return len(pods), err
 }

@@ -43,55 +43,6 @@ func TestWhatAnEarlierRunRememberedIsNotReplacedByTheZerosOfNow(t *testing.T) {
 	}
 }
 
-func TestTheWorstVolumeDecides(t *testing.T) {
-	promoted := &volume{claim: "good", outcome: shipment.Outcome{Ended: true, Shipped: true, Promoted: true}}
-	moved := &volume{claim: "moved", outcome: shipment.Outcome{Ended: true, Shipped: true, Reason: v1alpha1.ReasonSourceMoved}}
-	full := &volume{claim: "full", outcome: shipment.Outcome{Ended: true, Reason: v1alpha1.ReasonTargetFull, Message: "no space"}}
-	unequal := &volume{claim: "unequal", outcome: shipment.Outcome{Ended: true, Shipped: true, Reason: v1alpha1.ReasonDigestMismatch}}
-
-	f := &fleet{volumes: []*volume{promoted, moved}}
-	if f.broken() != nil || !f.moved() || len(f.failures()) != 1 {
-		t.Errorf("a live copy that moved: broken %v, moved %v, failures %v", f.broken(), f.moved(), f.failures())
-	}
-	f = &fleet{volumes: []*volume{promoted, full}}
-	if err := f.broken(); err == nil || !strings.Contains(err.Error(), "hint:") {
-		t.Errorf("a full target: %v", err)
-	}
-	f = &fleet{volumes: []*volume{unequal}}
-	if _, ok := errors.AsType[*VerificationError](f.broken()); !ok {
-		t.Errorf("unequal ends: %v", f.broken())
-	}
-}
-
-func TestARecordKeepsTheBestThatIsKnownOfAVolume(t *testing.T) {
-	f := &fleet{volumes: []*volume{{
-		claim: "data", targetClaim: "data", generation: 5, sent: 10,
-		outcome: shipment.Outcome{Ended: true, Shipped: true, Reason: v1alpha1.ReasonSourceMoved},
-	}}}
-	lines := f.lines([]v1alpha1.MigrationVolume{{Claim: "data", PromotedGeneration: 4, ShippedGeneration: 4, Consistency: "Stopped"}})
-	if l := lines[0]; l.PromotedGeneration != 4 || l.ShippedGeneration != 5 || startable(l) {
-		t.Errorf("after a live pass over a promoted generation: %+v", l)
-	}
-}
-
-func TestOnlyErrorsThatPassAreWaitedOut(t *testing.T) {
-	resource := schema.GroupResource{Resource: "volumeshipments"}
-	for name, c := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"connection refused": {errors.New("dial tcp: connection refused"), true},
-		"server timeout":     {apierrors.NewServerTimeout(resource, "get", 1), true},
-		"wrapped conflict":   {fmt.Errorf("shipment: %w", apierrors.NewConflict(resource, "x", nil)), true},
-		"forbidden":          {apierrors.NewForbidden(resource, "x", nil), false},
-		"gone":               {apierrors.NewNotFound(resource, "x"), false},
-	} {
-		if got := unreachable(c.err); got != c.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
 func TestTheDowntimeIsFromTheStopUntilTheTargetIsReady(t *testing.T) {
 	at := func(ms int64) *metav1.MicroTime { m := metav1.NewMicroTime(time.UnixMilli(ms)); return &m }
 	r := &record{kept: &v1alpha1.Migration{}}

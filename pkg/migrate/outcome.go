@@ -39,13 +39,6 @@ func (e *PartialError) Error() string {
 	return fmt.Sprintf("finished, but not everything is there:\n  %s", strings.Join(e.Items, "\n  "))
 }
 
-// VerificationError means that the two ends disagree about a volume's content.
-type VerificationError struct{ Claim, Message string }
-
-func (e *VerificationError) Error() string {
-	return fmt.Sprintf("volume %s: source and target do not agree: %s; the target was not started", e.Claim, e.Message)
-}
-
 // Result is what a run achieved, as stdout shows it.
 type Result struct {
 	Migration string                     `json:"migration"`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/fleet"
 )
 
 // record is the Migration on both clusters. The source's copy is the one that
@@ -31,6 +32,8 @@ type place struct {
 	cluster   *cluster.Cluster
 	namespace string
 }
+
+func (p place) side() fleet.Side { return fleet.Side{Cluster: p.cluster, Namespace: p.namespace} }
 
 func (p place) String() string { return p.namespace + " on " + p.cluster.Name }
 
@@ -185,6 +188,6 @@ func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, err
 // release removes the holders that a run left on both sides, and waits until they
 // are gone.
 func (r *record) release(ctx context.Context) error {
-	f := &fleet{name: r.name, source: r.source, target: r.target}
-	return f.release(ctx)
+	f := &fleet.Fleet{Name: r.name, Source: r.source.side(), Target: r.target.side()}
+	return f.Release(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/fleet"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 )
 
@@ -60,7 +61,7 @@ func Code(err error) int {
 	if _, ok := errors.AsType[*migrate.BlockedError](err); ok {
 		return Blocked
 	}
-	if _, ok := errors.AsType[*migrate.VerificationError](err); ok {
+	if _, ok := errors.AsType[*fleet.VerificationError](err); ok {
 		return Verification
 	}
 	if _, ok := errors.AsType[*migrate.PartialError](err); ok {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package migrate
+package fleet
 
 import (
 	"context"
@@ -66,17 +66,17 @@ func (w *way) choose(mode route.Mode, send *v1alpha1.VolumeShipment, now time.Ti
 }
 
 // lead makes the volume's data take the way that was chosen.
-func (f *fleet) lead(ctx context.Context, v *volume, send *v1alpha1.VolumeShipment) {
+func (f *Fleet) lead(ctx context.Context, v *Volume, send *v1alpha1.VolumeShipment) {
 	before := v.way.relayed
-	if !v.way.choose(f.route, send, time.Now()) {
+	if !v.way.choose(f.Route, send, time.Now()) {
 		return
 	}
 	if !before {
 		why := "as asked for"
-		if f.route == route.Auto {
+		if f.Route == route.Auto {
 			why = "no address of the target's agents answers"
 		}
-		progress.Notef(f.sink, "volume %s goes by the relay, through the API servers and this machine: %s", v.claim, why)
+		progress.Notef(f.Sink, "volume %s goes by the relay, through the API servers and this machine: %s", v.Claim, why)
 	}
 	if b := v.way.bridge; b != nil {
 		if b.sender == send.UID {
@@ -84,22 +84,22 @@ func (f *fleet) lead(ctx context.Context, v *volume, send *v1alpha1.VolumeShipme
 		}
 		b.stop()
 	}
-	v.way.bridge = f.bridge(ctx, v.claim, send.UID)
+	v.way.bridge = f.bridge(ctx, v.Claim, send.UID)
 }
 
-func (f *fleet) bridge(ctx context.Context, claim string, sender types.UID) *bridge {
+func (f *Fleet) bridge(ctx context.Context, claim string, sender types.UID) *bridge {
 	ctx, cancel := context.WithCancel(ctx)
 	b := &bridge{sender: sender, cancel: cancel, done: make(chan struct{})}
 	var mu sync.Mutex
 	told := map[string]bool{}
 	r := route.Bridge{
-		Source: relayOf(f.source.cluster), Target: relayOf(f.target.cluster), Sender: string(sender),
+		Source: relayOf(f.Source.Cluster), Target: relayOf(f.Target.Cluster), Sender: string(sender),
 		Trouble: func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if text := err.Error(); !told[text] {
 				told[text] = true
-				progress.Notef(f.sink, "volume %s by the relay: %s", claim, text)
+				progress.Notef(f.Sink, "volume %s by the relay: %s", claim, text)
 			}
 		},
 	}
@@ -115,8 +115,8 @@ func relayOf(c *cluster.Cluster) route.Place {
 }
 
 // leave ends what carried the data of a pass.
-func (f *fleet) leave() {
-	for _, v := range f.volumes {
+func (f *Fleet) leave() {
+	for _, v := range f.Volumes {
 		if v.way.bridge != nil {
 			v.way.bridge.stop()
 			v.way.bridge = nil

@@ -1,0 +1,449 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fleet has the volumes of one migration on their way: it prepares claims,
+// holders and shipments on both sides, asks for passes and watches them end.
+//
+// It knows no plan and no Migration. What it needs of them comes in as values,
+// and where every volume stands goes back as lines. Everything may be done
+// again: what is there is found by its name, and a pass that the agents finished
+// meanwhile is finished.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
+	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
+)
+
+// watchEvery is how often both clusters are asked while volumes move. It bounds
+// what polling adds to the downtime of a cutover.
+const watchEvery = 300 * time.Millisecond
+
+// Fleet is all volumes of a migration on their way.
+type Fleet struct {
+	// Name of the Migration.
+	Name           string
+	Source, Target Side
+	Sink           progress.Sink
+	Limits         *v1alpha1.ShipmentLimits
+	// Route says which ways the data may take.
+	Route route.Mode
+	// Patience bounds every single wait.
+	Patience time.Duration
+	Volumes  []*Volume
+	// Groups of claims by the application's pods; holders are made of them.
+	Groups []holder.Group
+}
+
+// Side is one of the two namespaces, and what holders there need.
+type Side struct {
+	Cluster   *cluster.Cluster
+	Namespace string
+	// Owner is the Migration on this side: deleting it removes the holders.
+	Owner metav1.OwnerReference
+	// Template is what the side's administrator says about holders.
+	Template *v1alpha1.HolderTemplate
+}
+
+func (s Side) String() string { return s.Namespace + " on " + s.Cluster.Name }
+
+// Volume is one claim.
+type Volume struct {
+	Claim string
+	// Manifest of the target's claim, as the plan rewrote it.
+	Manifest apply.Object
+	// TargetClaim is its name there.
+	TargetClaim string
+	link        *shipment.Link
+	way         way
+	// Generation is the pass that was asked for last, Outcome how it stands.
+	Generation int64
+	Outcome    shipment.Outcome
+	// Sent, Wire and Spent sum up over the passes of this run.
+	Sent, Wire int64
+	Spent      time.Duration
+	Passes     int
+	// movedAt is when the figures last changed.
+	movedAt time.Time
+	// shown is what was last emitted: a line that says the same is none.
+	shown progress.VolumeFigures
+}
+
+func (v *Volume) show(sink progress.Sink, line progress.VolumeFigures) {
+	if line != v.shown {
+		v.shown = line
+		progress.EmitVolume(sink, line)
+	}
+}
+
+// Prepare brings everything to the point where a pass can be asked for: claims
+// on the target, holders on both sides, shipments that agents have claimed and
+// that know each other.
+func (f *Fleet) Prepare(ctx context.Context) error {
+	if len(f.Volumes) == 0 {
+		return nil
+	}
+	for _, v := range f.Volumes {
+		if err := f.ensureClaim(ctx, v); err != nil {
+			return err
+		}
+	}
+	if err := f.ensureHolders(ctx); err != nil {
+		return err
+	}
+	for _, v := range f.Volumes {
+		if err := v.link.Ensure(ctx); err != nil {
+			return err
+		}
+	}
+	return f.connect(ctx)
+}
+
+// ensureClaim makes the target's claim, and finds the UIDs that the shipments
+// are bound to.
+func (f *Fleet) ensureClaim(ctx context.Context, v *Volume) error {
+	source, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Namespace).Get(ctx, v.Claim, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.Claim, f.Source, err)
+	}
+	set, err := apply.Apply(ctx, f.Target.Cluster, []apply.Object{v.Manifest}, apply.Options{})
+	if err == nil {
+		err = set.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.TargetClaim, f.Target, err)
+	}
+	for _, row := range set.Rows {
+		progress.Objectf(f.Sink, "%s %s", row.Ref, row.Outcome)
+	}
+	target, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, v.TargetClaim, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.TargetClaim, f.Target, err)
+	}
+	v.link = &shipment.Link{
+		Source:    end(f.Source, v.Claim, string(source.UID)),
+		Target:    end(f.Target, v.TargetClaim, string(target.GetUID())),
+		Migration: f.Name, Limits: f.Limits, Addressless: f.Route == route.Relay,
+	}
+	return nil
+}
+
+func end(p Side, claim, uid string) shipment.End {
+	return shipment.End{Cluster: p.Cluster, ClusterID: p.Cluster.ID, Namespace: p.Namespace, ClaimName: claim, ClaimUID: uid}
+}
+
+func (f *Fleet) ensureHolders(ctx context.Context) error {
+	for _, side := range []struct {
+		Side
+		source bool
+	}{{f.Target, false}, {f.Source, true}} {
+		for _, g := range f.Groups {
+			if !side.source {
+				g = f.targetGroup(g)
+			}
+			pod := holder.Pod(g, holder.Options{
+				Namespace: side.Namespace, Migration: f.Name, Owner: side.Owner, Template: side.Template, ReadOnly: side.source,
+			})
+			if err := holder.Ensure(ctx, side.Cluster, pod); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// targetGroup is a group with the target's claim names, free of the source's nodes.
+func (f *Fleet) targetGroup(g holder.Group) holder.Group {
+	g.Placement.NodeName = ""
+	names := make([]string, 0, len(g.Claims))
+	var block []string
+	for _, v := range f.Volumes {
+		for _, c := range g.Claims {
+			if c == v.Claim {
+				names = append(names, v.TargetClaim)
+			}
+		}
+		for _, c := range g.Block {
+			if c == v.Claim {
+				block = append(block, v.TargetClaim)
+			}
+		}
+	}
+	g.Claims, g.Block = names, block
+	return g
+}
+
+// connect waits until both agents of every volume know each other.
+func (f *Fleet) connect(ctx context.Context) error {
+	waiting := map[string]string{}
+	err := wait.PollUntilContextTimeout(ctx, watchEvery, f.Patience, true, func(ctx context.Context) (bool, error) {
+		clear(waiting)
+		for _, v := range f.Volumes {
+			why, err := v.connect(ctx)
+			switch {
+			case err != nil && unreachable(err):
+				why = err.Error()
+			case err != nil:
+				return false, err
+			}
+			if why != "" {
+				waiting[v.Claim] = why
+				v.show(f.Sink, progress.VolumeFigures{Claim: v.Claim, State: progress.VolumePreparing, Detail: why})
+			}
+		}
+		return len(waiting) == 0, nil
+	})
+	if err == nil || !wait.Interrupted(err) || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("after %s the volumes are not ready to ship: %s%s", f.Patience, joined(waiting), f.troubles(ctx))
+}
+
+func joined(m map[string]string) string {
+	parts := make([]string, 0, len(m))
+	for k, v := range m {
+		parts = append(parts, k+" ("+v+")")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// connect returns what the volume still waits for, "" when it is ready.
+func (v *Volume) connect(ctx context.Context) (string, error) {
+	p, err := v.link.Get(ctx)
+	if apierrors.IsNotFound(err) {
+		return "its shipments", v.link.Ensure(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	done, err := v.link.Connect(ctx, p)
+	switch {
+	case err != nil:
+		return "", err
+	case done:
+		return "", nil
+	case !shipment.Claimed(p.Receive):
+		return "no agent on " + v.link.Target.Cluster.Name + " serves it yet" + reason(p.Receive), nil
+	case !shipment.Claimed(p.Send):
+		return "no agent on " + v.link.Source.Cluster.Name + " serves it yet" + reason(p.Send), nil
+	default:
+		return "the agent on " + v.link.Target.Cluster.Name + " has no address to dial", nil
+	}
+}
+
+func reason(s *v1alpha1.VolumeShipment) string {
+	for _, c := range s.Status.Conditions {
+		if c.Type == v1alpha1.ShipmentClaimed && c.Status == metav1.ConditionFalse {
+			return ": " + c.Reason + " " + c.Message
+		}
+	}
+	return ""
+}
+
+// troubles says what keeps holders from running.
+func (f *Fleet) troubles(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	var text strings.Builder
+	for _, p := range []Side{f.Source, f.Target} {
+		pods, err := p.Cluster.Kube.CoreV1().Pods(p.Namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelHolder + "=true"})
+		if err != nil {
+			continue
+		}
+		for i := range pods.Items {
+			if why := holder.Trouble(&pods.Items[i]); why != "" {
+				fmt.Fprintf(&text, "\n  pod %s in %s: %s", pods.Items[i].Name, p, why)
+			}
+		}
+	}
+	return text.String()
+}
+
+// Pass asks for one generation of every volume and waits until all have ended.
+// The outcomes stand in the volumes; the error is about the asking only.
+func (f *Fleet) Pass(ctx context.Context, view v1alpha1.View) error {
+	begun := time.Now()
+	defer f.leave()
+	for _, v := range f.Volumes {
+		p, err := v.link.Get(ctx)
+		if err != nil {
+			return err
+		}
+		v.Generation, v.Outcome, v.movedAt = p.Last()+1, shipment.Outcome{}, time.Now()
+		if err := v.link.Request(ctx, v.Generation, view); err != nil {
+			return err
+		}
+	}
+	err := wait.PollUntilContextCancel(ctx, watchEvery, true, func(ctx context.Context) (bool, error) {
+		ended := true
+		for _, v := range f.Volumes {
+			if err := f.look(ctx, v); err != nil && !unreachable(err) {
+				return false, err
+			}
+			v.show(f.Sink, v.Outcome.Line(v.Claim, v.Generation))
+			if time.Since(v.movedAt) > f.Patience {
+				return false, fmt.Errorf("volume %s has made no progress for %s: %s %s", v.Claim, f.Patience, v.Outcome.Reason, v.Outcome.Message)
+			}
+			ended = ended && v.Outcome.Ended
+		}
+		return ended, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, v := range f.Volumes {
+		v.Sent += v.Outcome.Figures.SentBytes
+		v.Wire += v.Outcome.Figures.WireBytes
+		v.Spent += time.Since(begun)
+		v.Passes++
+	}
+	return nil
+}
+
+// look reads where the volume's generation stands, and introduces the ends anew
+// when one of them moved.
+func (f *Fleet) look(ctx context.Context, v *Volume) error {
+	if v.Outcome.Ended {
+		return nil
+	}
+	p, err := v.link.Get(ctx)
+	if err != nil {
+		return err
+	}
+	before := v.Outcome.Figures
+	v.Outcome = shipment.OutcomeOf(p, v.Generation)
+	if v.Outcome.Ended || v.Outcome.Figures != before {
+		v.movedAt = time.Now()
+	}
+	if v.Outcome.Ended {
+		return nil
+	}
+	f.lead(ctx, v, p.Send)
+	_, err = v.link.Connect(ctx, p)
+	return err
+}
+
+// unreachable errors pass: an API server that restarts must not end a pass that
+// the agents carry on with.
+func unreachable(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	}
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) ||
+		apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) || apierrors.IsConflict(err)
+}
+
+// Release removes the holders of both sides and waits until they are gone.
+func (f *Fleet) Release(ctx context.Context) error {
+	return errors.Join(
+		holder.DeleteAll(ctx, f.Source.Cluster, f.Source.Namespace, f.Name),
+		holder.DeleteAll(ctx, f.Target.Cluster, f.Target.Namespace, f.Name),
+	)
+}
+
+// Failures are the volumes whose last pass did not end in a promotion.
+func (f *Fleet) Failures() []string {
+	var out []string
+	for _, v := range f.Volumes {
+		if !v.Outcome.Promoted {
+			out = append(out, fmt.Sprintf("volume %s: %s: %s", v.Claim, v.Outcome.Reason, v.Outcome.Message))
+		}
+	}
+	return out
+}
+
+func (f *Fleet) Claims() []string {
+	out := make([]string, 0, len(f.Volumes))
+	for _, v := range f.Volumes {
+		out = append(out, v.Claim)
+	}
+	return out
+}
+
+// Lines are the volumes as the Migration records them.
+func (f *Fleet) Lines(before []v1alpha1.MigrationVolume) []v1alpha1.MigrationVolume {
+	earlier := map[string]v1alpha1.MigrationVolume{}
+	for _, l := range before {
+		earlier[l.Claim] = l
+	}
+	out := make([]v1alpha1.MigrationVolume, 0, len(f.Volumes))
+	for _, v := range f.Volumes {
+		l := earlier[v.Claim]
+		l.Claim, l.TargetClaim = v.Claim, v.TargetClaim
+		l.SentBytes, l.WireBytes = v.Sent, v.Wire
+		l.Reason = v.Outcome.Reason
+		if v.Outcome.Shipped {
+			l.ShippedGeneration = v.Generation
+		}
+		if v.Outcome.Promoted {
+			l.PromotedGeneration, l.Consistency, l.Digest, l.Reason = v.Generation, v.Outcome.Consistency, v.Outcome.Digest, ""
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// Moved says whether a volume arrived but moved under the read.
+func (f *Fleet) Moved() bool {
+	for _, v := range f.Volumes {
+		if v.Outcome.Shipped && !v.Outcome.Promoted {
+			return true
+		}
+	}
+	return false
+}
+
+// Broken is the first volume that did not arrive.
+func (f *Fleet) Broken() error {
+	for _, v := range f.Volumes {
+		switch {
+		case v.Outcome.Reason == v1alpha1.ReasonDigestMismatch:
+			return &VerificationError{Claim: v.Claim, Message: v.Outcome.Message}
+		case !v.Outcome.Shipped:
+			return fmt.Errorf("volume %s: %s: %s%s", v.Claim, v.Outcome.Reason, v.Outcome.Message, remedy(v.Outcome.Reason))
+		}
+	}
+	return nil
+}
+
+// remedy is what a user can do about a reason.
+func remedy(reason string) string {
+	switch reason {
+	case v1alpha1.ReasonTargetFull:
+		return "\nhint: make room on the target volume or let it be larger, then run the same command: what has arrived is not sent again"
+	case v1alpha1.ReasonPolicyDenied, v1alpha1.ReasonAddressNotAllowed:
+		return "\nhint: an administrator has to allow it: kubectl get motionpolicies, and kubectl motion pair"
+	case v1alpha1.ReasonSpecialFileRefused:
+		return "\nhint: remove the file, or an administrator sets specialFiles: Preserve in the MotionPolicies of both clusters"
+	case v1alpha1.ReasonNotExclusive:
+		return "\nhint: another pod has the volume: see kubectl describe pvc"
+	case v1alpha1.ReasonPeerUnreachable:
+		return "\nhint: if only the API servers of the clusters can be reached, an administrator runs kubectl motion agent install --relay on both, and kubectl motion pair --relay"
+	case v1alpha1.ReasonPeerVersion:
+		return "\nhint: the agents of the two clusters differ: an administrator runs kubectl motion pair again"
+	}
+	return ""
+}
+
+// VerificationError means that the two ends disagree about a volume's content.
+type VerificationError struct{ Claim, Message string }
+
+func (e *VerificationError) Error() string {
+	return fmt.Sprintf("volume %s: source and target do not agree: %s; the target was not started", e.Claim, e.Message)
+}
