@@ -4,18 +4,12 @@
 package migrate
 
 import (
-	"errors"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
 )
 
 func TestAnApplicationStartsOnlyOnAVolumeThatWasProvedAndNotCopiedLive(t *testing.T) {
