@@ -155,7 +155,15 @@ func claimOfShipment(o any) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	name, _, _ := unstructured.NestedString(u.Object, "spec", "claimName")
+	spec := v1alpha1.VolumeShipmentSpec{}
+	role, _, _ := unstructured.NestedString(u.Object, "spec", "role")
+	view, _, _ := unstructured.NestedString(u.Object, "spec", "view")
+	spec.Role, spec.View = v1alpha1.Role(role), v1alpha1.View(view)
+	spec.ClaimName, _, _ = unstructured.NestedString(u.Object, "spec", "claimName")
+	if clone, found, _ := unstructured.NestedString(u.Object, "spec", "snapshot", "claimName"); found {
+		spec.Snapshot = &v1alpha1.ShipmentSnapshot{ClaimName: clone}
+	}
+	name, _ := spec.Mounted()
 	return []string{u.GetNamespace() + "/" + name}, nil
 }
 

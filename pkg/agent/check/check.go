@@ -12,6 +12,10 @@
 //	           kubelet's folder (pod UID, container, index: syntax proved)
 //	Exclusive  nobody but holders can write the volume
 //
+// With view Snapshot all of this is about the clone, a claim of the same
+// namespace; of the shipment's own claim only the identity is proved (Origin),
+// because what is remembered of earlier generations is kept under it.
+//
 // A user can make a PVC whose volumeName is someone else's PV, can label any pod
 // as a holder, and can write any UID into a spec. Claim refuses the first, the
 // second reaches only volumes that the kubelet mounted into a pod of the same
@@ -30,11 +34,12 @@ import (
 // PersistentVolume is that claim's (check a). pvc or pv may be nil when it does
 // not exist. The error has the reason ClaimMismatch.
 func Claim(s *v1alpha1.VolumeShipment, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) error {
+	name, uid := s.Spec.Mounted()
 	switch {
-	case pvc == nil || pvc.Namespace != s.Namespace || pvc.Name != s.Spec.ClaimName:
-		return mismatch("claim %s does not exist", s.Spec.ClaimName)
-	case pvc.UID == "" || string(pvc.UID) != s.Spec.ClaimUID:
-		return mismatch("claim %s has the UID %s, the shipment is for %s: it was deleted and made again; delete the shipment", pvc.Name, pvc.UID, s.Spec.ClaimUID)
+	case pvc == nil || pvc.Namespace != s.Namespace || pvc.Name != name:
+		return mismatch("claim %s does not exist", name)
+	case pvc.UID == "" || string(pvc.UID) != uid:
+		return mismatch("claim %s has the UID %s, the shipment is for %s: it was deleted and made again; delete the shipment", pvc.Name, pvc.UID, uid)
 	case pvc.DeletionTimestamp != nil:
 		return mismatch("claim %s is being deleted", pvc.Name)
 	case pvc.Status.Phase != corev1.ClaimBound || pvc.Spec.VolumeName == "":
@@ -53,6 +58,20 @@ func Claim(s *v1alpha1.VolumeShipment, pvc *corev1.PersistentVolumeClaim, pv *co
 		return mismatch("volume %s of claim %s is being deleted", pv.Name, pvc.Name)
 	case ref == nil || ref.Namespace != pvc.Namespace || ref.Name != pvc.Name || ref.UID != pvc.UID:
 		return mismatch("volume %s does not belong to claim %s", pv.Name, pvc.Name)
+	}
+	return nil
+}
+
+// Origin proves that the claim which a snapshot's clone stands for is the
+// shipment's: what the agent remembers of earlier generations is kept under its
+// UID, and belongs to nobody else. The claim may be going. origin may be nil when
+// it does not exist. The error has the reason ClaimMismatch.
+func Origin(s *v1alpha1.VolumeShipment, origin *corev1.PersistentVolumeClaim) error {
+	switch {
+	case origin == nil || origin.Namespace != s.Namespace || origin.Name != s.Spec.ClaimName:
+		return mismatch("claim %s, of which there is a snapshot, does not exist", s.Spec.ClaimName)
+	case origin.UID == "" || string(origin.UID) != s.Spec.ClaimUID:
+		return mismatch("claim %s has the UID %s, the shipment is for %s: it was deleted and made again; delete the shipment", origin.Name, origin.UID, s.Spec.ClaimUID)
 	}
 	return nil
 }

@@ -28,22 +28,23 @@ type Neighbours struct {
 // that the kubelet reported after the last container ended does not.
 // The error has the reason NotExclusive and names the first offender.
 func Exclusive(s *v1alpha1.VolumeShipment, pv *corev1.PersistentVolume, node string, n Neighbours) error {
+	claim, _ := s.Spec.Mounted()
 	for i := range n.Pods {
 		p := &n.Pods[i]
-		if p.Namespace == s.Namespace && References(p, s.Spec.ClaimName) && !finished(p) && !IsHolder(p, s.Spec.Role) {
-			return shared("pod %s (%s) references claim %s", p.Name, podState(p), s.Spec.ClaimName)
+		if p.Namespace == s.Namespace && References(p, claim) && !finished(p) && !IsHolder(p, s.Spec.Role) {
+			return shared("pod %s (%s) references claim %s", p.Name, podState(p), claim)
 		}
 	}
 	for i := range n.Attachments {
 		a := &n.Attachments[i]
 		source := a.Spec.Source.PersistentVolumeName
 		if source != nil && *source == pv.Name && a.Spec.NodeName != node {
-			return shared("volume %s of claim %s is attached to node %s", pv.Name, s.Spec.ClaimName, a.Spec.NodeName)
+			return shared("volume %s of claim %s is attached to node %s", pv.Name, claim, a.Spec.NodeName)
 		}
 	}
 	for i := range n.Shipments {
 		if o := &n.Shipments[i]; writes(o, s, node) {
-			return shared("shipment %s receives into claim %s on node %s", o.Name, s.Spec.ClaimName, o.Status.NodeName)
+			return shared("shipment %s receives into claim %s on node %s", o.Name, claim, o.Status.NodeName)
 		}
 	}
 	return nil
@@ -52,8 +53,9 @@ func Exclusive(s *v1alpha1.VolumeShipment, pv *corev1.PersistentVolume, node str
 // writes says whether an agent of another node may write the claim. On this
 // node the agent itself works on a volume for one shipment at a time.
 func writes(other, s *v1alpha1.VolumeShipment, node string) bool {
+	claim, _ := s.Spec.Mounted()
 	return other.UID != s.UID && other.Namespace == s.Namespace &&
-		other.Spec.ClaimName == s.Spec.ClaimName && other.Spec.Role == v1alpha1.RoleReceive &&
+		other.Spec.ClaimName == claim && other.Spec.Role == v1alpha1.RoleReceive &&
 		other.Status.NodeName != "" && other.Status.NodeName != node
 }
 

@@ -32,7 +32,7 @@ func (s *Session) send(ctx context.Context) error {
 		return err
 	}
 	defer at.leave()
-	view, err := at.view(viewOptions(s.job.View))
+	view, err := at.view(viewOptions(s.job))
 	if err != nil {
 		return err
 	}
@@ -339,12 +339,15 @@ func sameSeat(open *check.Seat, now *check.Seat) error {
 	return nil
 }
 
-func viewOptions(v v1alpha1.View) scan.Options {
-	switch v {
+func viewOptions(j Job) scan.Options {
+	switch j.View {
 	case v1alpha1.ViewStopped:
 		return scan.Options{Stamps: scan.Exact}
 	case v1alpha1.ViewSnapshot:
-		return scan.Options{Stamps: scan.Lagging}
+		if j.Stamps == v1alpha1.StampsExact {
+			return scan.Options{Stamps: scan.Exact, CutUnixNano: j.Asked}
+		}
+		return scan.Options{Stamps: scan.Lagging, CutUnixNano: j.Asked}
 	default:
 		return scan.Options{Stamps: scan.Exact, Live: true}
 	}

@@ -110,11 +110,11 @@ func (s *Session) rollForward(ctx context.Context) error {
 
 // openState opens what package ship knows of the volume.
 func (s *Session) openState(p *place, facts *verify.Facts) error {
-	dir, err := s.env.State.Volume(statedir.Claim{Namespace: facts.Claim.Namespace, Name: facts.Claim.Name, UID: facts.Claim.UID})
+	dir, err := s.env.State.Volume(statedir.Claim{Namespace: facts.Origin.Namespace, Name: facts.Origin.Name, UID: facts.Origin.UID})
 	if err != nil {
 		return fault.New(v1alpha1.ReasonInternal, "%w", err)
 	}
-	if p.state, err = ship.OpenState(dir, string(facts.Claim.UID)); err != nil {
+	if p.state, err = ship.OpenState(dir, string(facts.Origin.UID)); err != nil {
 		return shipFault(err)
 	}
 	p.onLeave(func() { _ = p.state.Close() })

@@ -70,19 +70,29 @@ type Job struct {
 	Role       v1alpha1.Role
 	View       v1alpha1.View
 	Generation int64
+	// Clone and Stamps are about the snapshot of view Snapshot.
+	Clone  string
+	Stamps v1alpha1.Stamps
+	// Asked is when the snapshot was asked for, in nanoseconds since 1970.
+	Asked int64
 }
 
 // JobOf is what the shipment asks for.
 func JobOf(s *v1alpha1.VolumeShipment) Job {
-	return Job{
+	j := Job{
 		Ref:  Ref{Namespace: s.Namespace, Name: s.Name, UID: s.UID},
 		Role: s.Spec.Role, View: s.Spec.View, Generation: s.Spec.Generation,
 	}
+	if s.Spec.Snapshot != nil {
+		j.Clone, j.Stamps, j.Asked = s.Spec.Snapshot.ClaimUID, s.Spec.Snapshot.Stamps, s.Spec.Snapshot.AskedTime.UnixNano()
+	}
+	return j
 }
 
-// mustBeExclusive says whether nobody else may be able to write the volume.
+// mustBeExclusive says whether nobody else may be able to write the volume: a
+// clone that somebody writes to is no snapshot.
 func (j Job) mustBeExclusive() bool {
-	return j.Role == v1alpha1.RoleReceive || j.View == v1alpha1.ViewStopped
+	return j.Role == v1alpha1.RoleReceive || j.View == v1alpha1.ViewStopped || j.View == v1alpha1.ViewSnapshot
 }
 
 // Report is where a session stands.

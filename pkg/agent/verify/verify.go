@@ -40,7 +40,11 @@ type Verifier struct {
 
 // Volume is what stands behind a shipment on this node.
 type Volume struct {
+	// Claim is what is mounted: with view Snapshot the clone.
 	Claim *corev1.PersistentVolumeClaim
+	// Origin is the shipment's own claim. What is remembered of the volume is
+	// kept under it.
+	Origin *corev1.PersistentVolumeClaim
 	PV    *corev1.PersistentVolume
 	// Seat is how the volume is reached.
 	Seat *check.Seat
@@ -152,6 +156,15 @@ func (v *Verifier) Volume(ctx context.Context, s *v1alpha1.VolumeShipment) (*Vol
 	if err := check.Claim(s, out.Claim, out.PV); err != nil {
 		return out, err
 	}
+	out.Origin = out.Claim
+	if string(out.Claim.UID) != s.Spec.ClaimUID {
+		if out.Origin, err = v.pvc(ctx, s.Namespace, s.Spec.ClaimName); err != nil {
+			return out, err
+		}
+		if err := check.Origin(s, out.Origin); err != nil {
+			return out, err
+		}
+	}
 	around, err := v.neighbours(ctx, s, out.PV)
 	if err != nil {
 		return out, err
@@ -165,18 +178,12 @@ func (v *Verifier) Volume(ctx context.Context, s *v1alpha1.VolumeShipment) (*Vol
 
 // claim reads the PVC and its PV; what does not exist is nil.
 func (v *Verifier) claim(ctx context.Context, s *v1alpha1.VolumeShipment) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume, error) {
-	core := v.Cluster.Kube.CoreV1()
-	pvc, err := core.PersistentVolumeClaims(s.Namespace).Get(ctx, s.Spec.ClaimName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil, nil
+	name, _ := s.Spec.Mounted()
+	pvc, err := v.pvc(ctx, s.Namespace, name)
+	if err != nil || pvc == nil || pvc.Spec.VolumeName == "" {
+		return pvc, nil, err
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("claim %s/%s: %w", s.Namespace, s.Spec.ClaimName, err)
-	}
-	if pvc.Spec.VolumeName == "" {
-		return pvc, nil, nil
-	}
-	pv, err := core.PersistentVolumes().Get(ctx, pvc.Spec.VolumeName, metav1.GetOptions{})
+	pv, err := v.Cluster.Kube.CoreV1().PersistentVolumes().Get(ctx, pvc.Spec.VolumeName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return pvc, nil, nil
 	}
@@ -184,6 +191,18 @@ func (v *Verifier) claim(ctx context.Context, s *v1alpha1.VolumeShipment) (*core
 		return nil, nil, fmt.Errorf("volume %s of claim %s/%s: %w", pvc.Spec.VolumeName, pvc.Namespace, pvc.Name, err)
 	}
 	return pvc, pv, nil
+}
+
+// pvc reads a claim; nil when it does not exist.
+func (v *Verifier) pvc(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error) {
+	pvc, err := v.Cluster.Kube.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim %s/%s: %w", namespace, name, err)
+	}
+	return pvc, nil
 }
 
 func (v *Verifier) neighbours(ctx context.Context, s *v1alpha1.VolumeShipment, pv *corev1.PersistentVolume) (*check.Neighbours, error) {

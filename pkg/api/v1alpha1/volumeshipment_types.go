@@ -31,7 +31,8 @@ const (
 	// the agent proves that nobody but a holder has the claim, before the read
 	// and after it.
 	ViewStopped View = "Stopped"
-	// ViewSnapshot reads a clone of a snapshot.
+	// ViewSnapshot reads a clone of a snapshot, which spec.snapshot names; the
+	// agent proves that nobody but a holder has the clone.
 	ViewSnapshot View = "Snapshot"
 )
 
@@ -125,11 +126,52 @@ type ShipmentLimits struct {
 	Bandwidth *resource.Quantity `json:"bandwidth,omitempty"`
 }
 
+// Stamps say whether equal change times of a file in two views prove equal
+// content.
+// +kubebuilder:validation:Enum=Exact;Lagging
+type Stamps string
+
+const (
+	// StampsExact: the filesystem was quiet and written out when the snapshot was
+	// taken. An increment reads only files whose stamps changed.
+	StampsExact Stamps = "Exact"
+	// StampsLagging: data may be newer than its stamps, as in an image of a device
+	// that was mounted and written. An increment reads everything.
+	StampsLagging Stamps = "Lagging"
+)
+
+// ShipmentSnapshot is the clone that a generation with view Snapshot reads: a
+// claim in the shipment's namespace, restored from a snapshot of its claim. The
+// agent proves of it whatever it proves of a claim. Whether the clone really
+// comes from the shipment's claim is the user's own matter: both are theirs.
+type ShipmentSnapshot struct {
+	// claimName of the clone.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ClaimName string `json:"claimName"`
+	// claimUID of the clone.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	ClaimUID string `json:"claimUID"`
+	// stamps of the clone's files, Lagging unless the driver is known to freeze
+	// the filesystem for a snapshot.
+	// +optional
+	// +kubebuilder:default=Lagging
+	Stamps Stamps `json:"stamps,omitempty"`
+	// askedTime is when the snapshot was asked for, by the API server's clock. A
+	// file that changed later than that, as the clone has it, is read again in
+	// the next generation whatever its stamps say then.
+	AskedTime metav1.Time `json:"askedTime"`
+}
+
 // VolumeShipmentSpec is what the user asks of the agents. It names no pod, no
 // node, no PersistentVolume and no path: those the agent finds out by itself.
 // +kubebuilder:validation:XValidation:rule="self.role == oldSelf.role && self.claimName == oldSelf.claimName && self.claimUID == oldSelf.claimUID",message="role, claimName and claimUID are immutable: a shipment belongs to one claim"
 // +kubebuilder:validation:XValidation:rule="self.generation >= oldSelf.generation",message="generation must not decrease"
 // +kubebuilder:validation:XValidation:rule="self.generation > oldSelf.generation || self.view == oldSelf.view",message="view may only change together with generation"
+// +kubebuilder:validation:XValidation:rule="self.generation > oldSelf.generation || (has(self.snapshot) == has(oldSelf.snapshot) && (!has(self.snapshot) || self.snapshot == oldSelf.snapshot))",message="snapshot may only change together with generation"
+// +kubebuilder:validation:XValidation:rule="self.role != 'Send' || (self.view == 'Snapshot') == has(self.snapshot)",message="a sender has a snapshot with view Snapshot, and only then"
+// +kubebuilder:validation:XValidation:rule="self.role == 'Send' || !has(self.snapshot)",message="only a sender has a snapshot"
 type VolumeShipmentSpec struct {
 	Role Role `json:"role"`
 	// claimName is the PersistentVolumeClaim in the shipment's namespace.
@@ -145,6 +187,9 @@ type VolumeShipmentSpec struct {
 	// it, so that both ends agree on what the generation is worth.
 	// +kubebuilder:default=Live
 	View View `json:"view"`
+	// snapshot is what view Snapshot reads. Only for role Send.
+	// +optional
+	Snapshot *ShipmentSnapshot `json:"snapshot,omitempty"`
 	// generation asks for one pass; raising it asks for the next.
 	// 0: claim the shipment and report the endpoint, ship nothing.
 	// +kubebuilder:validation:Minimum=0
@@ -277,4 +322,14 @@ type VolumeShipmentList struct {
 	metav1.ListMeta `json:"metadata,omitempty"`
 
 	Items []VolumeShipment `json:"items"`
+}
+
+// Mounted is the claim whose bytes the generation is about: the clone of a
+// snapshot, or the shipment's own. What is remembered from one generation to the
+// next belongs to the shipment's own claim in either case.
+func (s *VolumeShipmentSpec) Mounted() (name, uid string) {
+	if s.Role == RoleSend && s.View == ViewSnapshot && s.Snapshot != nil {
+		return s.Snapshot.ClaimName, s.Snapshot.ClaimUID
+	}
+	return s.ClaimName, s.ClaimUID
 }
