@@ -45,7 +45,7 @@ type Volume struct {
 	// Origin is the shipment's own claim. What is remembered of the volume is
 	// kept under it.
 	Origin *corev1.PersistentVolumeClaim
-	PV    *corev1.PersistentVolume
+	PV     *corev1.PersistentVolume
 	// Seat is how the volume is reached.
 	Seat *check.Seat
 	// Shared is nil when nobody else can write the volume, otherwise an error with
