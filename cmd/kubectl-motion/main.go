@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/root"
+	"github.com/kubectl-motion/kubectl-motion/plugins/volume/csi"
 )
 
 // memoryLimit is where the garbage collector begins to work harder, in bytes: the
@@ -38,7 +39,7 @@ func run() int {
 	defer stop()
 
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
-	err := root.New(streams).ExecuteContext(ctx)
+	err := root.New(streams, csi.Plugin{}).ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, root.Message(err))
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 // watchEvery is how often both clusters are asked while volumes move. It bounds
@@ -48,6 +49,8 @@ type Fleet struct {
 	Volumes  []*Volume
 	// Groups of claims by the application's pods; holders are made of them.
 	Groups []holder.Group
+	// Views are the plugins that copy volumes of a running application.
+	Views view.Chooser
 }
 
 // Side is one of the two namespaces, and what holders there need.
@@ -71,6 +74,15 @@ type Volume struct {
 	TargetClaim string
 	link        *shipment.Link
 	way         way
+	// Copied is what the plugin needs to know of the claim, and Choice how it is
+	// looked at while the application runs.
+	Copied view.Claim
+	Choice view.Choice
+	// pass is what is looked at in the pass under way.
+	pass look
+	// Occupied: the application has the claim and nobody else can, as with
+	// ReadWriteOncePod. It has no holder until the application is stopped.
+	Occupied bool
 	// Generation is the pass that was asked for last, Outcome how it stands.
 	Generation int64
 	Outcome    shipment.Outcome
@@ -97,6 +109,10 @@ func (v *Volume) show(sink progress.Sink, line progress.VolumeFigures) {
 func (f *Fleet) Prepare(ctx context.Context) error {
 	if len(f.Volumes) == 0 {
 		return nil
+	}
+	// Copies of a run that was killed are in nobody's way but the quota's.
+	if err := f.releaseCopies(ctx); err != nil {
+		return err
 	}
 	for _, v := range f.Volumes {
 		if err := f.ensureClaim(ctx, v); err != nil {
@@ -155,6 +171,8 @@ func (f *Fleet) ensureHolders(ctx context.Context) error {
 		for _, g := range f.Groups {
 			if !side.source {
 				g = f.targetGroup(g)
+			} else if f.occupied(g) {
+				continue
 			}
 			pod := holder.Pod(g, holder.Options{
 				Namespace: side.Namespace, Migration: f.Name, Owner: side.Owner, Template: side.Template, ReadOnly: side.source,
@@ -235,7 +253,7 @@ func (v *Volume) connect(ctx context.Context) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case done:
+	case done, v.Occupied && shipment.Claimed(p.Receive):
 		return "", nil
 	case !shipment.Claimed(p.Receive):
 		return "no agent on " + v.link.Target.Cluster.Name + " serves it yet" + reason(p.Receive), nil
@@ -276,23 +294,28 @@ func (f *Fleet) troubles(ctx context.Context) string {
 
 // Pass asks for one generation of every volume and waits until all have ended.
 // The outcomes stand in the volumes; the error is about the asking only.
-func (f *Fleet) Pass(ctx context.Context, view v1alpha1.View) error {
+func (f *Fleet) Pass(ctx context.Context, how v1alpha1.View) error {
 	begun := time.Now()
 	defer f.leave()
+	done, err := f.look(ctx, how)
+	defer done()
+	if err != nil {
+		return err
+	}
 	for _, v := range f.Volumes {
 		p, err := v.link.Get(ctx)
 		if err != nil {
 			return err
 		}
 		v.Generation, v.Outcome, v.movedAt = p.Last()+1, shipment.Outcome{}, time.Now()
-		if err := v.link.Request(ctx, v.Generation, view); err != nil {
+		if err := v.link.Request(ctx, v.Generation, v.pass.view, v.pass.snapshot); err != nil {
 			return err
 		}
 	}
-	err := wait.PollUntilContextCancel(ctx, watchEvery, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextCancel(ctx, watchEvery, true, func(ctx context.Context) (bool, error) {
 		ended := true
 		for _, v := range f.Volumes {
-			if err := f.look(ctx, v); err != nil && !unreachable(err) {
+			if err := f.see(ctx, v); err != nil && !unreachable(err) {
 				return false, err
 			}
 			v.show(f.Sink, v.Outcome.Line(v.Claim, v.Generation))
@@ -315,9 +338,9 @@ func (f *Fleet) Pass(ctx context.Context, view v1alpha1.View) error {
 	return nil
 }
 
-// look reads where the volume's generation stands, and introduces the ends anew
+// see reads where the volume's generation stands, and introduces the ends anew
 // when one of them moved.
-func (f *Fleet) look(ctx context.Context, v *Volume) error {
+func (f *Fleet) see(ctx context.Context, v *Volume) error {
 	if v.Outcome.Ended {
 		return nil
 	}
@@ -353,6 +376,7 @@ func unreachable(err error) bool {
 func (f *Fleet) Release(ctx context.Context) error {
 	return errors.Join(
 		holder.DeleteAll(ctx, f.Source.Cluster, f.Source.Namespace, f.Name),
+		f.releaseCopies(ctx),
 		holder.DeleteAll(ctx, f.Target.Cluster, f.Target.Namespace, f.Name),
 	)
 }

@@ -31,10 +31,13 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 	}
 	f := &fleet.Fleet{
 		Name: r.Request.Name, Source: source, Target: target, Sink: r.Sink,
-		Limits: r.Request.Limits, Route: r.Request.Route, Patience: r.Request.Patience,
+		Limits: r.Request.Limits, Route: r.Request.Route, Patience: r.Request.Patience, Views: r.Request.Plan.Views,
 	}
 	for _, v := range r.plan.Volumes {
-		f.Volumes = append(f.Volumes, &fleet.Volume{Claim: v.Claim, TargetClaim: v.TargetClaim, Manifest: v.Apply()})
+		f.Volumes = append(f.Volumes, &fleet.Volume{
+			Claim: v.Claim, TargetClaim: v.TargetClaim, Manifest: v.Apply(),
+			Copied: v.Copied(r.Source.Namespace), Choice: v.View, Occupied: v.Occupied(),
+		})
 	}
 	for _, g := range r.plan.Groups {
 		f.Groups = append(f.Groups, groupOf(g, r.plan.Volumes))
@@ -149,7 +152,7 @@ func (r *Run) pass(ctx context.Context, view v1alpha1.View) error {
 		return err
 	}
 	before := r.record.kept.Status.Volumes
-	status, why, message := metav1.ConditionTrue, "Shipped", fmt.Sprintf("%d volumes, view %s", len(r.fleet.Volumes), view)
+	status, why, message := metav1.ConditionTrue, "Shipped", fmt.Sprintf("%d volumes: %s", len(r.fleet.Volumes), r.fleet.Looks())
 	failed := r.fleet.Broken()
 	if failed != nil {
 		status, why, message = metav1.ConditionFalse, "SomeFailed", failed.Error()

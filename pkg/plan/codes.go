@@ -36,6 +36,8 @@ const (
 	CodeAccountMissing Code = "service-account-missing"
 	// CodePatchUnused: a patch of the user's selects nothing.
 	CodePatchUnused Code = "patch-unused"
+	// CodeView: the volume cannot be looked at as the migration needs it.
+	CodeView Code = "no-view"
 	// CodeRewrite: the object cannot be rewritten.
 	CodeRewrite Code = "rewrite"
 

@@ -36,6 +36,11 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
+	views, err := req.Views.Choose(ctx, src, draft.inUse())
+	if err != nil {
+		return nil, err
+	}
+	draft.WithViews(views)
 	if req.Prune && !facts.NamespaceMissing {
 		orphans, err := ObserveOrphans(ctx, src, dst, inv, req.TargetNamespace)
 		if err != nil {

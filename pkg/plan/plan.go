@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -44,6 +45,8 @@ type Request struct {
 	PruneVolumes bool
 	// Hooks for snapshots that were given by flag.
 	Hooks []hooks.Rule
+	// Views chooses how volumes are looked at while their application runs.
+	Views view.Chooser
 	// Originals are what stopped source workloads ran before (see rewrite.Options).
 	Originals map[types.UID][]byte
 }
@@ -168,6 +171,9 @@ type Volume struct {
 	Workloads []capture.Ref `json:"workloads,omitempty"`
 	// Pods reference it at the moment.
 	Pods []capture.PodUse `json:"pods,omitempty"`
+	// View is how the volume is looked at while Pods use it; when none does, it is
+	// read as it is.
+	View view.Choice `json:"view"`
 	// OnTarget is true when an earlier run made the target's claim.
 	OnTarget bool `json:"onTarget,omitempty"`
 	// AtMostBytes is how much data it holds at most, and BytesBasis how that is

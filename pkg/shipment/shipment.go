@@ -195,13 +195,17 @@ func (l *Link) introduce(ctx context.Context, e End, s, peer *v1alpha1.VolumeShi
 }
 
 // Request asks both ends for a pass of the given generation. The receiver is
-// asked first, so that it expects the sender when it dials.
-func (l *Link) Request(ctx context.Context, generation int64, view v1alpha1.View) error {
+// asked first, so that it expects the sender when it dials. snapshot is what view
+// Snapshot reads, and nil with any other.
+func (l *Link) Request(ctx context.Context, generation int64, view v1alpha1.View, snapshot *v1alpha1.ShipmentSnapshot) error {
 	ask := func(s *v1alpha1.VolumeShipment) bool {
 		if s.Spec.Generation >= generation {
 			return false
 		}
 		s.Spec.Generation, s.Spec.View, s.Spec.Limits = generation, view, l.Limits
+		if s.Spec.Snapshot = nil; s.Spec.Role == v1alpha1.RoleSend {
+			s.Spec.Snapshot = snapshot
+		}
 		return true
 	}
 	if err := l.change(ctx, l.Target, l.receiveName(), ask); err != nil {

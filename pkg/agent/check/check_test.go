@@ -287,3 +287,67 @@ func TestAHolderOnTheSourceMountsReadOnly(t *testing.T) {
 		t.Error("a pod with init containers is taken for a holder")
 	}
 }
+
+// cloned is a sender's world with view Snapshot: what is mounted is the clone.
+func cloned() *world {
+	w := fine()
+	w.shipment.Spec.Role, w.shipment.Spec.View = v1alpha1.RoleSend, v1alpha1.ViewSnapshot
+	w.shipment.Spec.Snapshot = &v1alpha1.ShipmentSnapshot{ClaimName: "clone", ClaimUID: otherUID}
+	w.pvc.Name, w.pvc.UID = "clone", otherUID
+	w.pv.Spec.ClaimRef.Name, w.pv.Spec.ClaimRef.UID = "clone", otherUID
+	return w
+}
+
+func TestWithASnapshotEverythingIsProvedOfTheClone(t *testing.T) {
+	if w := cloned(); Claim(w.shipment, w.pvc, w.pv) != nil {
+		t.Fatalf("the good case fails: %v", Claim(w.shipment, w.pvc, w.pv))
+	}
+	for name, bend := range map[string]func(*world){
+		"the shipment's own claim":   func(w *world) { w.pvc, w.pv = fine().pvc, fine().pv },
+		"clone of another namespace": func(w *world) { w.pvc.Namespace = "red" },
+		"clone made again":           func(w *world) { w.pvc.UID = podUID },
+		"volume of another claim":    func(w *world) { w.pv.Spec.ClaimRef.Name = "data" },
+		"volume elsewhere":           func(w *world) { w.pv.Spec.ClaimRef.Namespace = "red" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := cloned()
+			bend(w)
+			wantReason(t, Claim(w.shipment, w.pvc, w.pv), v1alpha1.ReasonClaimMismatch)
+		})
+	}
+	w := cloned()
+	app := holderPod()
+	app.Name, app.Labels, app.Spec.Volumes = "pg-0", nil, []corev1.Volume{claimVolume("v", "data")}
+	if err := Exclusive(w.shipment, w.pv, "node-1", Neighbours{Pods: []corev1.Pod{*app}}); err != nil {
+		t.Errorf("the application has its own claim, not the clone: %v", err)
+	}
+	app.Spec.Volumes[0] = claimVolume("v", "clone")
+	wantReason(t, Exclusive(w.shipment, w.pv, "node-1", Neighbours{Pods: []corev1.Pod{*app}}), v1alpha1.ReasonNotExclusive)
+}
+
+func TestWhatIsRememberedBelongsToTheClaimThatIsThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		bend func(*corev1.PersistentVolumeClaim)
+		ok   bool
+	}{
+		"the claim":            {func(*corev1.PersistentVolumeClaim) {}, true},
+		"one that is going":    {func(p *corev1.PersistentVolumeClaim) { p.DeletionTimestamp = deleting() }, true},
+		"one made again":       {func(p *corev1.PersistentVolumeClaim) { p.UID = podUID }, false},
+		"another's":            {func(p *corev1.PersistentVolumeClaim) { p.Namespace = "red" }, false},
+		"one of another name":  {func(p *corev1.PersistentVolumeClaim) { p.Name = "logs" }, false},
+		"one without identity": {func(p *corev1.PersistentVolumeClaim) { p.UID = "" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			origin := fine().pvc
+			c.bend(origin)
+			err := Origin(cloned().shipment, origin)
+			if c.ok && err != nil {
+				t.Fatal(err)
+			}
+			if !c.ok {
+				wantReason(t, err, v1alpha1.ReasonClaimMismatch)
+			}
+		})
+	}
+	wantReason(t, Origin(cloned().shipment, nil), v1alpha1.ReasonClaimMismatch)
+}

@@ -25,6 +25,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 const long = `Bring a namespace's objects and volumes to another cluster.
@@ -35,7 +36,8 @@ again as often as you like; it sends only what changed.
 
   --start     starts the copy beside the running source (blue-green, tests).
               Refused while a volume could only be copied under a running
-              application: such a copy is no state it was ever in.
+              application: such a copy is no state it was ever in. Where the
+              storage takes snapshots, the volumes come from those.
   --cutover   moves for good: increments while the application runs, stop, last
               increment, start on the target. Whatever fails before the target
               starts puts the source back as it was.
@@ -62,6 +64,9 @@ const example = `  # Copy namespace shop to the cluster of pair west, at rest
   # Every namespace of a team, as an administrator, with one report
   kubectl motion migrate --to-context west --namespace-selector team=shop -o json
 
+  # A copy that runs beside the source, from snapshots while the source runs
+  kubectl motion migrate --to west -n shop --start --view snapshot
+
   # At most 50 MiB/s for each volume, result as JSON
   kubectl motion migrate --to west -n shop --bandwidth 50Mi -o json`
 
@@ -84,8 +89,8 @@ type Flags struct {
 }
 
 // NewCmdMigrate returns the verb.
-func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	f := &Flags{ends: ends.NewFlags(config), streams: streams}
+func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...view.Plugin) *cobra.Command {
+	f := &Flags{ends: ends.NewFlags(config), what: what.With(volumes), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "migrate (--to PAIR | --to-context CONTEXT)",
 		Short:   "Bring a namespace's objects and volumes to another cluster",

@@ -21,6 +21,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/what"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 const long = `Show what a migration would do, and whether it can.
@@ -63,8 +64,8 @@ type Flags struct {
 }
 
 // NewCmdPlan returns the verb.
-func NewCmdPlan(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	f := &Flags{ends: ends.NewFlags(config), streams: streams}
+func NewCmdPlan(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...view.Plugin) *cobra.Command {
+	f := &Flags{ends: ends.NewFlags(config), what: what.With(volumes), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "plan (--to PAIR | --to-context CONTEXT)",
 		Short:   "Show what a migration would do, and whether it can",

@@ -123,9 +123,9 @@ func volumes(b io.Writer, p *plan.Plan) {
 		return
 	}
 	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "VOLUME\tSIZE\tDATA\tCLASS\tMODES\tUSED BY")
+		fmt.Fprintln(w, "VOLUME\tSIZE\tDATA\tCLASS\tMODES\tVIEW\tUSED BY")
 		for _, v := range p.Volumes {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), data(v), cell(classes(v)), modes(v), cell(users(v)))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), data(v), cell(classes(v)), modes(v), cell(v.Worth()), cell(users(v)))
 		}
 	})
 }

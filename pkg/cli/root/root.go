@@ -23,6 +23,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/report"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 const long = `Move an application and its data to another cluster.
@@ -45,8 +46,8 @@ const example = `  # An administrator lets namespace shop migrate to the cluster
   # ... and back, if it must be
   kubectl motion rollback --to west -n shop`
 
-// New is the command `kubectl motion`.
-func New(streams genericiooptions.IOStreams) *cobra.Command {
+// New is the command `kubectl motion`, with what the storage of volumes needs.
+func New(streams genericiooptions.IOStreams, volumes ...view.Plugin) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "kubectl-motion",
 		Short:         "Move an application and its data to another cluster",
@@ -79,8 +80,8 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		pair.NewCmdPairs(config, streams),
 		pair.NewCmdUnpair(config, streams),
 		pair.NewCmdRenewCredential(config, streams),
-		plan.NewCmdPlan(config, streams),
-		migrate.NewCmdMigrate(config, streams),
+		plan.NewCmdPlan(config, streams, volumes...),
+		migrate.NewCmdMigrate(config, streams, volumes...),
 		activate.NewCmdActivate(config, streams),
 		activate.NewCmdDeactivate(config, streams),
 		activate.NewCmdRollback(config, streams),

@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 // Flags are what was typed.
@@ -33,7 +34,13 @@ type Flags struct {
 	force     bool
 	prune     bool
 	pruneData bool
+	view      string
+	snapshots string
+	plugins   []view.Plugin
 }
+
+// With makes the volume plugins known to what is asked for.
+func With(plugins []view.Plugin) Flags { return Flags{plugins: plugins} }
 
 // Add registers the flags.
 func (f *Flags) Add(fs *pflag.FlagSet) {
@@ -49,6 +56,8 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.after, "post-snapshot-hook", nil, "Command to run in pods afterwards, also when something failed")
 	fs.BoolVar(&f.prune, "prune", false, "Delete on the target what an earlier migration brought and the source does not have any more")
 	fs.BoolVar(&f.pruneData, "prune-volumes", false, "With --prune: delete claims, too, and their data")
+	fs.StringVar(&f.view, "view", string(view.Auto), "How volumes are read while the application runs: from a snapshot, live, or auto (a snapshot where there can be one)")
+	fs.StringVar(&f.snapshots, "snapshot-class", "", "VolumeSnapshotClass to take; default: that of the volume's driver")
 	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that others own")
 }
 
@@ -58,6 +67,10 @@ func (f *Flags) Request() (plan.Request, error) {
 	r := plan.Request{
 		StorageClasses: f.classes, Images: f.images, ForceConflicts: f.force,
 		LoadBalancers: rewrite.LoadBalancers(f.balancers), Prune: f.prune, PruneVolumes: f.pruneData,
+	}
+	r.Views = view.Chooser{Plugins: f.plugins, Wish: view.Wish{Mode: view.Mode(f.view), Class: f.snapshots}}
+	if err := r.Views.Wish.Check(); err != nil {
+		return r, &exit.UsageError{Err: err}
 	}
 	if f.pruneData && !f.prune {
 		return r, usagef("--prune-volumes goes with --prune")

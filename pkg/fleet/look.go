@@ -1,0 +1,232 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+)
+
+// cleanupPatience bounds what is removed after a pass, also one that was ended.
+const cleanupPatience = time.Minute
+
+// look is how one volume is looked at in one pass.
+type look struct {
+	view     v1alpha1.View
+	snapshot *v1alpha1.ShipmentSnapshot
+}
+
+// look decides how every volume is looked at in this pass: as it is when the
+// application is stopped, else as the plan chose. What exists for it is removed
+// by done, which is never nil.
+func (f *Fleet) look(ctx context.Context, how v1alpha1.View) (done func(), err error) {
+	for _, v := range f.Volumes {
+		v.pass = look{view: how}
+	}
+	if how != v1alpha1.ViewLive {
+		return func() {}, f.occupy(ctx)
+	}
+	done = func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
+		defer cancel()
+		if err := f.dropCopies(ctx); err != nil {
+			progress.Warnf(f.Sink, "what was made for this pass is left behind, and removed by the next run: %v", err)
+		}
+	}
+	wants := f.wants()
+	for _, name := range pluginsOf(wants) {
+		copies, err := f.take(ctx, name, wants[name])
+		if err != nil {
+			return done, err
+		}
+		f.spread(copies)
+	}
+	return done, f.holdCopies(ctx)
+}
+
+func (f *Fleet) wants() map[string][]view.Want {
+	out := map[string][]view.Want{}
+	for _, v := range f.Volumes {
+		if o := v.Choice.Offer; o != nil {
+			out[o.Plugin] = append(out[o.Plugin], view.Want{Claim: v.Copied, Offer: *o})
+		}
+	}
+	return out
+}
+
+func pluginsOf(wants map[string][]view.Want) []string {
+	var names []string
+	for name := range wants {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// take makes the copies of one plugin. When the user left the choice, a copy
+// that cannot be had is no reason to stop: the pass is a live one then, and is
+// never started from.
+func (f *Fleet) take(ctx context.Context, name string, wants []view.Want) ([]view.Copy, error) {
+	p := f.Views.Plugin(name)
+	if p == nil {
+		return nil, fmt.Errorf("volume plugin %s is not there", name)
+	}
+	copies, err := p.Take(ctx, f.task(), wants)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, err
+	case f.Views.Wish.Mode == view.Snapshot || f.anyOccupied(wants):
+		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
+	default:
+		progress.Warnf(f.Sink, "no snapshots this time, the volumes are read live: %v", err)
+		return nil, nil
+	}
+	for _, c := range copies {
+		for _, v := range f.Volumes {
+			if v.Claim == c.Origin {
+				v.pass = look{view: v1alpha1.ViewSnapshot, snapshot: &c.Clone}
+			}
+		}
+	}
+	return copies, nil
+}
+
+func (f *Fleet) anyOccupied(wants []view.Want) bool {
+	return slices.ContainsFunc(f.Volumes, func(v *Volume) bool {
+		return v.Occupied && slices.ContainsFunc(wants, func(w view.Want) bool { return w.Name == v.Claim })
+	})
+}
+
+func (f *Fleet) task() view.Task {
+	return view.Task{
+		Source: f.Source.Cluster, Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.Source.Owner, Patience: f.Patience,
+	}
+}
+
+// spread tells how far apart the instants of several copies are.
+func (f *Fleet) spread(copies []view.Copy) {
+	if len(copies) < 2 {
+		return
+	}
+	first, last := copies[0].Taken, copies[0].Taken
+	for _, c := range copies {
+		if c.Taken.IsZero() {
+			progress.Notef(f.Sink, "%d snapshots were asked for at once; their storage does not say when it took them", len(copies))
+			return
+		}
+		if c.Taken.Before(first) {
+			first = c.Taken
+		}
+		if c.Taken.After(last) {
+			last = c.Taken
+		}
+	}
+	// The API tells whole seconds.
+	progress.Notef(f.Sink, "%d snapshots were asked for at once and taken within %s", len(copies), last.Sub(first)+time.Second)
+}
+
+// holdCopies makes the holders of the clones: beside the application's pods,
+// where the topology of their volumes certainly allows them.
+func (f *Fleet) holdCopies(ctx context.Context) error {
+	for _, g := range f.Groups {
+		g = f.copiesOf(g)
+		if len(g.Claims) == 0 {
+			continue
+		}
+		pod := holder.Pod(g, holder.Options{
+			Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.Source.Owner, Template: f.Source.Template, ReadOnly: true,
+		})
+		pod.Labels[labelCopies] = "true"
+		if err := holder.Ensure(ctx, f.Source.Cluster, pod); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// labelCopies marks the holders of clones, which end with their pass.
+const labelCopies = v1alpha1.GroupName + "/copies"
+
+// copiesOf is a group with the clones of its claims instead of the claims.
+func (f *Fleet) copiesOf(g holder.Group) holder.Group {
+	var claims, block []string
+	for _, v := range f.Volumes {
+		if v.pass.snapshot == nil || !slices.Contains(g.Claims, v.Claim) {
+			continue
+		}
+		claims = append(claims, v.pass.snapshot.ClaimName)
+		if slices.Contains(g.Block, v.Claim) {
+			block = append(block, v.pass.snapshot.ClaimName)
+		}
+	}
+	g.Name, g.Claims, g.Block = "copy-"+g.Name, claims, block
+	return g
+}
+
+// dropCopies removes what exists for one pass.
+func (f *Fleet) dropCopies(ctx context.Context) error {
+	var errs []error
+	for _, g := range f.Groups {
+		if g = f.copiesOf(g); len(g.Claims) > 0 {
+			errs = append(errs, holder.Delete(ctx, f.Source.Cluster, f.Source.Namespace, holder.Name(f.Name, g)))
+		}
+	}
+	return errors.Join(append(errs, f.releaseCopies(ctx))...)
+}
+
+// releaseCopies removes all copies that any run of this migration made.
+func (f *Fleet) releaseCopies(ctx context.Context) error {
+	if f.Source.Cluster == nil {
+		return nil
+	}
+	var errs []error
+	for _, p := range f.Views.Plugins {
+		if err := p.Release(ctx, f.task()); err != nil {
+			errs = append(errs, fmt.Errorf("volume plugin %s: %w", p.Name(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// occupied says whether the application has a claim of the group and leaves no
+// room for a holder.
+func (f *Fleet) occupied(g holder.Group) bool {
+	return slices.ContainsFunc(f.Volumes, func(v *Volume) bool { return v.Occupied && slices.Contains(g.Claims, v.Claim) })
+}
+
+// occupy makes the holders of claims that the application has left.
+func (f *Fleet) occupy(ctx context.Context) error {
+	if !slices.ContainsFunc(f.Volumes, func(v *Volume) bool { return v.Occupied }) {
+		return nil
+	}
+	for _, v := range f.Volumes {
+		v.Occupied = false
+	}
+	return f.ensureHolders(ctx)
+}
+
+// Looks says how the volumes were looked at in the last pass, for people.
+func (f *Fleet) Looks() string {
+	counts := map[v1alpha1.View]int{}
+	for _, v := range f.Volumes {
+		counts[v.pass.view]++
+	}
+	var parts []string
+	for _, view := range []v1alpha1.View{v1alpha1.ViewStopped, v1alpha1.ViewSnapshot, v1alpha1.ViewLive} {
+		if counts[view] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[view], view))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

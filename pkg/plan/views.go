@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+)
+
+// Copied is what a volume plugin is told about the claim.
+func (v Volume) Copied(namespace string) view.Claim {
+	size := v.Requested
+	if v.Capacity.Cmp(size) > 0 {
+		size = v.Capacity
+	}
+	return view.Claim{
+		Namespace: namespace, Name: v.Claim, UID: string(v.UID), Class: v.StorageClass,
+		AccessModes: v.AccessModes, Block: v.VolumeMode == corev1.PersistentVolumeBlock, Size: size,
+	}
+}
+
+// Occupied says whether a pod has the claim and no second one can, not even a
+// holder.
+func (v Volume) Occupied() bool {
+	return len(v.Pods) > 0 && slices.Contains(v.AccessModes, corev1.ReadWriteOncePod)
+}
+
+// Worth says for people how the volume is looked at and what that guarantees.
+func (v Volume) Worth() string {
+	switch {
+	case len(v.Pods) == 0:
+		return "stopped: as it is"
+	case v.View.Offer == nil && v.Occupied():
+		return "only when stopped"
+	case v.View.Offer == nil:
+		return v.View.Guarantee()
+	}
+	return "snapshot: " + v.View.Guarantee()
+}
+
+// inUse are the claims that pods have, for a plugin.
+func (d *Draft) inUse() []view.Claim {
+	var out []view.Claim
+	for _, v := range d.volumes {
+		if len(v.Pods) > 0 {
+			out = append(out, v.Copied(d.inv.Namespace))
+		}
+	}
+	return out
+}
+
+// WithViews takes over how each claim in use is looked at.
+func (d *Draft) WithViews(views map[string]view.Choice) {
+	for i := range d.volumes {
+		v := &d.volumes[i]
+		choice, asked := views[v.Claim]
+		if !asked {
+			continue
+		}
+		v.View = choice
+		if choice.Offer == nil {
+			d.withoutSnapshot(v)
+		}
+	}
+}
+
+// withoutSnapshot says what follows when there is no copy of a volume in use.
+func (d *Draft) withoutSnapshot(v *Volume) {
+	ref := capture.Ref{Version: "v1", Kind: kindClaim.Kind, Resource: "persistentvolumeclaims", Namespace: d.inv.Namespace, Name: v.Claim}
+	f := Finding{Code: CodeView, Object: &ref, Message: "there is no snapshot of it: " + v.View.Why}
+	switch {
+	case d.request.Views.Wish.Mode == view.Snapshot:
+		f.Hint = "leave out --view snapshot, or stop the application"
+		d.block(f)
+	case v.Occupied():
+		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use, so only its own pod can have it; %s", f.Message)
+		f.Hint = "stop the application and run the same command"
+		d.block(f)
+	case d.request.Mode == v1alpha1.ModeStart:
+		f.Message = "a copy that was read while its application ran cannot be started, and " + f.Message
+		f.Hint = "stop the application, or move it for good with --cutover"
+		d.block(f)
+	}
+}

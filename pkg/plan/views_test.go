@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+)
+
+func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) {
+	none := view.Choice{Why: "its driver tape has no volumesnapshotclass"}
+	some := view.Choice{Offer: &view.Offer{Plugin: "csi", Consistency: view.CrashConsistent}}
+	once, pod := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}
+	for name, c := range map[string]struct {
+		mode    v1alpha1.Mode
+		wish    view.Mode
+		choice  view.Choice
+		access  []corev1.PersistentVolumeAccessMode
+		blocked bool
+		worth   string
+	}{
+		"at rest, live":                 {v1alpha1.ModeAtRest, view.Auto, none, once, false, "live: not to be started from"},
+		"at rest, snapshot":             {v1alpha1.ModeAtRest, view.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"at rest, a snapshot is wanted": {v1alpha1.ModeAtRest, view.Snapshot, none, once, true, "live: not to be started from"},
+		"to be started, live":           {v1alpha1.ModeStart, view.Auto, none, once, true, "live: not to be started from"},
+		"to be started, snapshot":       {v1alpha1.ModeStart, view.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"for good, live":                {v1alpha1.ModeCutover, view.Auto, none, once, false, "live: not to be started from"},
+		"of one pod, live":              {v1alpha1.ModeAtRest, view.Auto, none, pod, true, "only when stopped"},
+		"of one pod, snapshot":          {v1alpha1.ModeAtRest, view.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &Draft{inv: &capture.Inventory{Namespace: "blue"}, request: Request{Mode: c.mode, Views: view.Chooser{Wish: view.Wish{Mode: c.wish}}}}
+			d.volumes = []Volume{{Claim: "data", AccessModes: c.access, Pods: make([]capture.PodUse, 1)}}
+			d.WithViews(map[string]view.Choice{"data": c.choice})
+			if got := len(d.blockers) > 0; got != c.blocked {
+				t.Errorf("blockers %v", d.blockers)
+			}
+			if got := d.volumes[0].Worth(); got != c.worth {
+				t.Errorf("worth %q", got)
+			}
+		})
+	}
+}
