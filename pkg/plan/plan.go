@@ -171,8 +171,10 @@ type Volume struct {
 	Workloads []capture.Ref `json:"workloads,omitempty"`
 	// Pods reference it at the moment.
 	Pods []capture.PodUse `json:"pods,omitempty"`
-	// View is how the volume is looked at while Pods use it; when none does, it is
-	// read as it is.
+	// InUse is true while a running pod has the claim, holders not counted.
+	InUse bool `json:"inUse,omitempty"`
+	// View is how the volume is looked at while it is in use; otherwise it is read
+	// as it is.
 	View view.Choice `json:"view"`
 	// OnTarget is true when an earlier run made the target's claim.
 	OnTarget bool `json:"onTarget,omitempty"`

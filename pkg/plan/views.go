@@ -29,13 +29,13 @@ func (v Volume) Copied(namespace string) view.Claim {
 // Occupied says whether a pod has the claim and no second one can, not even a
 // holder.
 func (v Volume) Occupied() bool {
-	return len(v.Pods) > 0 && slices.Contains(v.AccessModes, corev1.ReadWriteOncePod)
+	return v.InUse && slices.Contains(v.AccessModes, corev1.ReadWriteOncePod)
 }
 
 // Worth says for people how the volume is looked at and what that guarantees.
 func (v Volume) Worth() string {
 	switch {
-	case len(v.Pods) == 0:
+	case !v.InUse:
 		return "stopped: as it is"
 	case v.View.Offer == nil && v.Occupied():
 		return "only when stopped"
@@ -45,11 +45,17 @@ func (v Volume) Worth() string {
 	return "snapshot: " + v.View.Guarantee()
 }
 
-// inUse are the claims that pods have, for a plugin.
+// inUse are the claims that running pods have, for a plugin. Our own holders of a
+// run that was killed are no users.
 func (d *Draft) inUse() []view.Claim {
 	var out []view.Claim
-	for _, v := range d.volumes {
-		if len(v.Pods) > 0 {
+	for i := range d.volumes {
+		v := &d.volumes[i]
+		v.InUse = slices.ContainsFunc(v.Pods, func(p capture.PodUse) bool {
+			o := d.inv.Find(capture.ID{Kind: "Pod", Name: p.Pod})
+			return p.Running && (o == nil || o.Reason != capture.ReasonMotionInternal)
+		})
+		if v.InUse {
 			out = append(out, v.Copied(d.inv.Namespace))
 		}
 	}

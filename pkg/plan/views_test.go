@@ -36,7 +36,7 @@ func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) 
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &Draft{inv: &capture.Inventory{Namespace: "blue"}, request: Request{Mode: c.mode, Views: view.Chooser{Wish: view.Wish{Mode: c.wish}}}}
-			d.volumes = []Volume{{Claim: "data", AccessModes: c.access, Pods: make([]capture.PodUse, 1)}}
+			d.volumes = []Volume{{Claim: "data", AccessModes: c.access, InUse: true}}
 			d.WithViews(map[string]view.Choice{"data": c.choice})
 			if got := len(d.blockers) > 0; got != c.blocked {
 				t.Errorf("blockers %v", d.blockers)
