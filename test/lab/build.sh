@@ -34,6 +34,20 @@ containerd() {
 	done
 }
 
+# external-snapshotter's controller and sidecar, and the API that they serve.
+snapshotter() {
+	say "external-snapshotter $(awk '$1 == "github.com/kubernetes-csi/external-snapshotter/v8" { print $2; exit }' "$here/snapshotter/go.mod")"
+	for tool in csi-snapshotter snapshot-controller; do
+		go build -C "$here/snapshotter" -trimpath -ldflags '-s -w' -o "$bin/lab/$tool" \
+			"github.com/kubernetes-csi/external-snapshotter/v8/cmd/$tool"
+	done
+	crds=$(cd "$here/snapshotter" && go list -m -f '{{.Dir}}' github.com/kubernetes-csi/external-snapshotter/client/v8)/config/crd
+	for crd in volumesnapshotclasses volumesnapshotcontents volumesnapshots; do
+		echo ---
+		cat "$crds/snapshot.storage.k8s.io_$crd.yaml"
+	done >"$bin/lab/snapshot-crds.yaml"
+}
+
 say motion-lab
 go build -C "$here" -trimpath -o "$bin/motion-lab" .
 go build -C "$here" -trimpath -ldflags '-s -w' -o "$bin/lab/" ./cmd/...
@@ -42,6 +56,7 @@ go build -C "$here/../../deploy/image" -trimpath -o "$bin/" ./cmd/build-image
 containerd
 say CoreDNS
 go build -C "$here/coredns" -trimpath -ldflags '-s -w' -o "$bin/lab/coredns" .
+snapshotter
 for module in "$here"/k8s*/; do
 	kubernetes "${module%/}"
 done

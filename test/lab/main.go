@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-motion/kubectl-motion/test/lab/component"
+	"github.com/kubectl-motion/kubectl-motion/test/lab/csi"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/fault"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/lifecycle"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/node"
@@ -60,7 +61,7 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", dir, "folder of the lab (also: MOTION_LAB_DIR)")
 	root.AddCommand(a.up(), a.down(), a.status(), a.kubeconfig(), a.loadImage(), a.logs(),
-		a.exec(), a.supervisor(), router(), a.node(), provisioner(), resolve())
+		a.exec(), a.supervisor(), router(), a.node(), provisioner(), csiDriver(), resolve())
 	root.AddCommand(a.faults()...)
 	for _, verb := range []string{"start", "stop", "kill", "restart"} {
 		root.AddCommand(a.control(verb))
@@ -346,5 +347,17 @@ func provisioner() *cobra.Command {
 	c.Flags().StringVar(&name, "node", "", "")
 	c.Flags().StringVar(&root, "root", "", "")
 	c.Flags().StringVar(&devices, "devices", "", "")
+	return c
+}
+
+func csiDriver() *cobra.Command {
+	var kubeconfig, name, root string
+	c := &cobra.Command{
+		Use: component.CSI, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return csi.Run(c.Context(), kubeconfig, name, root) },
+	}
+	c.Flags().StringVar(&kubeconfig, "kubeconfig", "", "")
+	c.Flags().StringVar(&name, "node", "", "")
+	c.Flags().StringVar(&root, "root", "", "")
 	return c
 }

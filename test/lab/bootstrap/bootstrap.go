@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"text/template"
 	"time"
 
@@ -28,12 +30,16 @@ import (
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-motion/kubectl-motion/test/lab/csi"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/provision"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/topology"
 )
 
 //go:embed cluster.yaml
 var objects string
+
+// SnapshotAPI is the file with the snapshots' CustomResourceDefinitions among the lab's programs.
+const SnapshotAPI = "snapshot-crds.yaml"
 
 // CoreDNSImage is the image of the cluster's DNS.
 const CoreDNSImage = "lab/coredns:1.15.0"
@@ -144,10 +150,15 @@ func (c *Cluster) nodeReady(ctx context.Context, name string, since time.Time) e
 
 // apply sends every object of cluster.yaml by server-side apply.
 func (c *Cluster) apply(ctx context.Context) error {
-	documents, err := c.render()
+	documents, err := c.snapshotAPI()
 	if err != nil {
 		return err
 	}
+	rendered, err := c.render()
+	if err != nil {
+		return err
+	}
+	documents = append(documents, rendered...)
 	client, err := dynamic.NewForConfig(c.config)
 	if err != nil {
 		return err
@@ -167,6 +178,9 @@ func (c *Cluster) apply(ctx context.Context) error {
 		if _, err := target.Apply(ctx, o.GetName(), o, options); err != nil {
 			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
+		if o.GetKind() == "CustomResourceDefinition" {
+			mapper.Reset()
+		}
 	}
 	return nil
 }
@@ -178,12 +192,26 @@ func (c *Cluster) render() ([]*unstructured.Unstructured, error) {
 	}
 	var text bytes.Buffer
 	err = parsed.Execute(&text, map[string]any{"Namespaces": Namespaces(), "AdminGroup": AdminGroup,
-		"Provisioner": provision.Name, "CoreDNSImage": CoreDNSImage, "DNS": c.topology.DNS()})
+		"Provisioner": provision.Name, "CSI": csi.Driver, "CoreDNSImage": CoreDNSImage, "DNS": c.topology.DNS()})
 	if err != nil {
 		return nil, err
 	}
+	return decode(&text)
+}
+
+// snapshotAPI are the CustomResourceDefinitions of external-snapshotter, which build.sh takes from its module.
+func (c *Cluster) snapshotAPI() ([]*unstructured.Unstructured, error) {
+	file, err := os.Open(filepath.Join(c.topology.Lab().Bin(), SnapshotAPI))
+	if err != nil {
+		return nil, fmt.Errorf("%w; run: test/lab/build.sh", err)
+	}
+	defer file.Close()
+	return decode(file)
+}
+
+func decode(text io.Reader) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(&text, 4096)
+	decoder := yaml.NewYAMLOrJSONDecoder(text, 4096)
 	for {
 		o := &unstructured.Unstructured{}
 		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {

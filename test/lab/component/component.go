@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/test/lab/csi"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/pki"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/supervise"
 	"github.com/kubectl-motion/kubectl-motion/test/lab/topology"
@@ -25,6 +26,9 @@ const SandboxImage = "registry.k8s.io/pause:3.10.1"
 // Provisioner is the hidden motion-lab command that serves a node's StorageClasses.
 const Provisioner = "provisioner"
 
+// CSI is the hidden motion-lab command that is a node's CSI driver.
+const CSI = "csi"
+
 // Processes returns what runs on a node, after writing the configuration files for it.
 func Processes(lab *topology.Lab, n *topology.Node) ([]supervise.Process, error) {
 	b := &builder{lab: lab, n: n, pki: n.Cluster.PKI()}
@@ -33,9 +37,9 @@ func Processes(lab *topology.Lab, n *topology.Node) ([]supervise.Process, error)
 	}
 	var all []supervise.Process
 	if n.ControlPlane() {
-		all = append(all, b.etcd(), b.apiserver(), b.controllerManager(), b.scheduler())
+		all = append(all, b.etcd(), b.apiserver(), b.controllerManager(), b.scheduler(), b.snapshotController())
 	}
-	return append(all, b.containerd(), b.kubelet(), b.proxy(), b.provisioner()), nil
+	return append(all, b.containerd(), b.kubelet(), b.proxy(), b.provisioner(), b.csi(), b.snapshotter()), nil
 }
 
 // Issue makes every certificate and kubeconfig that the components of a cluster need.
@@ -51,6 +55,7 @@ func Issue(ca *pki.Authority, c *topology.Cluster) error {
 		"scheduler":                {User: "system:kube-scheduler"},
 		"proxy":                    {User: "system:kube-proxy"},
 		"provisioner":              {User: "motion-lab:provisioner"},
+		"csi":                      {User: "motion-lab:csi"},
 		"root":                     {User: "motion-lab:root", Groups: []string{"system:masters"}},
 	}
 	for _, n := range c.Nodes {
@@ -174,6 +179,29 @@ func (b *builder) provisioner() supervise.Process {
 	return b.process("provisioner", filepath.Join(b.lab.Bin(), "motion-lab"), Provisioner,
 		"--kubeconfig="+Kubeconfig(b.n.Cluster, "provisioner"), "--node="+b.n.Name(), "--root="+topology.Volumes,
 		"--devices="+b.lab.Devices())
+}
+
+func (b *builder) csi() supervise.Process {
+	return b.process("csi", filepath.Join(b.lab.Bin(), "motion-lab"), CSI,
+		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--node="+b.n.Name(), "--root="+topology.Volumes+"/csi")
+}
+
+// snapshotter is external-snapshotter's sidecar. Volumes are of one node, so each node has its own.
+func (b *builder) snapshotter() supervise.Process {
+	p := b.process("csi-snapshotter", filepath.Join(b.lab.Bin(), "csi-snapshotter"),
+		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--csi-address="+csi.Socket, "--node-deployment=true",
+		"--retry-interval-start=500ms", "--retry-interval-max=5s")
+	p.Env = []string{"NODE_NAME=" + b.n.Name()}
+	p.Ready = answers("unix", csi.Socket)
+	return p
+}
+
+func (b *builder) snapshotController() supervise.Process {
+	p := b.process("snapshot-controller", filepath.Join(b.lab.Bin(), "snapshot-controller"),
+		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--enable-distributed-snapshotting=true",
+		"--retry-interval-start=500ms", "--retry-interval-max=5s")
+	p.Ready = apiAnswers
+	return p
 }
 
 func apiAnswers() error { return answers("tcp", fmt.Sprintf("127.0.0.1:%d", topology.APIPort))() }

@@ -159,6 +159,9 @@ func (l *Lab) Cache() string { return filepath.Join(l.Dir, "cache") }
 
 func (l *Lab) address(rest string) string { return fmt.Sprintf("10.%d.%s", 213+l.Slot, rest) }
 
+// Lab is the lab that the cluster belongs to.
+func (c *Cluster) Lab() *Lab { return c.lab }
+
 // Dir is the cluster's folder: certificates, etcd's data, control-plane logs.
 func (c *Cluster) Dir() string { return filepath.Join(c.lab.Dir, "clusters", c.Name) }
 
