@@ -249,6 +249,7 @@ func TestStartIsRefusedForALiveCopyAndWorksForAStoppedOne(t *testing.T) {
 	if r := motion(t, migrateArgs("--start")...); r.code != 4 || !strings.Contains(r.stderr, "--cutover") {
 		t.Fatalf("--start of a live copy: %s", r)
 	}
+	must(t, migrateArgs()...)
 	if r := motion(t, "activate", "--context", "lab-a-blue", "--to", "lab-b"); r.code != 4 {
 		t.Fatalf("activate of a live copy: %s", r)
 	}
