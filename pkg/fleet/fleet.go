@@ -51,6 +51,9 @@ type Fleet struct {
 	Groups []holder.Group
 	// Views are the plugins that copy volumes of a running application.
 	Views view.Chooser
+	// Around does what the application wants done before and after its copies are
+	// taken, and says whether that made them consistent for it; nil: nothing.
+	Around func(ctx context.Context, take func(context.Context) error) (consistent bool, err error)
 }
 
 // Side is one of the two namespaces, and what holders there need.
@@ -416,7 +419,7 @@ func (f *Fleet) Lines(before []v1alpha1.MigrationVolume) []v1alpha1.MigrationVol
 			l.ShippedGeneration = v.Generation
 		}
 		if v.Outcome.Promoted {
-			l.PromotedGeneration, l.Consistency, l.Digest, l.Reason = v.Generation, v.Outcome.Consistency, v.Outcome.Digest, ""
+			l.PromotedGeneration, l.Consistency, l.Digest, l.Reason = v.Generation, v.worth(), v.Outcome.Digest, ""
 		}
 		out = append(out, l)
 	}

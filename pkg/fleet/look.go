@@ -24,6 +24,17 @@ const cleanupPatience = time.Minute
 type look struct {
 	view     v1alpha1.View
 	snapshot *v1alpha1.ShipmentSnapshot
+	// prepared: the application was made ready for the snapshot.
+	prepared bool
+}
+
+// worth is what the volume's last generation is worth. That the application was
+// made ready for the snapshot is known here alone: the agent tells what it saw.
+func (v *Volume) worth() string {
+	if v.pass.prepared && v.Outcome.Consistency == view.CrashConsistent {
+		return view.ApplicationConsistent
+	}
+	return v.Outcome.Consistency
 }
 
 // look decides how every volume is looked at in this pass: as it is when the
@@ -43,15 +54,36 @@ func (f *Fleet) look(ctx context.Context, how v1alpha1.View) (done func(), err e
 			progress.Warnf(f.Sink, "what was made for this pass is left behind, and removed by the next run: %v", err)
 		}
 	}
-	wants := f.wants()
-	for _, name := range pluginsOf(wants) {
-		copies, err := f.take(ctx, name, wants[name])
-		if err != nil {
-			return done, err
-		}
-		f.spread(copies)
+	if err := f.takeAll(ctx, f.wants()); err != nil {
+		return done, err
 	}
 	return done, f.holdCopies(ctx)
+}
+
+// takeAll makes the copies of all plugins, with the application made ready for
+// them where it wants to be.
+func (f *Fleet) takeAll(ctx context.Context, wants map[string][]view.Want) error {
+	if len(wants) == 0 {
+		return nil
+	}
+	take := func(ctx context.Context) error {
+		for _, name := range pluginsOf(wants) {
+			copies, err := f.take(ctx, name, wants[name])
+			if err != nil {
+				return err
+			}
+			f.spread(copies)
+		}
+		return nil
+	}
+	if f.Around == nil {
+		return take(ctx)
+	}
+	prepared, err := f.Around(ctx, take)
+	for _, v := range f.Volumes {
+		v.pass.prepared = prepared && v.pass.snapshot != nil
+	}
+	return err
 }
 
 func (f *Fleet) wants() map[string][]view.Want {

@@ -146,7 +146,11 @@ func hooked(name string, policy OnError) Pod {
 }
 
 func (s *stage) around(ctx context.Context, pods ...Pod) (bool, error) {
-	return s.runner().Around(ctx, pods, func(context.Context) error { s.note("snapshot"); return s.fail["snapshot"] })
+	o, err := s.runner().Around(ctx, pods, func(context.Context) error { s.note("snapshot"); return s.fail["snapshot"] })
+	if err != nil && o != (Outcome{}) {
+		return o.Consistent, errors.New("an outcome with an error")
+	}
+	return o.Consistent, errors.Join(err, o.After)
 }
 
 func (s *stage) want(t *testing.T, log ...string) {
@@ -234,7 +238,7 @@ func TestNothingRunsThatCannotBeRecorded(t *testing.T) {
 func TestAPostHookThatFailedStaysRecordedAndNamesTheCommandToRunByHand(t *testing.T) {
 	s := &stage{fail: map[string]error{"release": errors.New("exit status 1")}}
 	_, err := s.around(t.Context(), hooked("a", Fail))
-	if err == nil || !strings.Contains(err.Error(), "kubectl exec a -c c -- release") {
+	if !errors.As(err, new(*PostError)) || !strings.Contains(err.Error(), "kubectl exec a -c c -- release") {
 		t.Errorf("error %v", err)
 	}
 	if len(s.recorded) != 1 || s.recorded[0].PodUID != "uid-a" {

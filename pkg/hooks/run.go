@@ -27,22 +27,34 @@ type Runner struct {
 	Tell func(pod Pod, phase Phase, err error)
 }
 
-// Around makes a snapshot by take, between the hooks of pods. consistent says whether
-// every pod's application was made ready for it; without pods it is false. Whatever
-// fails, the post hooks of all pods whose pre hook may have begun have run when Around
-// returns. An error of a post hook alone comes with what take made.
-func (r *Runner) Around(ctx context.Context, pods []Pod, take func(context.Context) error) (consistent bool, err error) {
+// Outcome is what came of the hooks around a snapshot that was made.
+type Outcome struct {
+	// Consistent: every pod's application was made ready for it.
+	Consistent bool
+	// After is what post hooks failed with. The snapshot is none the worse for it, and
+	// the application may stand still: each error is a PostError.
+	After error
+}
+
+// Around makes a snapshot by take, between the hooks of pods. Whatever fails, the post
+// hooks of all pods whose pre hook may have begun have run when Around returns. The
+// error is about the pre hooks and take; without one there is a snapshot.
+func (r *Runner) Around(ctx context.Context, pods []Pod, take func(context.Context) error) (Outcome, error) {
 	if len(pods) == 0 {
-		return false, take(ctx)
+		return Outcome{}, take(ctx)
 	}
 	if err := r.Record(ctx, begun(pods)); err != nil {
-		return false, fmt.Errorf("the hooks cannot be recorded, so none was run: %w", err)
+		return Outcome{}, fmt.Errorf("the hooks cannot be recorded, so none was run: %w", err)
 	}
-	consistent, err = r.before(ctx, pods)
+	consistent, err := r.before(ctx, pods)
 	if err == nil {
 		err = take(ctx)
 	}
-	return consistent && err == nil, errors.Join(err, r.after(ctx, pods))
+	after := r.after(ctx, pods)
+	if err != nil {
+		return Outcome{}, errors.Join(err, after)
+	}
+	return Outcome{Consistent: consistent, After: after}, nil
 }
 
 // before runs the pre hooks, all at once: the pods of one application are to stand

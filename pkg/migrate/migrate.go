@@ -112,6 +112,7 @@ func (r *Run) steps(ctx context.Context) error {
 	steps := []step{
 		{"planning", r.makePlan},
 		{"recording the migration", r.keep},
+		{"looking for what an earlier run left", r.endHooks},
 		{"preparing the volumes", r.prepareVolumes},
 	}
 	switch r.Request.Mode {

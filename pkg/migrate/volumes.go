@@ -32,6 +32,7 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 	f := &fleet.Fleet{
 		Name: r.Request.Name, Source: source, Target: target, Sink: r.Sink,
 		Limits: r.Request.Limits, Route: r.Request.Route, Patience: r.Request.Patience, Views: r.Request.Plan.Views,
+		Around: r.aroundSnapshots,
 	}
 	for _, v := range r.plan.Volumes {
 		f.Volumes = append(f.Volumes, &fleet.Volume{

@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -37,7 +38,8 @@ func (b *builder) hooks() ([]hooks.Pod, error) {
 	if err := hooks.Idle(pods, b.request.Hooks); err != nil {
 		wrong = append(wrong, err)
 	}
-	if len(found) > 0 {
+	snapshots := func(v Volume) bool { return v.View.Offer != nil }
+	if len(found) > 0 && !slices.ContainsFunc(b.volumes, snapshots) {
 		b.warn(Finding{
 			Code: CodeHook, Message: "the application has hooks for snapshots, and none is taken of its volumes: the hooks are not run",
 		})

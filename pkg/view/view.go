@@ -34,6 +34,10 @@ import (
 // for the application: it finds the volume as after a power cut.
 const CrashConsistent = "CrashConsistent"
 
+// ApplicationConsistent is what it is worth when the application's own hooks made
+// it ready for that instant.
+const ApplicationConsistent = "ApplicationConsistent"
+
 // Claim is what a plugin is told about a claim.
 type Claim struct {
 	Namespace, Name, UID string
