@@ -73,7 +73,6 @@ type Flags struct {
 	targetCIDR []string
 	block      bool
 	blockSaid  bool
-	relay      bool
 	targetHost []string
 	create     bool
 	security   string
@@ -115,7 +114,6 @@ func NewCmdPair(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	fs.StringSliceVar(&f.targetCIDR, "target-cidr", nil, "Networks in which the target's agents are reached; default: its nodes' addresses")
 	fs.BoolVar(&f.block, flagBlock, false,
 		"Let the agents open raw block volumes, through a privileged container beside each; default: as it is on each cluster")
-	fs.BoolVar(&f.relay, "relay", false, "Let volumes go through the relays behind the API servers where no agent can be dialled; default: as it is")
 	fs.StringSliceVar(&f.targetHost, "target-host", nil, "Names at which the target's agents may be dialled, too")
 	fs.BoolVar(&f.create, "create-namespace", true, "Make the namespace on the target if it is missing")
 	fs.StringVar(&f.security, "pod-security", "", "Pod Security level of a namespace that is made: restricted, baseline or privileged; default: as the source's, else restricted")
@@ -257,9 +255,8 @@ func (o *Options) Run(ctx context.Context) error {
 	if o.flags.blockSaid {
 		p.Request.BlockDevices = &o.flags.block
 	}
-	if o.flags.relay {
-		p.Request.Relay = &o.flags.relay
-	}
+	// Who may come by the relay needs one, and the right to it.
+	p.Request.Relay = o.request.Policy.Relay
 	if o.flags.dryRun || o.flags.export != "" {
 		return o.show(ctx, p)
 	}
