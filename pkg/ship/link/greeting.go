@@ -79,6 +79,11 @@ func uidAt(b []byte) (string, bool) {
 	if n > MaxUID {
 		return "", false
 	}
+	for _, c := range b[1+n : 1+MaxUID] {
+		if c != 0 {
+			return "", false // the padding is not empty
+		}
+	}
 	uid := string(b[1 : 1+n])
 	return uid, validUID(uid)
 }
