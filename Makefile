@@ -37,7 +37,11 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 # The stamps above say it already, and the go command's own look at the
 # checkout fails where git distrusts the directory's owner.
-export GOFLAGS := $(strip $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false)
+export GOFLAGS := $(strip $(filter-out -buildvcs=% -trimpath,$(GOFLAGS)) -buildvcs=false -trimpath)
+
+# Tests are built as what they test is, so that with a cold cache every package
+# is compiled once. The race detector needs cgo.
+export CGO_ENABLED := $(if $(RACE),1,0)
 
 # The agent and everything in its image run on Linux nodes, whatever builds them.
 AGENT_ARCH ?= $(shell go env GOARCH)
