@@ -60,8 +60,10 @@ func (p Packages) unpack(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(filepath.Join(archives, "partial"), 0o755); err != nil {
 		return "", err
 	}
-	args := append([]string{"install", "-y", "-qq", "--download-only", "--reinstall", "--no-install-recommends",
-		"-o", "Dir::Cache::archives=" + archives + "/", "-o", "APT::Sandbox::User=root"}, p.Names...)
+	args := append([]string{
+		"install", "-y", "-qq", "--download-only", "--reinstall", "--no-install-recommends",
+		"-o", "Dir::Cache::archives=" + archives + "/", "-o", "APT::Sandbox::User=root",
+	}, p.Names...)
 	if err := run(ctx, "apt-get", args...); err != nil {
 		// The package index may be missing, or name versions that the mirror has no more.
 		if updated := run(ctx, "apt-get", "update", "-qq"); updated != nil {

@@ -100,8 +100,10 @@ func build(img Image) (v1.Image, error) {
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Created = v1.Time{Time: date}
-	config.Config = v1.Config{Entrypoint: img.Entrypoint, Cmd: img.Command, Env: img.Env, User: img.User,
-		WorkingDir: img.WorkingDir, Labels: img.Labels}
+	config.Config = v1.Config{
+		Entrypoint: img.Entrypoint, Cmd: img.Command, Env: img.Env, User: img.User,
+		WorkingDir: img.WorkingDir, Labels: img.Labels,
+	}
 	return mutate.ConfigFile(built, config)
 }
 
@@ -156,8 +158,10 @@ func withFolders(files []File) []File {
 }
 
 func add(w *tar.Writer, f File, date time.Time) error {
-	header := &tar.Header{Name: strings.TrimPrefix(f.Path, "/"), Mode: f.Mode, Uid: f.UID, Gid: f.GID, ModTime: date,
-		Typeflag: tar.TypeReg, Format: tar.FormatPAX}
+	header := &tar.Header{
+		Name: strings.TrimPrefix(f.Path, "/"), Mode: f.Mode, Uid: f.UID, Gid: f.GID, ModTime: date,
+		Typeflag: tar.TypeReg, Format: tar.FormatPAX,
+	}
 	content := io.Reader(bytes.NewReader(f.Content))
 	header.Size = int64(len(f.Content))
 	switch {

@@ -76,14 +76,16 @@ func TestAnImageHoldsItsFilesWithTheirOwnersModesAndFolders(t *testing.T) {
 	if err := os.WriteFile(source, []byte("#!/bin/sh\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, img := written(t, Image{Name: "example.com/a:1", Platform: platform, Entrypoint: []string{"/usr/bin/program"},
+	_, img := written(t, Image{
+		Name: "example.com/a:1", Platform: platform, Entrypoint: []string{"/usr/bin/program"},
 		User: "999", Env: []string{"A=b"}, Files: []File{
 			{Path: "/usr/bin/program", Source: source, Mode: 0o755},
 			{Path: "/bin/link", Link: "/usr/bin/program"},
 			{Path: "/data", Dir: true, Mode: 0o2775, UID: 999, GID: 998},
 			{Path: "/etc/passwd", Content: []byte("first")},
 			{Path: "/etc/passwd", Content: []byte("root:x:0:0")},
-		}})
+		},
+	})
 	found := entries(t, img)
 	for _, want := range []struct {
 		name     string
@@ -177,8 +179,10 @@ func TestAProgramForAnotherArchitectureIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
-	err = Write(filepath.Join(t.TempDir(), "i.tar"), Image{Name: "example.com/a:1", Platform: "linux/" + other,
-		Files: []File{{Path: "/a", Source: self}}})
+	err = Write(filepath.Join(t.TempDir(), "i.tar"), Image{
+		Name: "example.com/a:1", Platform: "linux/" + other,
+		Files: []File{{Path: "/a", Source: self}},
+	})
 	if err == nil || !strings.Contains(err.Error(), "the image for "+other) {
 		t.Errorf("error is %v", err)
 	}
@@ -212,8 +216,10 @@ func TestALibraryThatIsNowhereIsNamed(t *testing.T) {
 func TestWhatIsNoProgramNeedsNothing(t *testing.T) {
 	dir := t.TempDir()
 	var files []File
-	for name, content := range map[string]string{"empty": "", "script": "#!/bin/sh\n", "half": "\x7fELF",
-		"junk": "\x7fELF" + strings.Repeat("\xff", 200)} {
+	for name, content := range map[string]string{
+		"empty": "", "script": "#!/bin/sh\n", "half": "\x7fELF",
+		"junk": "\x7fELF" + strings.Repeat("\xff", 200),
+	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
 			t.Fatal(err)

@@ -48,7 +48,11 @@ func spoiled(t *testing.T, r *rand.Rand, doc map[string]any) map[string]any {
 	}
 	walk(out)
 	odd := []any{
-		nil, "", "\x1b[2J\u202e", int64(-1), int64(1) << 62, 3.5, true, map[string]any{}, []any{}, []any{nil}, map[string]any{"": nil},
+		nil, "", "\x1b[2J\u202e", int64(-1), int64(1) << 62, 3.5, true,
+		map[string]any{},
+		[]any{},
+		[]any{nil},
+		map[string]any{"": nil},
 		"a/../../b", "127.0.0.1:1", "*", "2001-02-03T04:05:06Z",
 	}
 	for range 1 + r.IntN(2) {
@@ -153,8 +157,10 @@ func TestWatchesTakeAnything(t *testing.T) {
 		p := w.Pod.DeepCopy()
 		spoilTyped(t, r, p)
 		for _, o := range []any{
-			u, p, nil, "words", &corev1.Pod{}, &unstructured.Unstructured{}, cache.DeletedFinalStateUnknown{Key: "a/b/c", Obj: u},
-			cache.DeletedFinalStateUnknown{}, &metav1.Status{},
+			u, p, nil, "words", &corev1.Pod{}, &unstructured.Unstructured{},
+			cache.DeletedFinalStateUnknown{Key: "a/b/c", Obj: u},
+			cache.DeletedFinalStateUnknown{},
+			&metav1.Status{},
 		} {
 			if _, err := slim(o); err != nil {
 				t.Errorf("slim: %v", err)

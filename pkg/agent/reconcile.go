@@ -90,7 +90,7 @@ func (a *Agent) observe(ctx context.Context, s *v1alpha1.VolumeShipment) (*obser
 	o.seat, o.shared = volume.Seat, volume.Shared
 	if o.seat.Block {
 		if o.refused = a.env.Devices.Available(); o.refused != nil {
-			return o, nil
+			return o, nil //nolint:nilerr // refused is part of what was observed
 		}
 	}
 	key, err := a.env.State.Key(s.UID)
@@ -130,20 +130,26 @@ func addressesOf(svc *corev1.Service, nodeIP string) []string {
 			out = append(out, given)
 		}
 	}
-	for _, p := range svc.Spec.Ports {
-		if svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
-			for _, in := range svc.Status.LoadBalancer.Ingress {
-				if host := cmp.Or(in.IP, in.Hostname); host != "" {
-					out = append(out, net.JoinHostPort(host, strconv.Itoa(int(p.Port))))
-				}
-			}
-		}
-		if p.NodePort != 0 {
-			out = append(out, net.JoinHostPort(nodeIP, strconv.Itoa(int(p.NodePort))))
-		}
-		break // the data port is the first
+	if len(svc.Spec.Ports) > 0 {
+		out = append(out, published(svc, svc.Spec.Ports[0], nodeIP)...) // the data port is the first
 	}
 	return out[:min(len(out), maxAddresses)]
+}
+
+// published is where the cluster itself makes a port reachable.
+func published(svc *corev1.Service, p corev1.ServicePort, nodeIP string) []string {
+	var out []string
+	if svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
+		for _, in := range svc.Status.LoadBalancer.Ingress {
+			if host := cmp.Or(in.IP, in.Hostname); host != "" {
+				out = append(out, net.JoinHostPort(host, strconv.Itoa(int(p.Port))))
+			}
+		}
+	}
+	if p.NodePort != 0 {
+		out = append(out, net.JoinHostPort(nodeIP, strconv.Itoa(int(p.NodePort))))
+	}
+	return out
 }
 
 // arrange makes the session be the one that the shipment asks for.

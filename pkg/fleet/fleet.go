@@ -395,6 +395,7 @@ func (f *Fleet) Failures() []string {
 	return out
 }
 
+// Claims are the names of the source's claims on their way.
 func (f *Fleet) Claims() []string {
 	out := make([]string, 0, len(f.Volumes))
 	for _, v := range f.Volumes {

@@ -16,8 +16,10 @@ func TestTheHolderOfCopiesHasTheClonesOfItsGroupAndStandsWhereTheApplicationIs(t
 		return look{view: v1alpha1.ViewSnapshot, snapshot: &v1alpha1.ShipmentSnapshot{ClaimName: name}}
 	}
 	f := &Fleet{Volumes: []*Volume{
-		{Claim: "data", pass: copied("copy-of-data")}, {Claim: "raw", pass: copied("copy-of-raw")},
-		{Claim: "logs", pass: look{view: v1alpha1.ViewLive}}, {Claim: "other", pass: copied("copy-of-other")},
+		{Claim: "data", pass: copied("copy-of-data")},
+		{Claim: "raw", pass: copied("copy-of-raw")},
+		{Claim: "logs", pass: look{view: v1alpha1.ViewLive}},
+		{Claim: "other", pass: copied("copy-of-other")},
 	}}
 	g := holder.Group{Name: "pg-0", Claims: []string{"data", "raw", "logs"}, Block: []string{"raw"}}
 	g.Placement.NodeName = "node-1"

@@ -113,11 +113,11 @@ func (r *Runner) all(ctx context.Context, pods []Pod, phase Phase) []error {
 	return out
 }
 
-func (p *Pod) hook(phase Phase) *Hook {
+func (f *Pod) hook(phase Phase) *Hook {
 	if phase == Pre {
-		return p.Pre
+		return f.Pre
 	}
-	return p.Post
+	return f.Post
 }
 
 // maxOutput of a hook that failed is shown.

@@ -50,6 +50,7 @@ func rsyncBest() contender { return rsync("rsync over ssh", "-aHAXS") }
 func rsyncInplace() contender {
 	return rsync("rsync --inplace", "-aHAX", "--inplace", "--no-whole-file")
 }
+
 func rsyncLZ4() contender {
 	return rsync("rsync lz4", "-aHAXS", "--compress", "--compress-choice=lz4")
 }

@@ -131,7 +131,7 @@ func (w *world) startSSH() error {
 			return err
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(w.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (w *world) stopSSH() {
 	if w.sshd == nil || w.sshd.Process == nil {
 		return
 	}
-	_ = exec.Command("ssh", append(append([]string{"-O", "exit"}, w.quiet...), "root@127.0.0.1")...).Run()
+	_ = exec.CommandContext(context.WithoutCancel(w.ctx), "ssh", append(append([]string{"-O", "exit"}, w.quiet...), "root@127.0.0.1")...).Run()
 	_ = w.sshd.Process.Signal(syscall.SIGTERM)
 	_ = w.sshd.Wait()
 }

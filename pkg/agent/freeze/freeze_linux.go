@@ -105,13 +105,13 @@ func keepOne(ctx context.Context, c *net.UnixConn, log *slog.Logger) {
 	_ = c.SetDeadline(time.Now().Add(MaxHold))
 	r, f, err := take(c)
 	if err != nil {
-		say(c, answer{Error: err.Error()})
+		_ = say(c, answer{Error: err.Error()})
 		return
 	}
 	defer func() { _ = f.Close() }()
 	begun := time.Now()
 	if err := freeze(int(f.Fd())); err != nil {
-		say(c, answer{Error: err.Error()})
+		_ = say(c, answer{Error: err.Error()})
 		return
 	}
 	err = say(c, answer{})
@@ -133,7 +133,7 @@ func keepOne(ctx context.Context, c *net.UnixConn, log *slog.Logger) {
 		out.Error = thawing.Error()
 	}
 	_ = c.SetDeadline(time.Now().Add(time.Second))
-	say(c, out)
+	_ = say(c, out)
 }
 
 func say(c *net.UnixConn, a answer) error {

@@ -48,10 +48,10 @@ func agent(socket, volume string) {
 		_, err = Hold(context.Background(), socket, root, MaxHold)
 	}
 	if err != nil {
-		fmt.Println("failed:", err)
+		fmt.Fprintln(os.Stdout, "failed:", err)
 		os.Exit(1)
 	}
-	fmt.Println("frozen")
+	fmt.Fprintln(os.Stdout, "frozen")
 	select {}
 }
 
@@ -70,7 +70,7 @@ func volume(t *testing.T) string {
 			_, _ = thaw(int(f.Fd())) // a failed test must not leave it frozen
 			_ = f.Close()
 		}
-		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil { //nolint:noctx // the test's context has ended
+		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v: %s", err, out)
 		}
 	})

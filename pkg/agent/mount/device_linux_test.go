@@ -36,7 +36,7 @@ func loop(t *testing.T, what string) string {
 		t.Fatalf("losetup: %v: %s", err, device)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil { //nolint:noctx // the test's context has ended
+		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil {
 			t.Errorf("losetup --detach %s: %v: %s", device, err, out)
 		}
 	})
@@ -146,7 +146,7 @@ func TestADeviceThatTheNodeUsesIsNotOpenedForWriting(t *testing.T) {
 }
 
 func TestWhatIsNoMappedDeviceIsRefused(t *testing.T) {
-	for name, make := range map[string]func(t *testing.T, p *plugins){
+	for name, prepare := range map[string]func(t *testing.T, p *plugins){
 		"nothing":        func(*testing.T, *plugins) {},
 		"a regular file": func(_ *testing.T, p *plugins) { p.mapDevice(filepath.Join(p.disk("a"), "who"), p.local()) },
 		"a device that nobody mounted there": func(t *testing.T, p *plugins) {
@@ -175,7 +175,7 @@ func TestWhatIsNoMappedDeviceIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlugins(t)
-			make(t, p)
+			prepare(t, p)
 			d, err := p.openDevice(false)
 			if err == nil {
 				_ = d.Close()

@@ -38,10 +38,9 @@ func (s *several) text() string {
 	var b strings.Builder
 	for _, o := range s.Migrations {
 		fmt.Fprintf(&b, "namespace %s: ", o.Namespace)
-		switch {
-		case o.Error == "":
+		if o.Error == "" {
 			b.WriteString("done\n")
-		default:
+		} else {
 			fmt.Fprintf(&b, "exit status %d: %s\n", o.ExitCode, o.Error)
 		}
 		if o.Migration != "" {

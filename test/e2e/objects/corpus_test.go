@@ -81,8 +81,8 @@ func ecosystem(t *testing.T, text string) string {
 		}
 		one := strings.ToLower(gvk.Kind)
 		many := one + "s"
-		if strings.HasSuffix(one, "y") {
-			many = strings.TrimSuffix(one, "y") + "ies"
+		if stem, ok := strings.CutSuffix(one, "y"); ok {
+			many = stem + "ies"
 		}
 		out = append(out, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

@@ -194,8 +194,14 @@ func TestNamespacesAreChosenByNameLabelOrAll(t *testing.T) {
 		}
 	}
 	for _, wrong := range [][]string{
-		{"-n", "kube-system"}, {"--namespaces", "kube-system"}, {"--namespaces", "a", "-A"}, {"-n", ns, "--include", "a/b/c"},
-		{"-n", ns, "-l", "=="}, {"-n", ns, "--load-balancers", "maybe"}, {"-n", ns, "--prune-volumes"}, {"-A", "--to-namespace", "x"},
+		{"-n", "kube-system"},
+		{"--namespaces", "kube-system"},
+		{"--namespaces", "a", "-A"},
+		{"-n", ns, "--include", "a/b/c"},
+		{"-n", ns, "-l", "=="},
+		{"-n", ns, "--load-balancers", "maybe"},
+		{"-n", ns, "--prune-volumes"},
+		{"-A", "--to-namespace", "x"},
 	} {
 		if code, _, stderr := motion(t, append([]string{"plan", "--context", "lab-a", "--to-context", "lab-b"}, wrong...)...); code != 2 {
 			t.Errorf("%v: exit status %d, want 2: %s", wrong, code, stderr)
@@ -237,8 +243,10 @@ spec:
 	run := func(more ...string) (dir, stderr string) {
 		t.Helper()
 		dir = filepath.Join(t.TempDir(), "out")
-		code, stdout, stderr := motion(t, append([]string{"plan", "--context", "lab-a-blue", "--to-context", "lab-b-blue", "-n", "blue", "--export", dir,
-			"--include", "configmaps/e2e-conf,secrets/e2e-words,roles/e2e-big,deployments/e2e-fine"}, more...)...)
+		code, stdout, stderr := motion(t, append([]string{
+			"plan", "--context", "lab-a-blue", "--to-context", "lab-b-blue", "-n", "blue", "--export", dir,
+			"--include", "configmaps/e2e-conf,secrets/e2e-words,roles/e2e-big,deployments/e2e-fine",
+		}, more...)...)
 		if code != 3 {
 			t.Fatalf("exit status %d, want 3 as a Role is for an administrator: %s%s", code, stdout, stderr)
 		}

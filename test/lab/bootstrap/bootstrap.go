@@ -191,8 +191,10 @@ func (c *Cluster) render() ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	var text bytes.Buffer
-	err = parsed.Execute(&text, map[string]any{"Namespaces": Namespaces(), "AdminGroup": AdminGroup,
-		"Provisioner": provision.Name, "CSI": csi.Driver, "CoreDNSImage": CoreDNSImage, "DNS": c.topology.DNS()})
+	err = parsed.Execute(&text, map[string]any{
+		"Namespaces": Namespaces(), "AdminGroup": AdminGroup,
+		"Provisioner": provision.Name, "CSI": csi.Driver, "CoreDNSImage": CoreDNSImage, "DNS": c.topology.DNS(),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -39,8 +39,10 @@ func (c Catalog) Build(ctx context.Context, sandbox, dns string, say io.Writer) 
 		return nil, err
 	}
 	var archives []string
-	for _, r := range []recipe{c.program(sandbox, "pause"), c.program(dns, "coredns"), c.program("lab/web:1", "web"),
-		c.tools(), c.postgres()} {
+	for _, r := range []recipe{
+		c.program(sandbox, "pause"), c.program(dns, "coredns"), c.program("lab/web:1", "web"),
+		c.tools(), c.postgres(),
+	} {
 		file, err := c.build(ctx, r, say)
 		if err != nil {
 			return nil, err

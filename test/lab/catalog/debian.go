@@ -31,16 +31,20 @@ func (c Catalog) postgres() recipe {
 		packages: &image.Packages{
 			Cache: filepath.Join(c.Cache, "packages"),
 			Names: []string{"postgresql-15", "postgresql-client-15", "busybox", "tzdata", "libc-bin"},
-			Include: []string{bin, "/usr/lib/postgresql/15/lib/", "/usr/share/postgresql/15/", "/usr/share/zoneinfo/",
-				"/usr/lib/locale/", "/bin/busybox"},
+			Include: []string{
+				bin, "/usr/lib/postgresql/15/lib/", "/usr/share/postgresql/15/", "/usr/share/zoneinfo/",
+				"/usr/lib/locale/", "/bin/busybox",
+			},
 			// Compiling queries with LLVM would make the image five times as large.
 			Exclude: []string{"/llvmjit", "/bitcode/", "/man/", "/zoneinfo/right/", "/zoneinfo/posix/"},
 		},
 		Image: image.Image{
 			Name: "lab/postgres:15", Platform: platform(), User: "999:999", WorkingDir: data,
 			Entrypoint: []string{"/entrypoint.sh"}, Command: []string{"postgres"},
-			Env: []string{"PATH=" + strings.TrimSuffix(bin, "/") + ":/usr/bin:/bin", "LANG=C.UTF-8",
-				"PGDATA=" + data + "/data", "HOME=" + data},
+			Env: []string{
+				"PATH=" + strings.TrimSuffix(bin, "/") + ":/usr/bin:/bin", "LANG=C.UTF-8",
+				"PGDATA=" + data + "/data", "HOME=" + data,
+			},
 			Files: files,
 		},
 	}
@@ -52,13 +56,17 @@ func (c Catalog) tools() recipe {
 	return recipe{
 		packages: &image.Packages{
 			Cache: filepath.Join(c.Cache, "packages"),
-			Names: []string{"busybox", "bash", "coreutils", "findutils", "attr", "acl", "rsync", "util-linux",
-				"e2fsprogs", "xfsprogs", "curl", "libc-bin"},
-			Include: []string{"/bin/busybox", "/bin/bash", "/bin/cp", "/bin/dd", "/bin/ls", "/bin/touch",
+			Names: []string{
+				"busybox", "bash", "coreutils", "findutils", "attr", "acl", "rsync", "util-linux",
+				"e2fsprogs", "xfsprogs", "curl", "libc-bin",
+			},
+			Include: []string{
+				"/bin/busybox", "/bin/bash", "/bin/cp", "/bin/dd", "/bin/ls", "/bin/touch",
 				"/bin/sync", "/usr/bin/stat", "/usr/bin/truncate", "/usr/bin/sha256sum", "/usr/bin/md5sum",
 				"/usr/bin/find", "/usr/bin/getfattr", "/usr/bin/setfattr", "/bin/getfacl", "/bin/setfacl",
 				"/usr/bin/rsync", "/usr/bin/fallocate", "/usr/bin/chattr", "/usr/bin/lsattr", "/usr/sbin/xfs_io", "/usr/bin/curl",
-				"/usr/lib/locale/"},
+				"/usr/lib/locale/",
+			},
 		},
 		Image: image.Image{
 			Name: "lab/tools:1", Platform: platform(), User: "65532:65532", WorkingDir: "/tmp",

@@ -25,13 +25,17 @@ func TestTheVersionInUseIsFoundFromTheMounts(t *testing.T) {
 		unified      bool
 		make, sweep  []string
 	}{
-		{"version 1", v1Mounts, false,
+		{
+			"version 1", v1Mounts, false,
 			[]string{"/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/memory"},
-			[]string{"/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/memory"}},
+			[]string{"/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/memory"},
+		},
 		{"version 2", v2Mount, true, []string{"/sys/fs/cgroup"}, []string{"/sys/fs/cgroup"}},
-		{"hybrid", v1Mounts + hybridMount, false,
+		{
+			"hybrid", v1Mounts + hybridMount, false,
 			[]string{"/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/memory"},
-			[]string{"/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"}},
+			[]string{"/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"},
+		},
 		{"mounted twice", v2Mount + v2Mount, true, []string{"/sys/fs/cgroup"}, []string{"/sys/fs/cgroup"}},
 	} {
 		tree, err := Parse(c.mounts)

@@ -48,8 +48,10 @@ func Issue(ca *pki.Authority, c *topology.Cluster) error {
 		return err
 	}
 	identities := map[string]pki.Identity{
-		"apiserver": {User: "kube-apiserver", Hosts: []string{c.Nodes[0].IP(), "127.0.0.1", c.ServiceIP(), "localhost",
-			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}},
+		"apiserver": {User: "kube-apiserver", Hosts: []string{
+			c.Nodes[0].IP(), "127.0.0.1", c.ServiceIP(), "localhost",
+			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+		}},
 		"apiserver-kubelet-client": {User: "kube-apiserver-kubelet-client", Groups: []string{"system:masters"}},
 		"controller-manager":       {User: "system:kube-controller-manager"},
 		"scheduler":                {User: "system:kube-scheduler"},
@@ -59,8 +61,10 @@ func Issue(ca *pki.Authority, c *topology.Cluster) error {
 		"root":                     {User: "motion-lab:root", Groups: []string{"system:masters"}},
 	}
 	for _, n := range c.Nodes {
-		identities[n.Name()] = pki.Identity{User: "system:node:" + n.Name(), Groups: []string{"system:nodes"},
-			Hosts: []string{n.Name(), n.IP()}}
+		identities[n.Name()] = pki.Identity{
+			User: "system:node:" + n.Name(), Groups: []string{"system:nodes"},
+			Hosts: []string{n.Name(), n.IP()},
+		}
 	}
 	for name, id := range identities {
 		if err := ca.Issue(name, id); err != nil {
@@ -98,8 +102,10 @@ func (b *builder) kubernetes(name string, args ...string) supervise.Process {
 }
 
 func (b *builder) process(name, path string, args ...string) supervise.Process {
-	return supervise.Process{Name: name, Path: path, Args: args,
-		Log: filepath.Join(b.n.Logs(), name+".log")}
+	return supervise.Process{
+		Name: name, Path: path, Args: args,
+		Log: filepath.Join(b.n.Logs(), name+".log"),
+	}
 }
 
 func (b *builder) file(name string) string { return filepath.Join(b.pki, name) }

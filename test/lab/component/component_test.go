@@ -18,8 +18,8 @@ import (
 
 func TestTheFirstNodeRunsTheControlPlaneAndEveryNodeTheRest(t *testing.T) {
 	lab := topology.New(t.TempDir(), 0, topology.Default())
-	everywhere := []string{"containerd", "kubelet", "kube-proxy", "provisioner"}
-	first := append([]string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}, everywhere...)
+	everywhere := []string{"containerd", "kubelet", "kube-proxy", "provisioner", "csi", "csi-snapshotter"}
+	first := append([]string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "snapshot-controller"}, everywhere...)
 	for node, want := range map[string][]string{"lab-a/node-1": first, "lab-b/node-1": first, "lab-b/node-2": everywhere} {
 		processes, err := Processes(lab, lab.Node(node))
 		if err != nil {

@@ -25,9 +25,11 @@ type facts struct {
 // writeConfigs renders every template into the node's etc folder.
 func (b *builder) writeConfigs() error {
 	c := b.n.Cluster
-	values := facts{Node: b.n.Name(), Cgroup: b.n.Cgroup(), DNS: c.DNS(),
+	values := facts{
+		Node: b.n.Name(), Cgroup: b.n.Cgroup(), DNS: c.DNS(),
 		NodePods: b.n.PodNetwork(), ClusterPods: c.PodNetwork(),
-		PKI: b.pki, Etc: b.config(""), CNI: b.config("cni"), Socket: ContainerdSocket, SandboxImage: SandboxImage}
+		PKI: b.pki, Etc: b.config(""), CNI: b.config("cni"), Socket: ContainerdSocket, SandboxImage: SandboxImage,
+	}
 	if err := os.MkdirAll(values.CNI, 0o755); err != nil {
 		return err
 	}

@@ -48,7 +48,8 @@ func (p *provisioner) SupportsBlock(context.Context) bool { return true }
 
 // Provision makes a volume for a claim.
 func (p *provisioner) Provision(ctx context.Context, o controller.ProvisionOptions) (
-	*core.PersistentVolume, controller.ProvisioningState, error) {
+	*core.PersistentVolume, controller.ProvisioningState, error,
+) {
 	source, err := p.source(ctx, o.PVC)
 	if err != nil {
 		return nil, controller.ProvisioningFinished, err
@@ -167,7 +168,8 @@ func (p *provisioner) describe(o controller.ProvisionOptions, v *spec.Volume) *c
 			VolumeMode:                    &mode,
 			PersistentVolumeSource:        core.PersistentVolumeSource{CSI: csi},
 			NodeAffinity: &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: []core.NodeSelectorTerm{
-				{MatchExpressions: []core.NodeSelectorRequirement{here}}}}},
+				{MatchExpressions: []core.NodeSelectorRequirement{here}},
+			}}},
 		},
 	}
 }

@@ -82,10 +82,12 @@ const (
 // chains hooks the empty fault chains into a built-in one. Connections are tracked from the start, or a firewall that
 // comes up later would take those that exist for new ones.
 func chains(pid int, hook string) error {
-	rules := strings.Join([]string{"*filter", ":" + CutChain + " - [0:0]", ":" + FirewallChain + " - [0:0]",
+	rules := strings.Join([]string{
+		"*filter", ":" + CutChain + " - [0:0]", ":" + FirewallChain + " - [0:0]",
 		"-A " + hook + " -j " + CutChain,
 		"-A " + hook + " -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
-		"-A " + hook + " -j " + FirewallChain, "COMMIT", ""}, "\n")
+		"-A " + hook + " -j " + FirewallChain, "COMMIT", "",
+	}, "\n")
 	_, err := run(pid, strings.NewReader(rules), "iptables-restore", "-w", "--noflush")
 	return err
 }

@@ -81,7 +81,8 @@ func Restore(lab *topology.Lab, a, b string) error {
 	router := found[0]
 	errs := []error{
 		undrop(router.pid, fabric.CutChain, "-i", router.device),
-		undrop(router.pid, fabric.CutChain, "-o", router.device)}
+		undrop(router.pid, fabric.CutChain, "-o", router.device),
+	}
 	for _, e := range found {
 		errs = append(errs, unslow(e))
 	}

@@ -39,8 +39,10 @@ func Down(dir string, purge bool, say io.Writer) error {
 	if err := sweep(lab); err != nil {
 		return err
 	}
-	for _, path := range []string{filepath.Join(dir, "nodes"), filepath.Join(dir, "clusters"), lab.Run(), lab.Bin(),
-		lab.Kubeconfig(), slotFile(lab.Slot), settingsFile(dir)} {
+	for _, path := range []string{
+		filepath.Join(dir, "nodes"), filepath.Join(dir, "clusters"), lab.Run(), lab.Bin(),
+		lab.Kubeconfig(), slotFile(lab.Slot), settingsFile(dir),
+	} {
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}

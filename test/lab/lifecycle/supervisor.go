@@ -123,8 +123,10 @@ func (w *wiring) processes() []supervise.Process {
 // process describes a child in new namespaces which dies when the supervisor does. Nodes have no orderly shutdown:
 // switching one off means what a power cut means.
 func (w *wiring) process(name string, namespaces uintptr, args ...string) supervise.Process {
-	return supervise.Process{Name: name, Path: program(w.lab), Args: args, Abrupt: true,
-		Attr: &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}}
+	return supervise.Process{
+		Name: name, Path: program(w.lab), Args: args, Abrupt: true,
+		Attr: &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL},
+	}
 }
 
 func (w *wiring) routerStarted(c *topology.Cluster, pid int) error {

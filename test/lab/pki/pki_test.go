@@ -119,8 +119,10 @@ func TestAKubeconfigIsWholeInItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	err := WriteKubeconfig(file, Context{Name: "lab-a-blue", Server: "https://10.0.0.1:6443", Namespace: "blue",
-		Authority: a, Cert: "user"})
+	err := WriteKubeconfig(file, Context{
+		Name: "lab-a-blue", Server: "https://10.0.0.1:6443", Namespace: "blue",
+		Authority: a, Cert: "user",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

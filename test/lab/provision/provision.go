@@ -79,7 +79,8 @@ func (f *folders) SupportsBlock(context.Context) bool { return true }
 
 // Provision makes the folder and describes it as a PersistentVolume.
 func (f *folders) Provision(_ context.Context, o controller.ProvisionOptions) (
-	*core.PersistentVolume, controller.ProvisioningState, error) {
+	*core.PersistentVolume, controller.ProvisioningState, error,
+) {
 	kind := o.StorageClass.Parameters[kindParameter]
 	raw := o.PVC.Spec.VolumeMode != nil && *o.PVC.Spec.VolumeMode == core.PersistentVolumeBlock
 	if raw != (kind == kindBlock) {
@@ -131,9 +132,12 @@ func makeFolder(path string) error {
 }
 
 func (f *folders) describe(o controller.ProvisionOptions, source core.PersistentVolumeSource,
-	mode core.PersistentVolumeMode) *core.PersistentVolume {
-	here := core.NodeSelectorRequirement{Key: core.LabelHostname, Operator: core.NodeSelectorOpIn,
-		Values: []string{f.node}}
+	mode core.PersistentVolumeMode,
+) *core.PersistentVolume {
+	here := core.NodeSelectorRequirement{
+		Key: core.LabelHostname, Operator: core.NodeSelectorOpIn,
+		Values: []string{f.node},
+	}
 	return &core.PersistentVolume{
 		ObjectMeta: meta.ObjectMeta{Name: o.PVName, Annotations: map[string]string{onNode: f.node}},
 		Spec: core.PersistentVolumeSpec{
@@ -144,7 +148,8 @@ func (f *folders) describe(o controller.ProvisionOptions, source core.Persistent
 			VolumeMode:                    &mode,
 			PersistentVolumeSource:        source,
 			NodeAffinity: &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: []core.NodeSelectorTerm{
-				{MatchExpressions: []core.NodeSelectorRequirement{here}}}}},
+				{MatchExpressions: []core.NodeSelectorRequirement{here}},
+			}}},
 		},
 	}
 }

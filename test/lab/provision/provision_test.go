@@ -35,7 +35,8 @@ func request(kind string, modes ...core.PersistentVolumeAccessMode) controller.P
 		PVC: &core.PersistentVolumeClaim{
 			ObjectMeta: meta.ObjectMeta{Namespace: "blue", Name: "data"},
 			Spec: core.PersistentVolumeClaimSpec{AccessModes: modes, Resources: core.VolumeResourceRequirements{
-				Requests: core.ResourceList{core.ResourceStorage: resource.MustParse("1Gi")}}},
+				Requests: core.ResourceList{core.ResourceStorage: resource.MustParse("1Gi")},
+			}},
 		},
 		SelectedNodeName: "n1",
 	}
@@ -89,10 +90,13 @@ func TestWhatAFolderCannotBeIsRefused(t *testing.T) {
 func TestOnlyOwnFoldersAreRemoved(t *testing.T) {
 	f := provisioner(t)
 	outside := t.TempDir()
-	for _, path := range []string{outside, "/", "", f.root, f.root + "/local", f.root + "/local/../../x", f.root + "/local/a/b",
-		f.root + "/local/x/.."} {
+	for _, path := range []string{
+		outside, "/", "", f.root, f.root + "/local", f.root + "/local/../../x", f.root + "/local/a/b",
+		f.root + "/local/x/..",
+	} {
 		pv := &core.PersistentVolume{Spec: core.PersistentVolumeSpec{PersistentVolumeSource: core.PersistentVolumeSource{
-			Local: &core.LocalVolumeSource{Path: path}}}}
+			Local: &core.LocalVolumeSource{Path: path},
+		}}}
 		if err := f.Delete(context.Background(), pv); err == nil {
 			t.Errorf("%q was removed", path)
 		}
@@ -108,7 +112,8 @@ func TestEachNodeAnswersForItsOwnClaimsAndVolumes(t *testing.T) {
 	f := provisioner(t)
 	for node, want := range map[string]bool{"n1": true, "n2": false, "": false} {
 		claim := &core.PersistentVolumeClaim{ObjectMeta: meta.ObjectMeta{
-			Annotations: map[string]string{"volume.kubernetes.io/selected-node": node}}}
+			Annotations: map[string]string{"volume.kubernetes.io/selected-node": node},
+		}}
 		pv := &core.PersistentVolume{ObjectMeta: meta.ObjectMeta{Annotations: map[string]string{onNode: node}}}
 		if got := f.ShouldProvision(context.Background(), claim); got != want {
 			t.Errorf("claim of %q: %v", node, got)

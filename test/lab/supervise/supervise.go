@@ -98,8 +98,10 @@ type exit struct {
 func New(processes []Process) *Set {
 	s := &Set{ops: make(chan op), exits: make(chan exit), own: map[int]bool{}}
 	for _, p := range processes {
-		s.members = append(s.members, &member{Process: p, delay: backoff,
-			status: Status{Name: p.Name, Wanted: true, Log: p.Log}})
+		s.members = append(s.members, &member{
+			Process: p, delay: backoff,
+			status: Status{Name: p.Name, Wanted: true, Log: p.Log},
+		})
 	}
 	return s
 }

@@ -221,8 +221,10 @@ func (l *Lab) Links() []Link {
 	for i, a := range l.Clusters {
 		for _, b := range l.Clusters[i+1:] {
 			base := 128 + 4*len(links)
-			links = append(links, Link{A: a, B: b,
-				AIP: l.address(fmt.Sprintf("0.%d", base+1)), BIP: l.address(fmt.Sprintf("0.%d", base+2))})
+			links = append(links, Link{
+				A: a, B: b,
+				AIP: l.address(fmt.Sprintf("0.%d", base+1)), BIP: l.address(fmt.Sprintf("0.%d", base+2)),
+			})
 		}
 	}
 	return links

@@ -106,8 +106,10 @@ func TestShapesAreReadOrRefused(t *testing.T) {
 			t.Errorf("%s = %+v, %v, want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "x", "lab", "lab=", "lab=0", "lab=17", "lab=two", "Lab=1", "-lab=1", "lab=1@",
-		"a-name-that-is-too-long=1", "../x=1"} {
+	for _, text := range []string{
+		"", "x", "lab", "lab=", "lab=0", "lab=17", "lab=two", "Lab=1", "-lab=1", "lab=1@",
+		"a-name-that-is-too-long=1", "../x=1",
+	} {
 		if got, err := ParseShape(text); err == nil {
 			t.Errorf("%q was taken as %+v", text, got)
 		}

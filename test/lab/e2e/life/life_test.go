@@ -357,8 +357,10 @@ func brokenProgram(lab *labtest.Lab) func(*testing.T) {
 		if err == nil {
 			t.Error("a lab without Kubernetes came up")
 		}
-		for _, want := range []string{"lab-a: waited for the API server to answer", "lab-b/node-2/kubelet: exit status 7",
-			"kube-scheduler: waits:", "etcd has a bad day"} {
+		for _, want := range []string{
+			"lab-a: waited for the API server to answer", "lab-b/node-2/kubelet: exit status 7",
+			"kube-scheduler: waits:", "etcd has a bad day",
+		} {
 			if !strings.Contains(out, want) {
 				t.Errorf("the report does not say %q:\n%s", want, out)
 			}
