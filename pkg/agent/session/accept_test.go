@@ -181,14 +181,31 @@ func TestAnOfferThatIsNotTakenIsClosedAndTheNextSenderGetsNone(t *testing.T) {
 	}
 	o.close()
 	if _, err := theirs[1].Read(make([]byte, 1)); err == nil {
-		t.Error("an offer outlives the attempt that it was made to")
+		t.Error("an offer outlives the session that it was made to")
 	}
 	if next := o.next(t.Context(), 0); next != nil {
-		t.Error("an ended attempt gives an offer away")
+		t.Error("an ended session gives an offer away")
 	}
 	late, other := net.Pipe()
 	o.take(late, func() {})
 	if _, err := other.Read(make([]byte, 1)); err == nil {
-		t.Error("an offer to an ended attempt is kept")
+		t.Error("an offer to an ended session is kept")
+	}
+}
+
+func TestAnOfferThatIsAwaitedStaysForWhoeverTakesIt(t *testing.T) {
+	o := newOffers()
+	mine, _ := net.Pipe()
+	o.take(mine, func() {})
+	if !o.await(t.Context()) {
+		t.Error("an offer that is there is not seen")
+	}
+	if o.next(t.Context(), 0) != mine {
+		t.Error("an offer that was seen is gone")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if o.await(ctx) {
+		t.Error("an offer is seen where none is")
 	}
 }

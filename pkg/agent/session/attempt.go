@@ -42,11 +42,8 @@ func (s *Session) send(ctx context.Context) error {
 	case facts.Shipment.Status.Figures.TotalBytes == 0:
 		s.measureBeside(at)
 	}
-	offered := newOffers()
-	defer offered.close()
-	remove := s.env.Listener.RouteOffers(string(s.job.UID), func(conn net.Conn, _ link.Preface, release func()) { offered.take(conn, release) })
-	defer remove()
-	d := &dialler{session: s, key: at.key, seat: *facts.Seat, offers: offered, broken: at.cancel}
+	s.openToOffers()
+	d := &dialler{session: s, key: at.key, seat: *facts.Seat, offers: s.offers, broken: at.cancel}
 	result, err := ship.Send(at.ctx, view, d.dial, at.state, ship.SendOptions{
 		Bandwidth:     facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
 		SpecialFiles:  special(facts),

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -56,7 +57,9 @@ func (d *dialler) dial(ctx context.Context) (net.Conn, error) {
 
 // dialAny takes a connection that the relay offers, or tries the peer's addresses
 // in order, each only if the policy allows it at this moment. Offers come first:
-// there are none unless somebody found that the addresses do not answer.
+// there are none unless somebody found that the addresses do not answer. One that
+// comes while an address is waited for is tried at once; when it is no good, the
+// addresses get their full time.
 func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	facts, err := d.session.verifyConnection(ctx)
 	if err != nil {
@@ -84,9 +87,37 @@ func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	case len(peer.Addresses) == 0:
 		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's addresses are not known, and the relay offers no connection")
 	}
+	if facts.Grant.ByRelay() == nil {
+		reach, stop := d.untilOffered(ctx)
+		defer stop()
+		if conn, err = d.dialAddresses(ctx, reach, facts); conn != nil || reach.Err() == nil || ctx.Err() != nil {
+			return conn, err
+		}
+		if conn, _ = d.useOffers(ctx, facts, 0); conn != nil {
+			return conn, nil
+		}
+	}
+	return d.dialAddresses(ctx, ctx, facts)
+}
+
+// untilOffered is a context that ends when the relay offers a connection.
+func (d *dialler) untilOffered(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		if d.offers.await(ctx) {
+			cancel()
+		}
+	})
+	return ctx, func() { cancel(); waiting.Wait() }
+}
+
+// dialAddresses tries the peer's addresses. Reach bounds the connecting alone: what
+// stands is left to authenticate itself.
+func (d *dialler) dialAddresses(ctx, reach context.Context, facts *verify.Facts) (net.Conn, error) {
 	var errs []error
-	for _, address := range peer.Addresses {
-		conn, err := d.dialOne(ctx, facts, address)
+	for _, address := range facts.Shipment.Spec.Peer.Addresses {
+		conn, err := d.dialOne(ctx, reach, facts, address)
 		if err == nil {
 			return conn, nil
 		}
@@ -111,12 +142,12 @@ func worst(errs []error) error {
 	return fault.New(reason, "%w", errors.Join(errs...))
 }
 
-func (d *dialler) dialOne(ctx context.Context, facts *verify.Facts, address string) (net.Conn, error) {
+func (d *dialler) dialOne(ctx, reach context.Context, facts *verify.Facts, address string) (net.Conn, error) {
 	to, err := facts.Grant.Dial(address)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := dialRaw(ctx, to)
+	raw, err := dialRaw(reach, to)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ const (
 	offerWait = 10 * time.Second
 )
 
-// offers are the connections that the relay brings for one sending attempt.
+// offers are the connections that the relay brings for one sending session. They
+// outlive an attempt: the one that finds no address to answer ends just then.
 // Somebody on their way can end them and nothing else: they are believed only
 // when the peer's key has been seen at their other end.
 type offers struct {
@@ -68,6 +69,34 @@ func (o *offers) next(ctx context.Context, patience time.Duration) net.Conn {
 	case <-t.C:
 	}
 	return nil
+}
+
+// await waits until a connection is there, and leaves it there. It says false when
+// ctx ended before.
+func (o *offers) await(ctx context.Context) bool {
+	select {
+	case conn := <-o.waiting:
+		o.take(conn, func() {})
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// openToOffers lets the relay's connections in until the session ends. Before its
+// first attempt has proved that the shipment may be sent, they are refused.
+func (s *Session) openToOffers() {
+	if s.unroute != nil {
+		return
+	}
+	s.unroute = s.env.Listener.RouteOffers(string(s.job.UID), func(conn net.Conn, _ link.Preface, release func()) { s.offers.take(conn, release) })
+}
+
+func (s *Session) closeToOffers() {
+	if s.unroute != nil {
+		s.unroute()
+	}
+	s.offers.close()
 }
 
 func (o *offers) close() {

@@ -10,7 +10,9 @@
 // made of, and only then is package ship given an open directory and
 // connections. The chain's first part is repeated for every connection that is
 // made later. When the attempt ends, for whatever reason, all descriptors are
-// closed; nothing of a volume stays open between attempts.
+// closed; nothing of a volume stays open between attempts. Connections that the
+// relay offers wait for the next attempt, and one that comes ends the wait for it:
+// an attempt that fails because no address answers would else have closed them.
 //
 // What the guard sees (the pod, claim or shipment goes, another writer comes, a
 // policy is withdrawn) ends the attempt at once. The rule is that nothing is open
@@ -131,6 +133,11 @@ type Session struct {
 	report Report
 
 	burst burst
+
+	// offers are connections of the relay for all attempts; unroute, which is nil
+	// before the first, ends their coming.
+	offers  *offers
+	unroute func()
 }
 
 // Start begins a session. changed is called, from any goroutine, when the
@@ -151,7 +158,7 @@ func newSession(env *Env, job Job, changed func()) *Session {
 	return &Session{
 		env: env, job: job, changed: changed, done: make(chan struct{}),
 		log:    env.Log.With("shipment", job.Ref.String(), "uid", job.UID, "role", job.Role, "generation", job.Generation),
-		report: Report{Job: job, Reason: v1alpha1.ReasonQueued},
+		report: Report{Job: job, Reason: v1alpha1.ReasonQueued}, offers: newOffers(),
 	}
 }
 
@@ -190,6 +197,7 @@ func (s *Session) run(ctx context.Context) {
 	defer s.changed()
 	defer close(s.done)
 	defer s.cancel(nil)
+	defer s.closeToOffers()
 	s.log.Info("session begins", "view", s.job.View)
 	s.env.Metrics.Begun(string(s.job.Role))
 	backoff := newBackoff()
@@ -223,10 +231,29 @@ func (s *Session) run(ctx context.Context) {
 			backoff = newBackoff() // it worked for a while
 		}
 		s.tell(waitReason(reason), err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(backoff.Step()):
-		}
+		s.rest(ctx, reason, backoff.Step())
+	}
+}
+
+// leastRest is how long a session rests although a connection is offered.
+const leastRest = time.Second
+
+// rest waits between two attempts, the first of which failed for a reason. When
+// that was that nobody was reached, an offer of the relay ends the wait.
+func (s *Session) rest(ctx context.Context, reason string, pause time.Duration) {
+	first := min(pause, leastRest)
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(first):
+	}
+	ctx, cancel := context.WithTimeout(ctx, pause-first)
+	defer cancel()
+	switch reason {
+	case v1alpha1.ReasonPeerUnreachable, v1alpha1.ReasonConnectionLost, v1alpha1.ReasonWaitingForPeer:
+		s.offers.await(ctx)
+	default:
+		<-ctx.Done()
 	}
 }
 

@@ -117,6 +117,29 @@ func TestWhileASessionTriesAgainItShowsNoReasonThatWouldEndIt(t *testing.T) {
 	})
 }
 
+func TestAnOfferEndsTheRestOfASessionThatReachedNobodyAndNoOther(t *testing.T) {
+	for reason, want := range map[string]time.Duration{
+		v1alpha1.ReasonPeerUnreachable:  leastRest,
+		v1alpha1.ReasonConnectionLost:   leastRest,
+		v1alpha1.ReasonWaitingForPeer:   leastRest,
+		v1alpha1.ReasonWaitingForHolder: 15 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSession(&Env{Log: slog.New(slog.DiscardHandler)}, Job{}, func() {})
+			mine, _ := net.Pipe()
+			s.offers.take(mine, func() {})
+			began := time.Now()
+			s.rest(t.Context(), reason, 15*time.Second)
+			if took := time.Since(began); took != want {
+				t.Errorf("after %s it rests for %s, want %s", reason, took, want)
+			}
+			if s.offers.next(t.Context(), 0) != mine {
+				t.Errorf("after %s the next attempt does not find the offer", reason)
+			}
+		})
+	}
+}
+
 func TestAStoppedSessionEndsWithTheCauseWhateverTheAttemptSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSession(&Env{Log: slog.New(slog.DiscardHandler)}, Job{}, func() {})
