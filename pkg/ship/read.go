@@ -413,6 +413,10 @@ func (r *reader) fill(c *content, data []byte, off int64) (short bool, err error
 		if start == end {
 			break
 		}
+		if start == stop { // nothing is left: it ends before the piece does
+			clear(data[start-off:])
+			return true, nil
+		}
 		n, err := c.open.ReadAt(data[start-off:stop-off], start)
 		r.p.count.read.Add(int64(n))
 		if errors.Is(err, io.EOF) {
