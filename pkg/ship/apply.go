@@ -31,9 +31,10 @@ type applier struct {
 	maxSize  int64
 
 	// Only for the dispatcher:
-	last string // path of the last operation
-	any  bool
-	open *incoming
+	last  string // path of the last operation
+	taken int64  // bytes of room for files with a block for every byte
+	any   bool
+	open  *incoming
 
 	work   chan *applied
 	fail   func(error)
@@ -408,8 +409,11 @@ func (a *applier) begin(f *applied, op *wire.Op) error {
 	if in.patch && base.Leaves() == 0 {
 		return fault.At(fault.PeerProtocol, op.Path, nil, "it should be patched, but there is nothing to patch")
 	}
-	if a.maxSize > 0 && op.Size > a.maxSize && op.Allocated {
-		return fault.At(fault.TargetFull, op.Path, nil, "it is larger than the target's capacity")
+	if a.maxSize > 0 && op.Allocated {
+		// Room is taken for it before a byte of it comes.
+		if a.taken += min(op.Size, a.maxSize+1); a.taken > a.maxSize {
+			return fault.At(fault.TargetFull, op.Path, nil, "with it, the room that files take exceeds the target's capacity")
+		}
 	}
 	if err := a.openContent(in, op); err != nil {
 		return err

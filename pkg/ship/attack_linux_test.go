@@ -268,6 +268,61 @@ func TestRule11AnAttackingSourceGetsNowhere(t *testing.T) {
 	}
 }
 
+// A target's filesystem may be the node's own disk, which the claim's size does not bound.
+func TestASourceThatSendsMoreThanTheTargetHoldsFillsNoMore(t *testing.T) {
+	const size = 6 << 20
+	for what, content := range map[string]func(a *attacker, path string){
+		"content": func(a *attacker, path string) {
+			a.ops(open(path, size, false))
+			for off := int64(0); off < size; off += 512 << 10 {
+				a.ops(data(off, 512<<10))
+			}
+		},
+		"room": func(a *attacker, path string) {
+			a.ops(open(path, size, true), wire.Op{Kind: wire.OpZero, Length: size})
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			m := shiptest.At(t, dir)
+			m.Dir("target")
+			a := &attacker{pipes: newPipes(t)}
+			var got error
+			var wait sync.WaitGroup
+			wait.Go(func() { got = receiveFrom(t, a.pipes, m.Path("target"), filepath.Join(dir, "state")) })
+			a.begin()
+			a.ops(dirOp(""))
+			one := byte(1)
+			if what == "room" {
+				one = 0
+			}
+			for n := range 8 {
+				path := "file" + string(rune('0'+n))
+				content(a, path)
+				end := put(path, string(bytes.Repeat([]byte{one}, size)))
+				end.Content, end.Data, end.Entry.Allocated = wire.ContentOpen, nil, what == "room"
+				a.ops(end)
+			}
+			a.done()
+			_ = a.drain()
+			wait.Wait()
+			if fault.Of(got) != fault.TargetFull {
+				t.Errorf("the target says %v", got)
+			}
+			var blocks int64
+			must(t, filepath.WalkDir(m.Path("target"), func(path string, d os.DirEntry, err error) error {
+				if err == nil && d.Type().IsRegular() {
+					blocks += shiptest.BlocksOf(t, path)
+				}
+				return err
+			}))
+			if blocks < size || blocks > 17<<20 {
+				t.Errorf("the target holds %d bytes; its capacity is 16 MiB", blocks)
+			}
+		})
+	}
+}
+
 // drain reads what the target has to say until it hangs up.
 func (a *attacker) drain() error {
 	for {
