@@ -211,9 +211,9 @@ func (f *Fleet) targetGroup(g holder.Group) holder.Group {
 
 // connect waits until both agents of every volume know each other.
 func (f *Fleet) connect(ctx context.Context) error {
-	waiting := map[string]string{}
+	var waiting map[string]string // of the last look that came to its end
 	err := wait.PollUntilContextTimeout(ctx, watchEvery, f.Patience, true, func(ctx context.Context) (bool, error) {
-		clear(waiting)
+		now := map[string]string{}
 		for _, v := range f.Volumes {
 			why, err := v.connect(ctx)
 			switch {
@@ -223,11 +223,12 @@ func (f *Fleet) connect(ctx context.Context) error {
 				return false, err
 			}
 			if why != "" {
-				waiting[v.Claim] = why
+				now[v.Claim] = why
 				v.show(f.Sink, progress.VolumeFigures{Claim: v.Claim, State: progress.VolumePreparing, Detail: why})
 			}
 		}
-		return len(waiting) == 0, nil
+		waiting = now
+		return len(now) == 0, nil
 	})
 	if err == nil || !wait.Interrupted(err) || ctx.Err() != nil {
 		return err
@@ -256,7 +257,9 @@ func (v *Volume) connect(ctx context.Context) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case done, v.Occupied && shipment.Claimed(p.Receive):
+	case done, shipment.Claimed(p.Receive) && (v.Occupied || p.Send.Spec.Snapshot != nil):
+		// The sender has nothing to hold before its pass: neither what the
+		// application alone can have, nor the clone of an earlier pass, which is gone.
 		return "", nil
 	case !shipment.Claimed(p.Receive):
 		return "no agent on " + v.link.Target.Cluster.Name + " serves it yet" + reason(p.Receive), nil
