@@ -32,7 +32,7 @@ const poll = 500 * time.Millisecond
 type Agents struct {
 	Cluster *cluster.Cluster
 	Options deploy.Options
-	// Timeout bounds the wait for the agents to be ready.
+	// Timeout bounds the wait for the agents to be ready, or gone.
 	Timeout time.Duration
 	Sink    progress.Sink
 }
@@ -94,8 +94,9 @@ func (a *Agents) await(ctx context.Context) error {
 	return nil
 }
 
-// Uninstall deletes what Install applied, last first. The API's definitions, and
-// with them every migration's records, go only with purge.
+// Uninstall deletes what Install applied, last first, and waits until it is gone:
+// before, nothing could be installed again. The API's definitions, and with them
+// every migration's records, go only with purge.
 func (a *Agents) Uninstall(ctx context.Context, purge bool) error {
 	a.Options.Relay = true
 	manifests, err := deploy.Manifests(a.Options)
@@ -109,6 +110,32 @@ func (a *Agents) Uninstall(ctx context.Context, purge bool) error {
 		if err := a.delete(ctx, m); err != nil {
 			return err
 		}
+	}
+	for _, m := range manifests {
+		if m.GetKind() == "Namespace" || m.GetKind() == "CustomResourceDefinition" && purge {
+			if err := a.awaitGone(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// awaitGone waits for what holds others, which go before it.
+func (a *Agents) awaitGone(ctx context.Context, m *unstructured.Unstructured) error {
+	gvr, _, err := a.Cluster.ResourceFor(m.GroupVersionKind())
+	if err != nil {
+		return fmt.Errorf("%s %s on %s: %w", m.GetKind(), m.GetName(), a.Cluster, err)
+	}
+	err = wait.PollUntilContextTimeout(ctx, poll, a.Timeout, true, func(ctx context.Context) (bool, error) {
+		_, err := a.Cluster.Resource(gvr, "").Get(ctx, m.GetName(), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	})
+	if err != nil {
+		return fmt.Errorf("%s/%s on %s was deleted and is not gone: %w; its status says what it waits for", gvr.GroupResource(), m.GetName(), a.Cluster, err)
 	}
 	return nil
 }

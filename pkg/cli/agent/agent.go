@@ -102,7 +102,7 @@ func NewCmdAgent(config *genericclioptions.ConfigFlags, streams genericiooptions
 }
 
 func (f *Flags) addProgress(c *cobra.Command) {
-	c.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for the agents to be ready")
+	c.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for the agents to be ready, or gone")
 	c.Flags().StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
 }
 
