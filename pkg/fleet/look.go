@@ -11,6 +11,11 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
@@ -184,7 +189,33 @@ func (f *Fleet) holdCopies(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return f.awaitCopies(ctx)
+}
+
+// awaitCopies waits until every clone has a volume. To an agent, a claim without
+// one is not what the shipment says, and ends the generation.
+func (f *Fleet) awaitCopies(ctx context.Context) error {
+	waiting := ""
+	err := wait.PollUntilContextTimeout(ctx, watchEvery, f.Patience, true, func(ctx context.Context) (bool, error) {
+		for _, v := range f.Volumes {
+			if v.pass.snapshot == nil {
+				continue
+			}
+			waiting = fmt.Sprintf("the clone %s of claim %s in %s", v.pass.snapshot.ClaimName, v.Claim, f.Source)
+			claim, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Namespace).Get(ctx, v.pass.snapshot.ClaimName, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return false, fmt.Errorf("%s was deleted by somebody", waiting)
+			}
+			if err != nil || claim.Status.Phase != corev1.ClaimBound {
+				return false, nil //nolint:nilerr // asked again: an API server that restarts is no reason to give up
+			}
+		}
+		return true, nil
+	})
+	if err == nil || !wait.Interrupted(err) || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("after %s %s has no volume%s", f.Patience, waiting, f.troubles(ctx))
 }
 
 // labelCopies marks the holders of clones, which end with their pass.
