@@ -6,6 +6,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -165,8 +166,9 @@ func TestWhatKeepsASnapshotFromBeingTakenIsSaid(t *testing.T) {
 	if r := motion(t, migrateArgs("--view", "snapshot", "--timeout", "20s")...); r.code != 1 || !strings.Contains(r.stderr, "the pool is full") {
 		t.Errorf("the driver's error is not shown: %s", r)
 	}
-	noCopies(t, a)
+	// The snapshot controller lets go of a snapshot once its driver has answered.
 	motionLab(t, "exec", "lab-a/node-1", "--", "rm", "-f", fail)
+	noCopies(t, a)
 
 	q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "tight", Namespace: "blue"}}
 	q.Spec.Hard = corev1.ResourceList{corev1.ResourcePersistentVolumeClaims: resource.MustParse("1")}
@@ -174,7 +176,12 @@ func TestWhatKeepsASnapshotFromBeingTakenIsSaid(t *testing.T) {
 	if _, err := admin.Kube.CoreV1().ResourceQuotas("blue").Create(t.Context(), q, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { remove(t, admin, "blue", "resourcequotas.v1.", "") })
+	t.Cleanup(func() {
+		err := admin.Kube.CoreV1().ResourceQuotas("blue").Delete(context.WithoutCancel(t.Context()), q.Name, metav1.DeleteOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 	await(t, "the quota's count", func() error {
 		now, err := admin.Kube.CoreV1().ResourceQuotas("blue").Get(t.Context(), q.Name, metav1.GetOptions{})
 		if err == nil && len(now.Status.Used) == 0 {
