@@ -263,7 +263,7 @@ func TestEverySnapshotOfABusyPostgresRecoversAndHasWhatWasCommitted(t *testing.T
 		if err != nil || got != acked {
 			t.Errorf("round %d: %d of %d transactions that were committed before the snapshot are there, error %v", n, got, acked, err)
 		}
-		if out := sh(t, b, target, "psql -q -U postgres -c 'create extension if not exists amcheck' >/dev/null 2>&1; pg_amcheck -U postgres --all --heapallindexed 2>&1"); out != "" {
+		if out := sh(t, b, target, "psql -q -U postgres -c 'create extension if not exists amcheck' >/dev/null 2>&1; pg_amcheck -U postgres --database postgres --heapallindexed 2>&1"); out != "" {
 			t.Errorf("round %d: pg_amcheck: %s", n, out)
 		}
 		f := figures(t, a)
