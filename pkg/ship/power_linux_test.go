@@ -55,7 +55,7 @@ func (n *node) mount() {
 func (n *node) unmount() {
 	for _, m := range n.mounts {
 		n.nothingOpen(m)
-		n.run("umount", m)
+		unmount(n.t, m)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -51,8 +52,26 @@ func filesystem(t *testing.T, bytes int64, options string, mkfs ...string) (dir,
 	}
 	run("mkfs.ext4", append(append([]string{"-q", "-F", "-m", "0"}, mkfs...), image)...)
 	run("mount", "-o", "loop,"+options, image, dir)
-	t.Cleanup(func() { run("umount", dir) })
+	t.Cleanup(func() { unmount(t, dir) })
 	return dir, image, true
+}
+
+// unmount waits while a mount is busy: between fork and exec, the child of a test that runs
+// beside this one has every descriptor of this process, and so holds the mount.
+func unmount(t *testing.T, dir string) {
+	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(20 * time.Second); ; <-again.C {
+		err := unix.Unmount(dir, 0)
+		switch {
+		case err == nil:
+			return
+		case !errors.Is(err, unix.EBUSY) || time.Now().After(deadline):
+			t.Errorf("unmount %s: %v", dir, err)
+			return
+		}
+	}
 }
 
 func TestRule6WhatIsPromotedIsDurableBefore(t *testing.T) {
