@@ -30,6 +30,8 @@ make_database() {
 	if [ "$database" != postgres ]; then
 		echo "CREATE DATABASE \"$database\";" | postgres --single -D "$next" postgres >/dev/null
 	fi
+	# initdb has synced what it made; what was appended since would be zeros in a crash-consistent snapshot.
+	sync -f "$next"
 	for entry in "$next"/*; do
 		name=${entry##*/}
 		if [ "$name" != PG_VERSION ]; then
@@ -39,6 +41,7 @@ make_database() {
 	done
 	mv "$next/PG_VERSION" "$PGDATA/"
 	rmdir "$next"
+	sync -f "$PGDATA"
 }
 
 if [ "${1:-}" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
