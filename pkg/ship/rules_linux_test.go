@@ -25,7 +25,7 @@ import (
 )
 
 // Each rule of the engine has a test here or in the files beside it; docs/engine.md has the
-// table. Each was seen to fail with its rule taken out.
+// table, and says which were seen to fail with their rule taken out.
 
 func must(t *testing.T, err error) {
 	t.Helper()
