@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -237,10 +238,23 @@ func TestACutoverAndARollback(t *testing.T) {
 	if err != nil || *d.Spec.Replicas != 1 || len(d.Annotations) > 1 {
 		t.Errorf("the source's deployment is not as it was: %v, error %v", d, err)
 	}
+	// A rollback waits until nobody can write; the kubelet takes an ended pod away a moment later.
 	pods, err := b.Kube.CoreV1().Pods("blue").List(t.Context(), metav1.ListOptions{})
-	if err != nil || len(pods.Items) != 0 {
-		t.Errorf("%d pods on the target after the rollback, error %v", len(pods.Items), err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, p := range pods.Items {
+		if p.DeletionTimestamp == nil || p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			t.Errorf("on the target after the rollback: pod %s, %s, deleted %v", p.Name, p.Status.Phase, p.DeletionTimestamp)
+		}
+	}
+	await(t, "the target without pods", func() error {
+		pods, err := b.Kube.CoreV1().Pods("blue").List(t.Context(), metav1.ListOptions{})
+		if err == nil && len(pods.Items) != 0 {
+			err = fmt.Errorf("%d are left", len(pods.Items))
+		}
+		return err
+	})
 }
 
 func TestStartIsRefusedForALiveCopyAndWorksForAStoppedOne(t *testing.T) {
