@@ -168,10 +168,10 @@ e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is al
 	exit $$status
 
 .PHONY: bench
-bench: build ## Time `motion-agent copy` beside rsync, cp, tar and bare system calls, as a Markdown table (Linux, root; installs Debian packages; BENCH=quick, ROWS=regexp, RUNS=n, BENCH_DIR=folder)
+bench: build ## Time `motion-agent copy` beside rsync, cp, tar and bare system calls, as a Markdown table (Linux, root; installs Debian packages; BENCH=quick, ROWS=regexp, RUNS=n, MANY=files, BENCH_DIR=folder)
 	@.ci/deps bench
 	@go build -o $(BIN)/bench ./test/bench
-	@$(BIN)/bench $(if $(RUNS),-runs $(RUNS))
+	@$(BIN)/bench $(if $(RUNS),-runs $(RUNS)) $(if $(MANY),-many $(MANY))
 
 .PHONY: bench-objects
 bench-objects: lab-deps build image $(BIN)/motion-lab ## Benchmark of objects against kubectl, on the lab (Linux, root)
