@@ -202,12 +202,17 @@ func affinity(p Placement) *corev1.Affinity {
 	return a
 }
 
-func template(t *v1alpha1.HolderTemplate) (string, []corev1.LocalObjectReference, corev1.ResourceRequirements) {
+// Resources are what a holder asks for where no policy says otherwise.
+func Resources() corev1.ResourceRequirements {
 	small := corev1.ResourceList{
 		corev1.ResourceCPU:    resource.MustParse("10m"),
 		corev1.ResourceMemory: resource.MustParse("16Mi"),
 	}
-	image, res := DefaultImage, corev1.ResourceRequirements{Requests: small, Limits: small.DeepCopy()}
+	return corev1.ResourceRequirements{Requests: small, Limits: small.DeepCopy()}
+}
+
+func template(t *v1alpha1.HolderTemplate) (string, []corev1.LocalObjectReference, corev1.ResourceRequirements) {
+	image, res := DefaultImage, Resources()
 	if t == nil {
 		return image, nil, res
 	}

@@ -30,6 +30,8 @@ type Facts struct {
 	SourceAccounts Known[Account]
 	Nodes          Known[Node]
 	Quotas         Known[corev1.ResourceQuota]
+	// SourceQuotas count the holders there.
+	SourceQuotas Known[corev1.ResourceQuota]
 	// Shipped is what earlier passes from this namespace to the target did.
 	Shipped []Shipped
 

@@ -40,6 +40,7 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *capture.I
 	group.Go(read(gctx, src, core("serviceaccounts"), inv.Namespace, toAccount, &f.SourceAccounts))
 	group.Go(read(gctx, dst, core("nodes"), "", toNode, &f.Nodes))
 	group.Go(read(gctx, dst, core("resourcequotas"), namespace, toTyped[corev1.ResourceQuota], &f.Quotas))
+	group.Go(read(gctx, src, core("resourcequotas"), inv.Namespace, toTyped[corev1.ResourceQuota], &f.SourceQuotas))
 	var shipments Known[v1alpha1.VolumeShipment]
 	group.Go(read(gctx, src, v1alpha1.VolumeShipments, inv.Namespace, toTyped[v1alpha1.VolumeShipment], &shipments))
 	err := group.Wait()
