@@ -80,9 +80,6 @@ func (d *Device) Limit(size int64) { d.info.Size = min(size, d.info.Size) }
 // Info describes the view.
 func (d *Device) Info() Info { return d.info }
 
-// LeaveOut has nothing to leave out: a device has no attributes.
-func (d *Device) LeaveOut(tree.Mask) {}
-
 // Close ends the view; the caller's descriptor stays open.
 func (d *Device) Close() error {
 	if d.own >= 0 {
@@ -102,7 +99,7 @@ func (d *Device) Root() (Node, error) {
 		return n, fault.Wrap(fault.Unreadable, err, "look at the image")
 	}
 	n.Stamp = NodeOf("", &st).Stamp
-	n.Stamp.Settled = tree.Settled(n.Stamp.CTime, d.info.Cut)
+	n.Stamp.Settled = d.info.settles(n.Stamp)
 	return n, nil
 }
 

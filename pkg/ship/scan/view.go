@@ -15,7 +15,10 @@
 //
 // The view says what its stamps are worth: Exact, or Lagging when it is a
 // crash-consistent image, in which two states with different content can carry equal
-// stamps. A pass over a Lagging view that is to be promoted reads all data.
+// stamps: the journal has a file's new ctime in seconds, its data follows half a minute
+// later. A pass over a Lagging view that is to be promoted reads all data, and settles no
+// stamp: what was read behind one may be older than it, and a later pass over the origin,
+// whose stamps are exact, would take the two for the same.
 package scan
 
 import (
@@ -60,6 +63,12 @@ type Info struct {
 	Filesystem string
 }
 
+// settles says whether a stamp that was found in the view proves, to a later pass, that
+// content which still has it is what was read here.
+func (i Info) settles(s tree.Stamp) bool {
+	return i.Stamps == Exact && tree.Settled(s.CTime, i.Cut)
+}
+
 // Node is an entry as found, before its content is read: Entry has no Content yet, and
 // neither Xattrs nor a symlink's Link before Details. Kind 0 is a name that vanished
 // between listing and looking, which only a Live view gives.
@@ -78,9 +87,6 @@ type Node struct {
 // called by many goroutines at once.
 type View interface {
 	Info() Info
-	// LeaveOut says which attributes are no part of what the view describes. Called before
-	// anything is read.
-	LeaveOut(mask tree.Mask)
 	// Root gives the root's node, with the empty path.
 	Root() (Node, error)
 	// ReadDir opens the directory at path.
