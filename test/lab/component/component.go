@@ -196,7 +196,7 @@ func (b *builder) csi() supervise.Process {
 func (b *builder) snapshotter() supervise.Process {
 	p := b.process("csi-snapshotter", filepath.Join(b.lab.Bin(), "csi-snapshotter"),
 		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--csi-address="+csi.Socket, "--node-deployment=true",
-		"--retry-interval-start=500ms", "--retry-interval-max=5s")
+		"--retry-interval-start=100ms", "--retry-interval-max=5s")
 	p.Env = []string{"NODE_NAME=" + b.n.Name()}
 	p.Ready = answers("unix", csi.Socket)
 	return p
@@ -205,7 +205,7 @@ func (b *builder) snapshotter() supervise.Process {
 func (b *builder) snapshotController() supervise.Process {
 	p := b.process("snapshot-controller", filepath.Join(b.lab.Bin(), "snapshot-controller"),
 		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--enable-distributed-snapshotting=true",
-		"--retry-interval-start=500ms", "--retry-interval-max=5s")
+		"--retry-interval-start=100ms", "--retry-interval-max=5s")
 	p.Ready = apiAnswers
 	return p
 }

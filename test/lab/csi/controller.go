@@ -75,6 +75,7 @@ func (d *driver) CreateVolume(_ context.Context, r *spec.CreateVolumeRequest) (*
 }
 
 func (d *driver) make(id string, k disk, from string) error {
+	grows := false
 	if from != "" {
 		source, err := d.disks.read(from)
 		switch {
@@ -87,8 +88,12 @@ func (d *driver) make(id string, k disk, from string) error {
 		case source.Size > k.Size:
 			return status.Errorf(codes.OutOfRange, "the source has %d bytes, the volume is to have %d", source.Size, k.Size)
 		}
+		grows = source.Size < k.Size && !k.Block
 	}
-	return d.disks.create(id, k, from)
+	if err := d.disks.create(id, k, from); err != nil || !grows {
+		return err
+	}
+	return growImage(d.disks.image(id))
 }
 
 // DeleteVolume removes a volume.

@@ -9,8 +9,8 @@
 // beside them. Volumes of a class with the parameter freeze are frozen for the moment of a snapshot instead.
 //
 // One process serves one node: as the node's plugin, which it registers with the kubelet by itself; as the controller
-// to which external-snapshotter's sidecar talks; and as the provisioner of the node's claims, because
-// external-provisioner is not to be had as a module.
+// to which external-snapshotter's sidecar talks; and as the provisioner of the node's claims, which lets them grow,
+// because external-provisioner is not to be had as a module.
 package csi
 
 import (
@@ -83,7 +83,12 @@ func Run(ctx context.Context, kubeconfig, node, root string) error {
 		go func() { failures <- server.Serve(listener) }()
 		defer server.Stop()
 	}
-	c := controller.NewProvisionController(ctx, client, Driver, &provisioner{driver: d, client: client, objects: objects},
+	p := &provisioner{driver: d, client: client, objects: objects}
+	d.growStaged = p.growStaged
+	if err := p.expander(ctx); err != nil {
+		return err
+	}
+	c := controller.NewProvisionController(ctx, client, Driver, p,
 		controller.LeaderElection(false), controller.AddFinalizer(true))
 	go func() { c.Run(ctx); failures <- errors.New("the provisioner's controller ended") }()
 	return <-failures
@@ -131,7 +136,10 @@ type driver struct {
 
 	node  string
 	disks disks
+	// growStaged grows a volume before it is mounted; the caller holds mu.
+	growStaged func(ctx context.Context, id string) error
 
+	// mu is held while a volume's description is changed.
 	mu sync.Mutex
 	// held are the loop devices of published block volumes, by volume: a device frees itself when the last one who
 	// has it open closes it, also when this process dies.

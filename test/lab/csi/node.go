@@ -37,8 +37,10 @@ func (d *driver) NodeGetCapabilities(context.Context, *spec.NodeGetCapabilitiesR
 	return out, nil
 }
 
-// NodeStageVolume mounts a filesystem once for all pods of the node. A volume that came from a smaller one is grown.
-func (d *driver) NodeStageVolume(_ context.Context, r *spec.NodeStageVolumeRequest) (*spec.NodeStageVolumeResponse, error) {
+// NodeStageVolume mounts a filesystem once for all pods of the node. A volume whose claim has grown is grown before.
+func (d *driver) NodeStageVolume(ctx context.Context, r *spec.NodeStageVolumeRequest) (*spec.NodeStageVolumeResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	k, err := d.disks.read(r.GetVolumeId())
 	if err != nil {
 		return nil, status.Error(codes.NotFound, err.Error())
@@ -46,6 +48,12 @@ func (d *driver) NodeStageVolume(_ context.Context, r *spec.NodeStageVolumeReque
 	at := r.GetStagingTargetPath()
 	if k.Block || mounted(at) {
 		return &spec.NodeStageVolumeResponse{}, nil
+	}
+	if err := d.growStaged(ctx, r.GetVolumeId()); err != nil {
+		return nil, err
+	}
+	if k, err = d.disks.read(r.GetVolumeId()); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(at, 0o750); err != nil {
 		return nil, err
@@ -58,9 +66,6 @@ func (d *driver) NodeStageVolume(_ context.Context, r *spec.NodeStageVolumeReque
 	if err := unix.Mount(device.Name(), at, "ext4", 0, ""); err != nil {
 		return nil, status.Errorf(codes.Internal, "mount %s: %v", r.GetVolumeId(), err)
 	}
-	if err := run("resize2fs", device.Name()); err != nil {
-		return nil, err
-	}
 	if k.New { // everybody may write, as in the folders of the other classes
 		if err := os.Chmod(at, 0o777); err != nil {
 			return nil, err
@@ -72,6 +77,8 @@ func (d *driver) NodeStageVolume(_ context.Context, r *spec.NodeStageVolumeReque
 
 // NodeUnstageVolume unmounts it.
 func (d *driver) NodeUnstageVolume(_ context.Context, r *spec.NodeUnstageVolumeRequest) (*spec.NodeUnstageVolumeResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err := unmount(r.GetStagingTargetPath()); err != nil {
 		return nil, err
 	}
