@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -40,6 +41,11 @@ func Ensure(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod) error {
 		}
 	}
 	made, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+	if apierrors.IsForbidden(err) && equality.Semantic.DeepEqual(pod.Spec.Containers[0].Resources, unthrottled()) {
+		pod = pod.DeepCopy()
+		pod.Spec.Containers[0].Resources = throttled()
+		made, err = pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+	}
 	if err != nil {
 		return fmt.Errorf("holder %s/%s on %s: %w", pod.Namespace, pod.Name, c, err)
 	}
@@ -74,13 +80,21 @@ func Trouble(p *corev1.Pod) string {
 	return p.Status.Message
 }
 
+// Ask asks for the end of a holder and does not wait for it.
+func Ask(ctx context.Context, c *cluster.Cluster, namespace, name string) error {
+	err := c.Kube.CoreV1().Pods(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("holder %s/%s on %s: %w", namespace, name, c, err)
+	}
+	return nil
+}
+
 // Delete removes a holder and waits until it is gone, so that the volume is
 // free when Delete returns.
 func Delete(ctx context.Context, c *cluster.Cluster, namespace, name string) error {
 	pods := c.Kube.CoreV1().Pods(namespace)
-	err := pods.Delete(ctx, name, metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("holder %s/%s on %s: %w", namespace, name, c, err)
+	if err := Ask(ctx, c, namespace, name); err != nil {
+		return err
 	}
 	return wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
 		_, err := pods.Get(ctx, name, metav1.GetOptions{})
@@ -104,8 +118,8 @@ func Dismiss(ctx context.Context, c *cluster.Cluster, namespace, migration strin
 	var names []string
 	for i := range list.Items {
 		name := list.Items[i].Name
-		if err := c.Kube.CoreV1().Pods(namespace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return names, fmt.Errorf("holder %s/%s on %s: %w", namespace, name, c, err)
+		if err := Ask(ctx, c, namespace, name); err != nil {
+			return names, err
 		}
 		names = append(names, name)
 	}

@@ -45,9 +45,9 @@ const DefaultImage = "registry.k8s.io/pause:3.10.1"
 // nobody is the user of the pause image. Anything but root does.
 const nobody = 65535
 
-// deadline ends holders that nobody removed, for instance because the plugin
-// was killed and never called again.
-const deadline = 24 * 60 * 60
+// Deadline, in seconds, ends holders that nobody removed, for instance because the
+// plugin was killed and never called again.
+const Deadline = 24 * 60 * 60
 
 // Group is a set of claims that must be mounted together, and where.
 type Group struct {
@@ -128,7 +128,7 @@ func Pod(g Group, o Options) *corev1.Pod {
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy:         corev1.RestartPolicyAlways,
-			ActiveDeadlineSeconds: new(int64(deadline)),
+			ActiveDeadlineSeconds: new(int64(Deadline)),
 			// Not 0: the pod would be gone from the API before the kubelet has unmounted.
 			TerminationGracePeriodSeconds: new(int64(1)),
 			AutomountServiceAccountToken:  new(false),
@@ -202,17 +202,26 @@ func affinity(p Placement) *corev1.Affinity {
 	return a
 }
 
-// Resources are what a holder asks for where no policy says otherwise.
-func Resources() corev1.ResourceRequirements {
-	small := corev1.ResourceList{
-		corev1.ResourceCPU:    resource.MustParse("10m"),
-		corev1.ResourceMemory: resource.MustParse("16Mi"),
+// unthrottled asks for next to nothing and leaves the processor's use without a limit:
+// the runtime starts a container within the container's limits, and with 10m that takes
+// five seconds, for a process that does nothing afterwards.
+func unthrottled() corev1.ResourceRequirements {
+	memory := resource.MustParse("16Mi")
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: memory},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: memory},
 	}
+}
+
+// throttled is for namespaces where a pod must have limits (a quota counts them), or
+// limits near its requests (a LimitRange with a ratio).
+func throttled() corev1.ResourceRequirements {
+	small := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("16Mi")}
 	return corev1.ResourceRequirements{Requests: small, Limits: small.DeepCopy()}
 }
 
 func template(t *v1alpha1.HolderTemplate) (string, []corev1.LocalObjectReference, corev1.ResourceRequirements) {
-	image, res := DefaultImage, Resources()
+	image, res := DefaultImage, unthrottled()
 	if t == nil {
 		return image, nil, res
 	}

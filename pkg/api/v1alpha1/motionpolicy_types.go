@@ -65,7 +65,8 @@ type HolderTemplate struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
-	// resources of the holder's one container; limits should equal requests.
+	// resources of the holder's one container. A small limit of the processor makes
+	// its start slow. Default: 10m and 16Mi, and where limits are asked for 50m.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 }
