@@ -118,7 +118,8 @@ func (w *writer) goesOn(reason, message string) {
 func (w *writer) figures(r *session.Report) {
 	f := &w.status.Figures
 	f.Entries, f.MovedEntries = r.Figures.Entries, r.Figures.Moved
-	f.ScannedBytes, f.SentBytes, f.WireBytes = r.Figures.ScannedBytes, r.Figures.SentBytes, r.Figures.WireBytes
+	f.ScannedBytes, f.ReadBytes = r.Figures.ScannedBytes, r.Figures.ReadBytes
+	f.SentBytes, f.WireBytes = r.Figures.SentBytes, r.Figures.WireBytes
 	f.ChangedBytes = r.Figures.SentBytes
 	f.TotalBytes = max(f.TotalBytes, r.Total, f.ScannedBytes)
 	if r.Ended && r.Err == nil {

@@ -15,9 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -44,6 +47,10 @@ type Fleet struct {
 	Limits         *v1alpha1.ShipmentLimits
 	// Route says which ways the data may take.
 	Route route.Mode
+	// Stops: this run stops the application in the end. Holders have its claims from
+	// the beginning, so that nothing is detached in between, and what cannot be read
+	// before is read then.
+	Stops bool
 	// Patience bounds every single wait.
 	Patience time.Duration
 	Volumes  []*Volume
@@ -54,6 +61,10 @@ type Fleet struct {
 	// Around does what the application wants done before and after its copies are
 	// taken, and says whether that made them consistent for it; nil: nothing.
 	Around func(ctx context.Context, take func(context.Context) error) (consistent bool, err error)
+	// going are the holders of copies that were asked to go.
+	going []string
+	// copiesOwner is what the copies of the pass end with; nil: the Migration.
+	copiesOwner *metav1.OwnerReference
 }
 
 // Side is one of the two namespaces, and what holders there need.
@@ -86,6 +97,10 @@ type Volume struct {
 	// Occupied: the application has the claim and nobody else can, as with
 	// ReadWriteOncePod. It has no holder until the application is stopped.
 	Occupied bool
+	// direct: it is read as it is, and not only by copies, in this run.
+	direct bool
+	// grows is the size that the target's claim asks for and does not have yet.
+	grows *resource.Quantity
 	// Generation is the pass that was asked for last, Outcome how it stands.
 	Generation int64
 	Outcome    shipment.Outcome
@@ -95,6 +110,8 @@ type Volume struct {
 	Passes     int
 	// movedAt is when the figures last changed.
 	movedAt time.Time
+	// stuck is what the pass waited for when it was last looked at.
+	stuck string
 	// shown is what was last emitted: a line that says the same is none.
 	shown progress.VolumeFigures
 }
@@ -150,16 +167,58 @@ func (f *Fleet) ensureClaim(ctx context.Context, v *Volume) error {
 	for _, row := range set.Rows {
 		progress.Objectf(f.Sink, "%s %s", row.Ref, row.Outcome)
 	}
-	target, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, v.TargetClaim, metav1.GetOptions{})
+	target, err := f.targetClaim(ctx, v)
 	if err != nil {
-		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.TargetClaim, f.Target, err)
+		return err
 	}
+	v.grows = growing(target)
 	v.link = &shipment.Link{
 		Source:    end(f.Source, v.Claim, string(source.UID)),
 		Target:    end(f.Target, v.TargetClaim, string(target.GetUID())),
 		Migration: f.Name, Limits: f.Limits, Addressless: f.Route == route.Relay,
 	}
 	return nil
+}
+
+func (f *Fleet) targetClaim(ctx context.Context, v *Volume) (*corev1.PersistentVolumeClaim, error) {
+	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, v.TargetClaim, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.TargetClaim, f.Target, err)
+	}
+	return c, nil
+}
+
+// growing is the size that a bound claim asks for and does not have; nil when it
+// has what it asks for.
+func growing(c *corev1.PersistentVolumeClaim) *resource.Quantity {
+	asked, has := c.Spec.Resources.Requests[corev1.ResourceStorage], c.Status.Capacity[corev1.ResourceStorage]
+	if c.Status.Phase != corev1.ClaimBound || has.Cmp(asked) >= 0 {
+		return nil
+	}
+	return &asked
+}
+
+// expanded returns what is told about a target's claim that has not grown yet, ""
+// when it has. Many drivers grow a filesystem only while a pod has it: the holder.
+func (f *Fleet) expanded(ctx context.Context, v *Volume) (string, error) {
+	if v.grows == nil {
+		return "", nil
+	}
+	c, err := f.targetClaim(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	if v.grows = growing(c); v.grows == nil {
+		return "", nil
+	}
+	has := c.Status.Capacity[corev1.ResourceStorage]
+	why := fmt.Sprintf("its claim on %s is to grow from %s to %s", f.Target.Cluster.Name, has.String(), v.grows.String())
+	for _, cond := range c.Status.Conditions {
+		if cond.Status == corev1.ConditionTrue && cond.Message != "" {
+			why += ": " + cond.Message
+		}
+	}
+	return why, nil
 }
 
 func end(p Side, claim, uid string) shipment.End {
@@ -174,7 +233,7 @@ func (f *Fleet) ensureHolders(ctx context.Context) error {
 		for _, g := range f.Groups {
 			if !side.source {
 				g = f.targetGroup(g)
-			} else if f.occupied(g) {
+			} else if f.unheld(g) {
 				continue
 			}
 			pod := holder.Pod(g, holder.Options{
@@ -216,6 +275,9 @@ func (f *Fleet) connect(ctx context.Context) error {
 		now := map[string]string{}
 		for _, v := range f.Volumes {
 			why, err := v.connect(ctx)
+			if why == "" && err == nil {
+				why, err = f.expanded(ctx, v)
+			}
 			switch {
 			case err != nil && unreachable(err):
 				why = err.Error()
@@ -257,17 +319,43 @@ func (v *Volume) connect(ctx context.Context) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case done, shipment.Claimed(p.Receive) && (v.Occupied || p.Send.Spec.Snapshot != nil):
-		// The sender has nothing to hold before its pass: neither what the
-		// application alone can have, nor the clone of an earlier pass, which is gone.
+	case done, shipment.Claimed(p.Receive) && v.senderMayWait(p):
 		return "", nil
-	case !shipment.Claimed(p.Receive):
-		return "no agent on " + v.link.Target.Cluster.Name + " serves it yet" + reason(p.Receive), nil
-	case !shipment.Claimed(p.Send):
-		return "no agent on " + v.link.Source.Cluster.Name + " serves it yet" + reason(p.Send), nil
-	default:
-		return "the agent on " + v.link.Target.Cluster.Name + " has no address to dial", nil
 	}
+	for _, s := range []*v1alpha1.VolumeShipment{p.Receive, p.Send} {
+		if err := v.hopeless(s); err != nil {
+			return "", err
+		}
+	}
+	return v.waitsFor(p), nil
+}
+
+// senderMayWait says whether the sender has nothing to hold before its pass: what
+// the application alone can have, what is read from a copy of that pass, or the
+// clone of an earlier one, which is gone.
+func (v *Volume) senderMayWait(p shipment.Pair) bool {
+	return v.Occupied || v.Choice.Offer != nil && !v.direct || p.Send.Spec.Snapshot != nil
+}
+
+// hopeless is what no waiting mends.
+func (v *Volume) hopeless(s *v1alpha1.VolumeShipment) error {
+	for _, c := range s.Status.Conditions {
+		if c.Type == v1alpha1.ShipmentClaimed && c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.ReasonBlockDevicesOff {
+			return fmt.Errorf("volume %s: %s: %s%s", v.Claim, c.Reason, c.Message, remedy(c.Reason))
+		}
+	}
+	return nil
+}
+
+// waitsFor names the end that is not ready.
+func (v *Volume) waitsFor(p shipment.Pair) string {
+	switch {
+	case !shipment.Claimed(p.Receive):
+		return "no agent on " + v.link.Target.Cluster.Name + " serves it yet" + reason(p.Receive)
+	case !shipment.Claimed(p.Send):
+		return "no agent on " + v.link.Source.Cluster.Name + " serves it yet" + reason(p.Send)
+	}
+	return "the agent on " + v.link.Target.Cluster.Name + " has no address to dial"
 }
 
 func reason(s *v1alpha1.VolumeShipment) string {
@@ -309,6 +397,11 @@ func (f *Fleet) Pass(ctx context.Context, how v1alpha1.View) error {
 		return err
 	}
 	for _, v := range f.Volumes {
+		if v.pass.skipped {
+			v.Outcome = shipment.Outcome{Ended: true}
+			v.show(f.Sink, progress.VolumeFigures{Claim: v.Claim, State: progress.VolumeWaiting, Detail: "read when the application is stopped"})
+			continue
+		}
 		p, err := v.link.Get(ctx)
 		if err != nil {
 			return err
@@ -321,12 +414,15 @@ func (f *Fleet) Pass(ctx context.Context, how v1alpha1.View) error {
 	err = wait.PollUntilContextCancel(ctx, watchEvery, true, func(ctx context.Context) (bool, error) {
 		ended := true
 		for _, v := range f.Volumes {
+			if v.pass.skipped {
+				continue
+			}
 			if err := f.see(ctx, v); err != nil && !unreachable(err) {
 				return false, err
 			}
 			v.show(f.Sink, v.Outcome.Line(v.Claim, v.Generation))
 			if time.Since(v.movedAt) > f.Patience {
-				return false, fmt.Errorf("volume %s has made no progress for %s: %s %s", v.Claim, f.Patience, v.Outcome.Reason, v.Outcome.Message)
+				return false, fmt.Errorf("volume %s has made no progress for %s: %s%s", v.Claim, f.Patience, v.stuck, f.troubles(ctx))
 			}
 			ended = ended && v.Outcome.Ended
 		}
@@ -336,6 +432,9 @@ func (f *Fleet) Pass(ctx context.Context, how v1alpha1.View) error {
 		return err
 	}
 	for _, v := range f.Volumes {
+		if v.pass.skipped {
+			continue
+		}
 		v.Sent += v.Outcome.Figures.SentBytes
 		v.Wire += v.Outcome.Figures.WireBytes
 		v.Spent += time.Since(begun)
@@ -362,6 +461,10 @@ func (f *Fleet) see(ctx context.Context, v *Volume) error {
 	if v.Outcome.Ended {
 		return nil
 	}
+	v.stuck = strings.TrimSpace(v.Outcome.Reason + " " + v.Outcome.Message)
+	if v.stuck == "" {
+		v.stuck = v.waitsFor(p)
+	}
 	f.lead(ctx, v, p.Send)
 	_, err = v.link.Connect(ctx, p)
 	return err
@@ -378,13 +481,21 @@ func unreachable(err error) bool {
 		apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) || apierrors.IsConflict(err)
 }
 
-// Release removes the holders of both sides and waits until they are gone.
+// Release removes the holders of both sides and waits until they are gone. None
+// waits for another: each takes a kubelet some seconds.
 func (f *Fleet) Release(ctx context.Context) error {
-	return errors.Join(
-		holder.DeleteAll(ctx, f.Source.Cluster, f.Source.Namespace, f.Name),
-		f.releaseCopies(ctx),
-		holder.DeleteAll(ctx, f.Target.Cluster, f.Target.Namespace, f.Name),
-	)
+	removals := []func() error{
+		func() error { return holder.DeleteAll(ctx, f.Source.Cluster, f.Source.Namespace, f.Name) },
+		func() error { return f.releaseCopies(ctx) },
+		func() error { return holder.DeleteAll(ctx, f.Target.Cluster, f.Target.Namespace, f.Name) },
+	}
+	errs := make([]error, len(removals))
+	var work sync.WaitGroup
+	for i, remove := range removals {
+		work.Go(func() { errs[i] = remove() })
+	}
+	work.Wait()
+	return errors.Join(errs...)
 }
 
 // Failures are the volumes whose last pass did not end in a promotion.
@@ -418,6 +529,10 @@ func (f *Fleet) Lines(before []v1alpha1.MigrationVolume) []v1alpha1.MigrationVol
 		l := earlier[v.Claim]
 		l.Claim, l.TargetClaim = v.Claim, v.TargetClaim
 		l.SentBytes, l.WireBytes = v.Sent, v.Wire
+		if v.pass.skipped {
+			out = append(out, l)
+			continue
+		}
 		l.Reason = v.Outcome.Reason
 		if v.Outcome.Shipped {
 			l.ShippedGeneration = v.Generation
@@ -444,6 +559,7 @@ func (f *Fleet) Moved() bool {
 func (f *Fleet) Broken() error {
 	for _, v := range f.Volumes {
 		switch {
+		case v.pass.skipped:
 		case v.Outcome.Reason == v1alpha1.ReasonDigestMismatch:
 			return &VerificationError{Claim: v.Claim, Message: v.Outcome.Message}
 		case !v.Outcome.Shipped:
@@ -462,8 +578,8 @@ func remedy(reason string) string {
 		return "\nhint: an administrator has to allow it: kubectl get motionpolicies, and kubectl motion pair"
 	case v1alpha1.ReasonSpecialFileRefused:
 		return "\nhint: remove the file, or an administrator sets specialFiles: Preserve in the MotionPolicies of both clusters"
-	case v1alpha1.ReasonTargetAbility:
-		return "\nhint: give the volume a storage class whose filesystem can hold it (--storage-class OLD=NEW), or remove it from the source: nothing is left out by itself"
+	case v1alpha1.ReasonBlockDevicesOff:
+		return "\nhint: an administrator lets the agents open raw block volumes: kubectl motion pair --block-devices"
 	case v1alpha1.ReasonNotExclusive:
 		return "\nhint: another pod has the volume: see kubectl describe pvc"
 	case v1alpha1.ReasonPeerUnreachable:

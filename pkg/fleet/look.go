@@ -31,6 +31,8 @@ type look struct {
 	snapshot *v1alpha1.ShipmentSnapshot
 	// prepared: the application was made ready for the snapshot.
 	prepared bool
+	// skipped: nothing can be read of it before the application is stopped.
+	skipped bool
 }
 
 // worth is what the volume's last generation is worth. That the application was
@@ -50,7 +52,10 @@ func (f *Fleet) look(ctx context.Context, how v1alpha1.View) (done func(), err e
 		v.pass = look{view: how}
 	}
 	if how != v1alpha1.ViewLive {
-		return func() {}, f.occupy(ctx)
+		return func() {}, f.holdAll(ctx)
+	}
+	if err := f.copiesGone(ctx); err != nil {
+		return func() {}, err
 	}
 	done = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
@@ -62,6 +67,9 @@ func (f *Fleet) look(ctx context.Context, how v1alpha1.View) (done func(), err e
 	if err := f.takeAll(ctx, f.wants()); err != nil {
 		return done, err
 	}
+	if err := f.holdWhatIsNoCopy(ctx); err != nil {
+		return done, err
+	}
 	return done, f.holdCopies(ctx)
 }
 
@@ -70,6 +78,9 @@ func (f *Fleet) look(ctx context.Context, how v1alpha1.View) (done func(), err e
 func (f *Fleet) takeAll(ctx context.Context, wants map[string][]view.Want) error {
 	if len(wants) == 0 {
 		return nil
+	}
+	if err := f.bound(ctx); err != nil {
+		return err
 	}
 	take := func(ctx context.Context) error {
 		for _, name := range pluginsOf(wants) {
@@ -123,7 +134,7 @@ func (f *Fleet) take(ctx context.Context, name string, wants []view.Want) ([]vie
 	case err == nil:
 	case ctx.Err() != nil:
 		return nil, err
-	case f.Views.Wish.Mode == view.Snapshot || f.anyOccupied(wants):
+	case f.Views.Wish.Mode == view.Snapshot || f.anyOccupied(wants) && !f.Stops:
 		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
 	default:
 		progress.Warnf(f.Sink, "no snapshots this time, the volumes are read live: %v", err)
@@ -147,7 +158,7 @@ func (f *Fleet) anyOccupied(wants []view.Want) bool {
 
 func (f *Fleet) task() view.Task {
 	return view.Task{
-		Source: f.Source.Cluster, Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.Source.Owner, Patience: f.Patience,
+		Source: f.Source.Cluster, Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.ownerOfCopies(), Patience: f.Patience,
 	}
 }
 
@@ -182,7 +193,7 @@ func (f *Fleet) holdCopies(ctx context.Context) error {
 			continue
 		}
 		pod := holder.Pod(g, holder.Options{
-			Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.Source.Owner, Template: f.Source.Template, ReadOnly: true,
+			Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.ownerOfCopies(), Template: f.Source.Template, ReadOnly: true,
 		})
 		pod.Labels[labelCopies] = "true"
 		if err := holder.Ensure(ctx, f.Source.Cluster, pod); err != nil {
@@ -237,15 +248,30 @@ func (f *Fleet) copiesOf(g holder.Group) holder.Group {
 	return g
 }
 
-// dropCopies removes what exists for one pass.
+// dropCopies removes what exists for one pass. It does not wait: the next that
+// takes copies does, and the end of the run.
 func (f *Fleet) dropCopies(ctx context.Context) error {
 	var errs []error
 	for _, g := range f.Groups {
 		if g = f.copiesOf(g); len(g.Claims) > 0 {
-			errs = append(errs, holder.Delete(ctx, f.Source.Cluster, f.Source.Namespace, holder.Name(f.Name, g)))
+			name := holder.Name(f.Name, g)
+			f.going = append(f.going, name)
+			errs = append(errs, holder.Ask(ctx, f.Source.Cluster, f.Source.Namespace, name))
 		}
 	}
 	return errors.Join(append(errs, f.releaseCopies(ctx))...)
+}
+
+// copiesGone waits until the holders of earlier copies are gone, and their clones
+// with them: a quota may have room for one set of copies.
+func (f *Fleet) copiesGone(ctx context.Context) error {
+	for _, name := range f.going {
+		if err := holder.Delete(ctx, f.Source.Cluster, f.Source.Namespace, name); err != nil {
+			return err
+		}
+	}
+	f.going = nil
+	return nil
 }
 
 // releaseCopies removes all copies that any run of this migration made.
@@ -259,7 +285,16 @@ func (f *Fleet) releaseCopies(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("volume plugin %s: %w", p.Name(), err))
 		}
 	}
+	if len(f.Views.Plugins) > 0 {
+		errs = append(errs, f.unbound(ctx))
+	}
 	return errors.Join(errs...)
+}
+
+// unheld says whether no holder has the claims of the group on the source: the
+// application leaves no room for one, or nothing but copies of them is read.
+func (f *Fleet) unheld(g holder.Group) bool {
+	return f.occupied(g) || !f.Stops && f.copied(g)
 }
 
 // occupied says whether the application has a claim of the group and leaves no
@@ -268,13 +303,35 @@ func (f *Fleet) occupied(g holder.Group) bool {
 	return slices.ContainsFunc(f.Volumes, func(v *Volume) bool { return v.Occupied && slices.Contains(g.Claims, v.Claim) })
 }
 
-// occupy makes the holders of claims that the application has left.
-func (f *Fleet) occupy(ctx context.Context) error {
-	if !slices.ContainsFunc(f.Volumes, func(v *Volume) bool { return v.Occupied }) {
-		return nil
-	}
+// copied says whether nothing but copies is read of the group's claims.
+func (f *Fleet) copied(g holder.Group) bool {
+	return !slices.ContainsFunc(f.Volumes, func(v *Volume) bool {
+		return slices.Contains(g.Claims, v.Claim) && (v.Choice.Offer == nil || v.direct)
+	})
+}
+
+// holdAll makes the holders of claims that the application has left.
+func (f *Fleet) holdAll(ctx context.Context) error {
+	return f.holdMore(ctx, func(v *Volume) { v.Occupied, v.direct = false, true })
+}
+
+// holdWhatIsNoCopy makes the holders of claims that were to be copied, and are read
+// live because they could not be. What only the application can have is left out.
+func (f *Fleet) holdWhatIsNoCopy(ctx context.Context) error {
+	return f.holdMore(ctx, func(v *Volume) {
+		v.direct = v.direct || v.pass.snapshot == nil
+		v.pass.skipped = v.Occupied && v.pass.snapshot == nil
+	})
+}
+
+// holdMore makes the holders that are wanted after a change and were not before.
+func (f *Fleet) holdMore(ctx context.Context, change func(*Volume)) error {
+	late := slices.DeleteFunc(slices.Clone(f.Groups), func(g holder.Group) bool { return !f.unheld(g) })
 	for _, v := range f.Volumes {
-		v.Occupied = false
+		change(v)
+	}
+	if !slices.ContainsFunc(late, func(g holder.Group) bool { return !f.unheld(g) }) {
+		return nil
 	}
 	return f.ensureHolders(ctx)
 }
@@ -282,7 +339,12 @@ func (f *Fleet) occupy(ctx context.Context) error {
 // Looks says how the volumes were looked at in the last pass, for people.
 func (f *Fleet) Looks() string {
 	counts := map[v1alpha1.View]int{}
+	skipped := 0
 	for _, v := range f.Volumes {
+		if v.pass.skipped {
+			skipped++
+			continue
+		}
 		counts[v.pass.view]++
 	}
 	var parts []string
@@ -290,6 +352,9 @@ func (f *Fleet) Looks() string {
 		if counts[view] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[view], view))
 		}
+	}
+	if skipped > 0 {
+		parts = append(parts, fmt.Sprintf("%d to be read when stopped", skipped))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -7,8 +7,14 @@ import (
 	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
+	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 func TestTheHolderOfCopiesHasTheClonesOfItsGroupAndStandsWhereTheApplicationIs(t *testing.T) {
@@ -32,6 +38,70 @@ func TestTheHolderOfCopiesHasTheClonesOfItsGroupAndStandsWhereTheApplicationIs(t
 	}
 	if got := f.Looks(); got != "3 Snapshot, 1 Live" {
 		t.Errorf("looks: %s", got)
+	}
+}
+
+func TestOnTheSourceOnlyWhatIsReadAsItIsHasAHolderFromTheBeginning(t *testing.T) {
+	offer := view.Choice{Offer: &view.Offer{Plugin: "csi"}}
+	f := &Fleet{Volumes: []*Volume{{Claim: "data", Choice: offer}, {Claim: "logs", Choice: offer}, {Claim: "live"}}}
+	data, both := holder.Group{Claims: []string{"data", "logs"}}, holder.Group{Claims: []string{"data", "live"}}
+	if !f.unheld(data) || f.unheld(both) {
+		t.Error("a group of which nothing but copies is read has no holder, and any other has one")
+	}
+	f.Stops = true
+	if f.unheld(data) {
+		t.Error("nothing has the claims when the application is stopped: they would be detached and attached again")
+	}
+	f.Stops, f.Volumes[1].direct = false, true
+	if f.unheld(data) {
+		t.Error("a claim of which no copy could be had is read without a holder")
+	}
+}
+
+func TestAVolumeThatWaitsForTheStopIsNoFailureAndItsRecordStays(t *testing.T) {
+	before := []v1alpha1.MigrationVolume{{Claim: "data", PromotedGeneration: 4, ShippedGeneration: 4, Consistency: "Stopped"}}
+	f := &Fleet{Volumes: []*Volume{{Claim: "data", pass: look{view: v1alpha1.ViewLive, skipped: true}, Outcome: shipment.Outcome{Ended: true}}}}
+	if f.Broken() != nil || f.Moved() {
+		t.Errorf("broken %v, moved %v", f.Broken(), f.Moved())
+	}
+	if l := f.Lines(before)[0]; l.PromotedGeneration != 4 || l.Consistency != "Stopped" || l.Reason != "" {
+		t.Errorf("line %+v", l)
+	}
+	if got := f.Looks(); got != "1 to be read when stopped" {
+		t.Errorf("looks: %s", got)
+	}
+}
+
+func TestAClaimGrowsUntilItHasWhatItAsksFor(t *testing.T) {
+	claim := func(phase corev1.PersistentVolumeClaimPhase, asks, has string) *corev1.PersistentVolumeClaim {
+		c := &corev1.PersistentVolumeClaim{Status: corev1.PersistentVolumeClaimStatus{Phase: phase}}
+		c.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(asks)}
+		c.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(has)}
+		return c
+	}
+	if q := growing(claim(corev1.ClaimBound, "2Gi", "1Gi")); q == nil || q.String() != "2Gi" {
+		t.Errorf("it asks for more: %v", q)
+	}
+	for name, c := range map[string]*corev1.PersistentVolumeClaim{
+		"it has more": claim(corev1.ClaimBound, "1Gi", "2Gi"), "it waits for its first pod": claim(corev1.ClaimPending, "1Gi", "0"),
+	} {
+		if q := growing(c); q != nil {
+			t.Errorf("%s: %v", name, q)
+		}
+	}
+}
+
+func TestCopiesEndWithAJobThatNeedsNoPod(t *testing.T) {
+	f := &Fleet{Name: "west", Source: Side{Namespace: "blue", Owner: metav1.OwnerReference{UID: "migration"}}}
+	j := f.timer()
+	if *j.Spec.Completions != 0 || *j.Spec.Parallelism != 0 || *j.Spec.TTLSecondsAfterFinished != holder.Deadline {
+		t.Errorf("spec %+v", j.Spec)
+	}
+	if j.OwnerReferences[0].UID != "migration" || f.ownerOfCopies().UID != "migration" {
+		t.Errorf("owners %v", j.OwnerReferences)
+	}
+	if f.copiesOwner = (&metav1.OwnerReference{UID: "job"}); f.task().Owner.UID != "job" {
+		t.Errorf("copies end with %v", f.task().Owner)
 	}
 }
 

@@ -163,12 +163,25 @@ func annotated(p *corev1.Pod, phase Phase) (*Hook, error) {
 	return h, h.place(p)
 }
 
-// place finds the container; without a name it is the first.
+// place finds the container; without a name it is the first. An application whose
+// image has nothing that a hook could run has it run beside itself: in a sidecar, or in
+// an ephemeral container that somebody added to the running pod.
 func (h *Hook) place(p *corev1.Pod) error {
 	for i := range p.Spec.Containers {
 		name := p.Spec.Containers[i].Name
 		if h.Container == "" || h.Container == name {
 			h.Container = name
+			return nil
+		}
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		if c.Name == h.Container && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			return nil
+		}
+	}
+	for i := range p.Spec.EphemeralContainers {
+		if p.Spec.EphemeralContainers[i].Name == h.Container {
 			return nil
 		}
 	}

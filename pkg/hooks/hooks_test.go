@@ -258,3 +258,19 @@ func TestTheNextRunEndsWhatAKilledOneBegan(t *testing.T) {
 	}
 	killed.want(t, "a release", "record 0")
 }
+
+func TestAHookMayRunBesideTheApplication(t *testing.T) {
+	p := &corev1.Pod{Spec: corev1.PodSpec{
+		Containers: []corev1.Container{{Name: "app"}},
+		InitContainers: []corev1.Container{
+			{Name: "sidecar", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}, {Name: "setup"},
+		},
+		EphemeralContainers: []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger"}}},
+	}}
+	for name, want := range map[string]string{"": "app", "app": "app", "sidecar": "sidecar", "debugger": "debugger", "setup": "", "other": ""} {
+		h := &Hook{Container: name}
+		if err := h.place(p); (err == nil) != (want != "") || err == nil && h.Container != want {
+			t.Errorf("%q: %q, %v", name, h.Container, err)
+		}
+	}
+}

@@ -205,9 +205,6 @@ func (r *Run) startCopy(ctx context.Context) error {
 		return blocked(fmt.Sprintf("kubectl motion migrate %s --cutover stops the application for the last increment", r.flags()),
 			"the volumes were copied while the application ran: what is on %s is no state that the application was ever in", r.target())
 	}
-	if err := r.fleet.Release(ctx); err != nil {
-		return err
-	}
 	err := r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started")
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 	f := &fleet.Fleet{
 		Name: r.Request.Name, Source: source, Target: target, Sink: r.Sink,
 		Limits: r.Request.Limits, Route: r.Request.Route, Patience: r.Request.Patience, Views: r.Request.Plan.Views,
-		Around: r.aroundSnapshots,
+		Around: r.aroundSnapshots, Stops: r.Request.Mode == v1alpha1.ModeCutover,
 	}
 	for _, v := range r.plan.Volumes {
 		f.Volumes = append(f.Volumes, &fleet.Volume{

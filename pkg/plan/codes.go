@@ -47,6 +47,8 @@ const (
 	CodeReadOnlyClaim Code = "read-only-claim"
 	// CodeNoBlock: the target's class makes no raw block volumes.
 	CodeNoBlock Code = "no-block-volumes"
+	// CodeBlockDevicesOff: the agents of a cluster may not open raw block volumes.
+	CodeBlockDevicesOff Code = "block-devices-off"
 	// CodeTooSmall: the target's claim of an earlier run cannot grow as the
 	// source's has.
 	CodeTooSmall Code = "target-too-small"
@@ -96,6 +98,9 @@ const (
 	// CodeTwoCopies: a copy beside the running source does for a second time
 	// what can be seen from outside.
 	CodeTwoCopies Code = "two-copies"
+	// CodeOnlyStopped: nothing can be read of the volume before its application is
+	// stopped.
+	CodeOnlyStopped Code = "read-only-when-stopped"
 	// CodeNotMoved: data outside of claims stays behind.
 	CodeNotMoved Code = "data-not-moved"
 )

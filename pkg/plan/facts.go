@@ -30,8 +30,9 @@ type Facts struct {
 	SourceAccounts Known[Account]
 	Nodes          Known[Node]
 	Quotas         Known[corev1.ResourceQuota]
-	// SourceQuotas count the holders there.
-	SourceQuotas Known[corev1.ResourceQuota]
+	// Agents and SourceAgents are what the agents of the two clusters are made of:
+	// one, or none where no agent is installed.
+	Agents, SourceAgents Known[Agents]
 	// Shipped is what earlier passes from this namespace to the target did.
 	Shipped []Shipped
 
@@ -66,6 +67,12 @@ type Account struct {
 	PullSecrets []string
 	// Bound annotations tie it to an identity of a cloud.
 	Bound []string
+}
+
+// Agents are the agents of one cluster.
+type Agents struct {
+	// Devices: an administrator lets them open raw block volumes.
+	Devices bool
 }
 
 // Node is what pods can ask of a node.

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -40,7 +41,8 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *capture.I
 	group.Go(read(gctx, src, core("serviceaccounts"), inv.Namespace, toAccount, &f.SourceAccounts))
 	group.Go(read(gctx, dst, core("nodes"), "", toNode, &f.Nodes))
 	group.Go(read(gctx, dst, core("resourcequotas"), namespace, toTyped[corev1.ResourceQuota], &f.Quotas))
-	group.Go(read(gctx, src, core("resourcequotas"), inv.Namespace, toTyped[corev1.ResourceQuota], &f.SourceQuotas))
+	group.Go(func() (err error) { f.Agents, err = agents(gctx, dst); return err })
+	group.Go(func() (err error) { f.SourceAgents, err = agents(gctx, src); return err })
 	var shipments Known[v1alpha1.VolumeShipment]
 	group.Go(read(gctx, src, v1alpha1.VolumeShipments, inv.Namespace, toTyped[v1alpha1.VolumeShipment], &shipments))
 	err := group.Wait()
@@ -112,6 +114,20 @@ func toAccount(u *unstructured.Unstructured) (Account, error) {
 func toNode(u *unstructured.Unstructured) (Node, error) {
 	n, err := toTyped[corev1.Node](u)
 	return Node{Labels: n.Labels, Taints: n.Spec.Taints}, err
+}
+
+// agents looks at the DaemonSet of a cluster's agents, which whoever was paired may
+// see. Without one nothing is known: why volumes cannot be shipped is said elsewhere.
+func agents(ctx context.Context, c *cluster.Cluster) (Known[Agents], error) {
+	ds, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return Known[Agents]{}, nil
+	case err != nil:
+		return Known[Agents]{}, fmt.Errorf("cluster %s: reading the agents' daemonset: %w", c.Name, err)
+	}
+	devices := slices.ContainsFunc(ds.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == deploy.DevicesContainer })
+	return Known[Agents]{Known: true, List: []Agents{{Devices: devices}}}, nil
 }
 
 func namespaceMissing(ctx context.Context, dst *cluster.Cluster, namespace string) (bool, error) {

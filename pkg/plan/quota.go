@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
 )
 
 // demand is what the migration will use of a quota, by the quota's own names.
@@ -32,21 +31,11 @@ func (d demand) count(name corev1.ResourceName, n int64) {
 	d.add(name, *resource.NewQuantity(n, resource.DecimalSI))
 }
 
-// The two sides whose quotas count.
-const (
-	sideSource = "source"
-	sideTarget = "target"
-)
-
-// quotas compares what the migration will use with what the quotas of both ends
+// quotas compares what the migration will use with what the target's quotas
 // leave. The server's dry-run sees one object at a time, and two that fit alone
 // may not fit together. Objects count now, pods once the copy is activated; a
-// holder for every group of volumes counts meanwhile, on either side. Clones of
-// snapshots are counted by the plugin that makes them.
-func (b *builder) quotas(items []Item, groups []Group) error {
-	for _, q := range b.facts.SourceQuotas.List {
-		b.quota(q, b.sourceHolders(groups), "the holders of the volumes need", sideSource, true)
-	}
+// holder for every group of volumes counts meanwhile.
+func (b *builder) quotas(items []Item, groups int) error {
 	if !b.facts.Quotas.Known || len(b.facts.Quotas.List) == 0 {
 		return nil
 	}
@@ -65,60 +54,19 @@ func (b *builder) quotas(items []Item, groups []Group) error {
 			volumeDemand(v.TargetClass, v.TargetRequest, now)
 		}
 	}
+	holders := demand{}
+	holders.count("pods", int64(groups))
 	for _, q := range b.facts.Quotas.List {
-		b.quota(q, now, "the migration needs", sideTarget, true)
-		b.quota(q, running, "the activated copy needs", sideTarget, b.starting())
-		b.quota(q, holdersDemand(len(groups)), "the holders of the volumes need", sideTarget, true)
+		b.quota(q, now, "the migration needs", true)
+		b.quota(q, running, "the activated copy needs", b.starting())
+		b.quota(q, holders, "the holders of the volumes need", true)
 	}
 	return nil
 }
 
-// sourceHolders are one for every group, and one more for the clones of those
-// volumes of it that a plugin copies.
-func (b *builder) sourceHolders(groups []Group) demand {
-	copied := map[string]bool{}
-	for _, v := range b.volumes {
-		copied[v.Claim] = v.View.Offer != nil
-	}
-	n := len(groups)
-	for _, g := range groups {
-		if slices.ContainsFunc(g.Claims, func(c string) bool { return copied[c] }) {
-			n++
-		}
-	}
-	return holdersDemand(n)
-}
-
-// holdersDemand is what so many holders use, unless a policy's template says
-// otherwise.
-func holdersDemand(n int) demand {
-	d := demand{}
-	if n > 0 {
-		podsDemand(d, int64(n), holder.Resources())
-	}
-	return d
-}
-
-// podsDemand adds n pods that each ask for r.
-func podsDemand(d demand, n int64, r ...corev1.ResourceRequirements) {
-	d.count("pods", n)
-	d.count("count/pods", n)
-	for _, r := range r {
-		for name, q := range r.Requests {
-			d.add("requests."+name, times(q, n))
-			if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
-				d.add(name, times(q, n))
-			}
-		}
-		for name, q := range r.Limits {
-			d.add("limits."+name, times(q, n))
-		}
-	}
-}
-
 func (s Seen) exists() bool { return s.Live != nil }
 
-func (b *builder) quota(q corev1.ResourceQuota, d demand, what, side string, blocks bool) {
+func (b *builder) quota(q corev1.ResourceQuota, d demand, what string, blocks bool) {
 	if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
 		return // counts some pods only; the dry-run of each pod asks it
 	}
@@ -135,8 +83,8 @@ func (b *builder) quota(q corev1.ResourceQuota, d demand, what, side string, blo
 		}
 		f := Finding{
 			Code:    CodeQuota,
-			Message: fmt.Sprintf("%s %s of %s, the %s's quota %s leaves %s", what, need.String(), name, side, q.Name, left.String()),
-			Hint:    "have the quota of the " + side + " namespace raised, or move less",
+			Message: fmt.Sprintf("%s %s of %s, the target's quota %s leaves %s", what, need.String(), name, q.Name, left.String()),
+			Hint:    "have the quota of the target namespace raised, or move less",
 		}
 		if blocks {
 			b.block(f)
@@ -189,11 +137,19 @@ func podDemand(item Item, d demand) error {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, typed); err != nil {
 		return fmt.Errorf("%s: its pod template: %w", item.Source, err)
 	}
-	var asked []corev1.ResourceRequirements
+	d.count("pods", n)
+	d.count("count/pods", n)
 	for _, c := range typed.Containers {
-		asked = append(asked, c.Resources)
+		for name, q := range c.Resources.Requests {
+			d.add("requests."+name, times(q, n))
+			if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
+				d.add(name, times(q, n))
+			}
+		}
+		for name, q := range c.Resources.Limits {
+			d.add("limits."+name, times(q, n))
+		}
 	}
-	podsDemand(d, n, asked...)
 	return nil
 }
 

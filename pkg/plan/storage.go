@@ -43,8 +43,13 @@ func filesOnly() []string {
 }
 
 func (b *builder) rawBlock(v Volume) {
+	if v.VolumeMode != corev1.PersistentVolumeBlock {
+		return
+	}
+	b.devicesOff(v, "source", b.facts.SourceAgents)
+	b.devicesOff(v, "target", b.facts.Agents)
 	class, found := b.facts.class(v.TargetClass)
-	if v.VolumeMode != corev1.PersistentVolumeBlock || !found || !slices.Contains(filesOnly(), class.Provisioner) {
+	if !found || !slices.Contains(filesOnly(), class.Provisioner) {
 		return
 	}
 	ref := v.ref
@@ -52,6 +57,19 @@ func (b *builder) rawBlock(v Volume) {
 		Code: CodeNoBlock, Object: &ref,
 		Message: fmt.Sprintf("it is a raw block volume, and the class %s (%s) makes volumes with a filesystem only", class.Name, class.Provisioner),
 		Hint:    "name a class for block volumes with --storage-class " + v.StorageClass + "=CLASS",
+	})
+}
+
+// devicesOff: the agents of one cluster are known not to open raw block volumes.
+func (b *builder) devicesOff(v Volume, where string, agents Known[Agents]) {
+	if !agents.Known || slices.ContainsFunc(agents.List, func(a Agents) bool { return a.Devices }) {
+		return
+	}
+	ref := v.ref
+	b.block(Finding{
+		Code: CodeBlockDevicesOff, Object: &ref,
+		Message: fmt.Sprintf("it is a raw block volume, and the agents of the %s may not open any", where),
+		Hint:    "an administrator of both clusters runs kubectl motion pair with --block-devices, or leave it out with --exclude pvc/" + v.Claim,
 	})
 }
 

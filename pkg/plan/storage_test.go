@@ -36,6 +36,27 @@ spec: {volumeName: pv, storageClassName: fast, volumeMode: Block, accessModes: [
 	s.tells(s.plan().Blockers, CodeNoBlock, "raw block", "nfs.csi.k8s.io", "fast")
 }
 
+func TestARawBlockVolumeIsRefusedWhereAgentsMayNotOpenDevices(t *testing.T) {
+	const claim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {volumeName: pv, storageClassName: fast, volumeMode: MODE, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}`
+	on, off := Known[Agents]{Known: true, List: []Agents{{Devices: true}}}, Known[Agents]{Known: true, List: []Agents{{}}}
+	s := tell(t, strings.Replace(claim, "MODE", "Block", 1))
+	s.facts.SourceAgents, s.facts.Agents = on, off
+	s.tells(s.plan().Blockers, CodeBlockDevicesOff, "agents of the target")
+	s.facts.SourceAgents, s.facts.Agents = off, on
+	s.tells(s.plan().Blockers, CodeBlockDevicesOff, "agents of the source")
+	for _, agents := range []Known[Agents]{on, {}} { // what may not be seen is not denied
+		s.facts.SourceAgents, s.facts.Agents = agents, agents
+		s.silent(s.plan().Blockers, CodeBlockDevicesOff)
+	}
+	s = tell(t, strings.Replace(claim, "MODE", "Filesystem", 1))
+	s.facts.SourceAgents, s.facts.Agents = off, off
+	s.silent(s.plan().Blockers, CodeBlockDevicesOff)
+}
+
 func TestAVolumeThatGrewIsRefusedClearlyWhereTheTargetsCannotFollow(t *testing.T) {
 	s := tell(t, `
 apiVersion: v1

@@ -71,10 +71,22 @@ func (d *Draft) WithViews(views map[string]view.Choice) {
 			continue
 		}
 		v.View = choice
+		if d.readLive(v) {
+			v.View = view.Choice{Why: "a cutover reads all of a volume when it is stopped if what was copied before is a " +
+				"snapshot whose stamps lag; its increments are read live instead (--view snapshot insists)"}
+			continue
+		}
 		if choice.Offer == nil {
 			d.withoutSnapshot(v)
 		}
 	}
+}
+
+// readLive says whether a copy that could be had is no gain: before the stop of a
+// cutover nothing is started from an increment, and the last one should be short.
+func (d *Draft) readLive(v *Volume) bool {
+	return d.request.Mode == v1alpha1.ModeCutover && d.request.Views.Wish.Mode != view.Snapshot &&
+		v.View.Offer != nil && v.View.Offer.Stamps != v1alpha1.StampsExact && !v.Occupied()
 }
 
 // withoutSnapshot says what follows when there is no copy of a volume in use.
@@ -85,9 +97,13 @@ func (d *Draft) withoutSnapshot(v *Volume) {
 	case d.request.Views.Wish.Mode == view.Snapshot:
 		f.Hint = "leave out --view snapshot, or stop the application"
 		d.block(f)
+	case v.Occupied() && d.request.Mode == v1alpha1.ModeCutover:
+		f.Code = CodeOnlyStopped
+		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use: nothing of it is copied before the application is stopped, which takes that much longer; %s", f.Message)
+		d.warn(f)
 	case v.Occupied():
 		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use, so only its own pod can have it; %s", f.Message)
-		f.Hint = "stop the application and run the same command"
+		f.Hint = "stop the application and run the same command, or move it for good with --cutover"
 		d.block(f)
 	case d.request.Mode == v1alpha1.ModeStart:
 		f.Message = "a copy that was read while its application ran cannot be started, and " + f.Message

@@ -16,6 +16,7 @@ import (
 func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) {
 	none := view.Choice{Why: "its driver tape has no volumesnapshotclass"}
 	some := view.Choice{Offer: &view.Offer{Plugin: "csi", Consistency: view.CrashConsistent}}
+	exact := view.Choice{Offer: &view.Offer{Plugin: "csi", Consistency: view.CrashConsistent, Stamps: v1alpha1.StampsExact}}
 	once, pod := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}
 	for name, c := range map[string]struct {
 		mode    v1alpha1.Mode
@@ -31,7 +32,13 @@ func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) 
 		"to be started, live":           {v1alpha1.ModeStart, view.Auto, none, once, true, "live: not to be started from"},
 		"to be started, snapshot":       {v1alpha1.ModeStart, view.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
 		"for good, live":                {v1alpha1.ModeCutover, view.Auto, none, once, false, "live: not to be started from"},
+		"for good, lagging":             {v1alpha1.ModeCutover, view.Auto, some, once, false, "live: not to be started from"},
+		"for good, lagging, wanted":     {v1alpha1.ModeCutover, view.Snapshot, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"for good, exact":               {v1alpha1.ModeCutover, view.Auto, exact, once, false, "snapshot: crash-consistent, exact stamps"},
+		"for good, lagging, of one pod": {v1alpha1.ModeCutover, view.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
 		"of one pod, live":              {v1alpha1.ModeAtRest, view.Auto, none, pod, true, "only when stopped"},
+		"of one pod, for good":          {v1alpha1.ModeCutover, view.Auto, none, pod, false, "only when stopped"},
+		"of one pod, wanted, for good":  {v1alpha1.ModeCutover, view.Snapshot, none, pod, true, "only when stopped"},
 		"of one pod, snapshot":          {v1alpha1.ModeAtRest, view.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,6 +50,9 @@ func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) 
 			}
 			if got := d.volumes[0].Worth(); got != c.worth {
 				t.Errorf("worth %q", got)
+			}
+			if told := len(d.warnings) > 0; told != (name == "of one pod, for good") {
+				t.Errorf("warnings %v", d.warnings)
 			}
 		})
 	}

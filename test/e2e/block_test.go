@@ -30,13 +30,13 @@ const (
 	changed = deviceSize / leaf / 100
 )
 
-// openedRaw is a shop on a raw block device with a known pattern.
-func openedRaw(t *testing.T) *shop {
+// openedRaw is a shop on a raw block device of a class, with a known pattern.
+func openedRaw(t *testing.T, class string) *shop {
 	t.Helper()
 	reset(t, blue)
 	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--yes", "--block-devices")
 	s := site(t, blue)
-	put(t, s.a, blue, rawShop)
+	put(t, s.a, blue, strings.ReplaceAll(rawShop, "lab-block", class))
 	out := s.on(t, s.a, `seq 1 9000000 | dd of=/dev/data bs=1M count=64 iflag=fullblock conv=fsync 2>&1`)
 	if !strings.Contains(out, "64+0 records out") {
 		t.Fatalf("the pattern was not written: %s", out)
@@ -50,7 +50,7 @@ func deviceDigest(t *testing.T, s *shop, c *cluster.Cluster) string {
 }
 
 func TestARawBlockVolumeMovesAndItsIncrementsShipOnlyWhatChanged(t *testing.T) {
-	s := openedRaw(t)
+	s := openedRaw(t, "lab-block")
 	must(t, s.migrate()...)
 	send, _ := s.shipments(t)
 	if f := send.Status.Figures; f.ScannedBytes != deviceSize || f.SentBytes != deviceSize {
@@ -82,4 +82,26 @@ func TestARawBlockVolumeMovesAndItsIncrementsShipOnlyWhatChanged(t *testing.T) {
 	if got := deviceDigest(t, s, s.b); got != want {
 		t.Errorf("the device on the target has the digest %s, the source's was %s", got, want)
 	}
+}
+
+func TestARawBlockVolumeInUseIsShippedFromItsSnapshots(t *testing.T) {
+	s := openedRaw(t, "lab-csi-crash")
+	snapshots := func(more ...string) []string {
+		return s.migrate(append(more, "--view", "snapshot", "--storage-class", "lab-csi-crash=lab-block")...)
+	}
+	first := must(t, snapshots()...).result(t).Volumes[0]
+	if first.Consistency != "CrashConsistent" || first.SentBytes != deviceSize {
+		t.Errorf("the first copy: %+v", first)
+	}
+	s.on(t, s.a, `printf changed | dd of=/dev/data bs=1 seek=5000 conv=notrunc,fsync 2>/dev/null`)
+	want := deviceDigest(t, s, s.a)
+	r := must(t, snapshots("--start")...).result(t)
+	if f := s.shipment(t, s.a).Status.Figures; !r.Active || f.ReadBytes != deviceSize || f.SentBytes != leaf {
+		t.Errorf("one leaf changed: %+v: %+v", f, r)
+	}
+	if got := deviceDigest(t, s, s.b); got != want {
+		t.Errorf("the device on the target has the digest %s, the source's was %s", got, want)
+	}
+	noCopies(t, s.a)
+	must(t, s.args("deactivate")...)
 }

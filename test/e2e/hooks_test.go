@@ -14,8 +14,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
-// hookedShop is the shop on a class with snapshots. Its hooks write into its volume
-// what they did, and the mark "held" is there between them only.
+// hookedShop is the shop on a class with snapshots. Its hooks, which run in a sidecar
+// as those of an image without a shell do, write into its volume what they did, and the
+// mark "held" is there between them only.
 var hookedShop = strings.NewReplacer(
 	"CLASS", "lab-csi-crash",
 	"storage: 1Gi", "storage: 64Mi",
@@ -23,7 +24,19 @@ var hookedShop = strings.NewReplacer(
       labels: {app: shop}
       annotations:
         kubectl-motion.dev/pre-snapshot-command: '["/bin/sh","-c","echo pre >>/data/hooks; touch /data/held; sync"]'
+        kubectl-motion.dev/pre-snapshot-container: beside
+        kubectl-motion.dev/post-snapshot-container: beside
         kubectl-motion.dev/post-snapshot-command: '["/bin/sh","-c","rm /data/held; echo post >>/data/hooks"]'`,
+	"      containers:\n        - name: shop\n", `      initContainers:
+        - name: beside
+          restartPolicy: Always
+          image: lab/tools:1
+          command: [/bin/sh, -c, "trap exit TERM; while :; do sleep 1; done"]
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+          volumeMounts: [{name: data, mountPath: /data}]
+      containers:
+        - name: shop
+`,
 	"securityContext: {runAsNonRoot: true, runAsUser: 65532,", "securityContext: {runAsNonRoot: true, runAsUser: 65532, fsGroup: 65532,",
 ).Replace(shopManifest)
 
@@ -35,8 +48,8 @@ func TestASnapshotIsMadeBetweenTheApplicationsHooksAndTheNextRunEndsThoseOfAKill
 
 	// Killed while a pre hook, given by flag, holds the application.
 	killed, out := command(t.Context(), s.migrate("--view", "snapshot",
-		"--pre-snapshot-hook", "app=shop:shop:echo killed >>/data/hooks; touch /data/held; sleep 1000",
-		"--post-snapshot-hook", "app=shop:shop:rm /data/held; echo post >>/data/hooks")...)
+		"--pre-snapshot-hook", "app=shop:beside:echo killed >>/data/hooks; touch /data/held; sleep 1000",
+		"--post-snapshot-hook", "app=shop:beside:rm /data/held; echo post >>/data/hooks")...)
 	if err := killed.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -18,10 +18,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view/viewtest"
+	"github.com/kubectl-motion/kubectl-motion/plugins/volume/csi"
 )
 
 var volumeSnapshots = schema.GroupVersionResource{Group: "snapshot.storage.k8s.io", Version: "v1", Resource: "volumesnapshots"}
@@ -42,8 +47,12 @@ func noCopies(t *testing.T, c *cluster.Cluster) {
 		if err != nil {
 			return err
 		}
-		if n := len(snapshots.Items) + len(claims.Items) + len(holders.Items); n > 0 {
-			return fmt.Errorf("%d snapshots, %d clones, %d holders", len(snapshots.Items), len(claims.Items), len(holders.Items))
+		jobs, err := c.Kube.BatchV1().Jobs("blue").List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelManagedBy})
+		if err != nil {
+			return err
+		}
+		if n := len(snapshots.Items) + len(claims.Items) + len(holders.Items) + len(jobs.Items); n > 0 {
+			return fmt.Errorf("%d snapshots, %d clones, %d holders, %d jobs", len(snapshots.Items), len(claims.Items), len(holders.Items), len(jobs.Items))
 		}
 		return nil
 	})
@@ -59,10 +68,52 @@ func figures(t *testing.T, c *cluster.Cluster) v1alpha1.ShipmentFigures {
 	return list[0].Status.Figures
 }
 
-func TestASnapshotOfARunningApplicationIsStartedBesideIt(t *testing.T) {
-	a, pod := running(t, "lab-csi-crash")
-	sh(t, a, pod, `mkdir -p /data/d && dd if=/dev/urandom of=/data/d/random bs=1M count=3 2>/dev/null; echo words >/data/word; sync`)
-	want := sh(t, a, pod, "cd /data && find . -type f | LC_ALL=C sort | xargs sha256sum")
+// twoClaims is the application with a second claim, of the same class.
+var twoClaims = strings.NewReplacer(
+	"volumeMounts: [{name: data, mountPath: /data}]", "volumeMounts: [{name: data, mountPath: /data}, {name: more, mountPath: /more}]",
+	"volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]",
+	"volumes: [{name: data, persistentVolumeClaim: {claimName: data}}, {name: more, persistentVolumeClaim: {claimName: more}}]",
+	"apiVersion: v1\nkind: Service\n", `apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: more}
+spec:
+  storageClassName: CLASS
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 64Mi}}
+---
+apiVersion: v1
+kind: Service
+`).Replace(app)
+
+func TestSnapshotsOfARunningApplicationAreStartedBesideItAndEndAlsoWhenNobodyComesBack(t *testing.T) {
+	reset(t, "blue")
+	paired(t, "blue")
+	a := as(t, "lab-a-blue")
+	put(t, a, "blue", strings.ReplaceAll(twoClaims, "CLASS", "lab-csi-crash"))
+	pod := podOf(t, a, "blue", "app=app")
+	sh(t, a, pod, `mkdir -p /data/d && dd if=/dev/urandom of=/data/d/random bs=1M count=3 2>/dev/null; echo words >/data/word; echo others >/more/word; sync`)
+	const sums = "cd / && find data more -type f | LC_ALL=C sort | xargs sha256sum"
+	want := sh(t, a, pod, sums)
+
+	// A run that is killed between its snapshots and their removal, and no other.
+	killed(t, "    2 snapshots were asked for at once", migrateArgs("--start")...)
+	left, err := a.Resource(volumeSnapshots, "blue").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(left.Items) != 2 {
+		t.Fatalf("the killed run left %d snapshots, want 2, error %v", len(left.Items), err)
+	}
+	jobs, err := a.Kube.BatchV1().Jobs("blue").List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelManagedBy})
+	if err != nil || len(jobs.Items) != 1 {
+		t.Fatalf("%d jobs, error %v", len(jobs.Items), err)
+	}
+	if ttl := jobs.Items[0].Spec.TTLSecondsAfterFinished; ttl == nil || *ttl == 0 || *ttl > 24*60*60 {
+		t.Errorf("the Job that the snapshots end with lasts for %v", ttl)
+	}
+	_, err = a.Kube.BatchV1().Jobs("blue").Patch(t.Context(), jobs.Items[0].Name, types.MergePatchType, []byte(`{"spec":{"ttlSecondsAfterFinished":0}}`), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The killed run's holder on the target is another matter: it is the next run's.
+	noCopies(t, a)
 
 	planned := must(t, "plan", "--context", "lab-a-blue", "--to", "lab-b", "--start", "-o", "json")
 	var p plan.Plan
@@ -72,14 +123,18 @@ func TestASnapshotOfARunningApplicationIsStartedBesideIt(t *testing.T) {
 	if o := p.Volumes[0].View.Offer; o == nil || o.Plugin != "csi" || o.Class != "lab-csi" || o.Stamps != v1alpha1.StampsLagging {
 		t.Errorf("the plan's view is %+v", p.Volumes[0].View)
 	}
-	r := must(t, migrateArgs("--start")...).result(t)
-	if !r.Active || r.Volumes[0].Consistency != "CrashConsistent" {
+	started := must(t, migrateArgs("--start")...)
+	r := started.result(t)
+	if !r.Active || len(r.Volumes) != 2 || r.Volumes[0].Consistency != "CrashConsistent" || r.Volumes[1].Consistency != "CrashConsistent" {
 		t.Errorf("result %+v", r)
+	}
+	if !strings.Contains(started.stderr, "2 snapshots were asked for at once and taken within") {
+		t.Errorf("nothing says how far apart the snapshots are: %s", started)
 	}
 	noCopies(t, a)
 	b := as(t, "lab-b-blue")
 	target := podOf(t, b, "blue", "app=app")
-	if got := sh(t, b, target, "cd /data && find . -type f | LC_ALL=C sort | xargs sha256sum"); got != want {
+	if got := sh(t, b, target, sums); got != want {
 		t.Errorf("the copy has\n%swant\n%s", got, want)
 	}
 	if still := podOf(t, a, "blue", "app=app"); still.UID != pod.UID {
@@ -101,9 +156,13 @@ func TestIncrementsFromSnapshotsShipOnlyWhatChanged(t *testing.T) {
 			sh(t, a, pod, `dd if=/dev/urandom of=/data/other bs=8k count=1 2>/dev/null; sync`)
 			second := must(t, migrateArgs("--view", "snapshot")...).result(t).Volumes[0]
 			f := figures(t, a)
-			t.Logf("second: scanned %d, changed %d, sent %d, wire %d", f.ScannedBytes, f.ChangedBytes, f.SentBytes, f.WireBytes)
+			t.Logf("second: scanned %d, read %d, changed %d, sent %d, wire %d", f.ScannedBytes, f.ReadBytes, f.ChangedBytes, f.SentBytes, f.WireBytes)
 			if second.SentBytes == 0 || second.SentBytes > 256<<10 || f.WireBytes > 1<<20 || second.PromotedGeneration <= first.PromotedGeneration {
 				t.Errorf("8 KiB changed: %+v, %+v", second, f)
+			}
+			// What exact stamps are for: a file that did not change is not read.
+			if unread := f.ReadBytes < 1<<20; unread != exact || !exact && f.ReadBytes < size {
+				t.Errorf("exact %v: %d bytes were read of the source", exact, f.ReadBytes)
 			}
 			// In place, where only the content tells.
 			sh(t, a, pod, `dd if=/dev/urandom of=/data/big bs=8k seek=77 count=1 conv=notrunc 2>/dev/null && sync`)
@@ -116,19 +175,88 @@ func TestIncrementsFromSnapshotsShipOnlyWhatChanged(t *testing.T) {
 	}
 }
 
+// nodes of the lab by their clusters' contexts, as motion-lab names them.
+var nodes = map[string][]string{"lab-a": {"lab-a/node-1"}, "lab-b": {"lab-b/node-1", "lab-b/node-2"}}
+
+// forget removes what the agents of a cluster know of a claim's volume.
+func forget(t *testing.T, name, claim string) {
+	t.Helper()
+	pvc, err := as(t, name).Kube.CoreV1().PersistentVolumeClaims("blue").Get(t.Context(), claim, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := ""
+	for _, node := range nodes[name] {
+		found += motionLab(t, "exec", node, "--", "sh", "-c", fmt.Sprintf("cd /var/lib/kubectl-motion/volumes && ls -d %[1]s 2>/dev/null; rm -rf %[1]s", pvc.UID))
+	}
+	if strings.TrimSpace(found) != string(pvc.UID) {
+		t.Fatalf("agents of %s that knew of the volume %s: %q", name, pvc.UID, found)
+	}
+}
+
+// onTheNode runs a script in the folder of a claim's volume, of type local, beside every
+// pod and agent.
+func onTheNode(t *testing.T, name, claim, script string) {
+	t.Helper()
+	c := as(t, name)
+	pvc, err := c.Kube.CoreV1().PersistentVolumeClaims("blue").Get(t.Context(), claim, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pv, err := c.Kube.CoreV1().PersistentVolumes().Get(t.Context(), pvc.Spec.VolumeName, metav1.GetOptions{})
+	if err != nil || pv.Spec.Local == nil {
+		t.Fatalf("volume %s: %v: %+v", pvc.Spec.VolumeName, err, pv.Spec.PersistentVolumeSource)
+	}
+	done := ""
+	for _, node := range nodes[name] {
+		done += motionLab(t, "exec", node, "--", "sh", "-c", fmt.Sprintf("cd %s 2>/dev/null || exit 0; set -e; %s; echo done", pv.Spec.Local.Path, script))
+	}
+	if done != "done\n" {
+		t.Fatalf("in %s on the nodes of %s: %q", pv.Spec.Local.Path, name, done)
+	}
+}
+
 func TestAChainThatBrokeIsRepairedWithoutAFullCopy(t *testing.T) {
 	const size = 24 << 20
 	a, pod := running(t, "lab-csi-crash")
-	sh(t, a, pod, fmt.Sprintf(`dd if=/dev/urandom of=/data/big bs=1M count=%d 2>/dev/null; sync`, size>>20))
-	first := must(t, migrateArgs("--view", "snapshot", "--start")...).result(t).Volumes[0]
+	migrateArgs := func(more ...string) []string {
+		return migrateArgs(append(more, "--view", "snapshot", "--storage-class", "lab-csi-crash=lab-local")...)
+	}
+	sh(t, a, pod, fmt.Sprintf(`dd if=/dev/urandom of=/data/big bs=1M count=%d 2>/dev/null; echo words >/data/word; sync`, size>>20))
+	first := must(t, migrateArgs("--start")...).result(t).Volumes[0]
 	b := as(t, "lab-b-blue")
 	target := podOf(t, b, "blue", "app=app")
 	sh(t, b, target, `dd if=/dev/urandom of=/data/big bs=8k seek=99 count=1 conv=notrunc 2>/dev/null; echo mine >/data/mine; sync`)
 	must(t, "deactivate", "--context", "lab-a-blue", "--to", "lab-b")
-	repaired := must(t, migrateArgs("--view", "snapshot")...).result(t).Volumes[0]
-	if repaired.SentBytes == 0 || repaired.SentBytes > size/8 || repaired.Digest != first.Digest {
-		t.Errorf("the target was touched: %+v, before %+v", repaired, first)
+	// repaired runs once more and wants the whole volume on the target for little.
+	repaired := func(what string) migrate.Result {
+		t.Helper()
+		r := must(t, migrateArgs()...).result(t)
+		f := figures(t, a)
+		t.Logf("%s: scanned %d, read %d, sent %d, wire %d", what, f.ScannedBytes, f.ReadBytes, f.SentBytes, f.WireBytes)
+		if v := r.Volumes[0]; v.SentBytes == 0 || v.SentBytes > size/8 || f.WireBytes > size/8 {
+			t.Errorf("%s: %+v, %+v", what, v, f)
+		}
+		return r
 	}
+	if v := repaired("the target was touched by its application").Volumes[0]; v.Digest != first.Digest {
+		t.Errorf("%+v, before %+v", v, first)
+	}
+
+	// What the source's agent knows is lost, and the generation on the target is torn:
+	// a file is gone, and another has other bytes with the old size and time.
+	forget(t, "lab-a", "data")
+	onTheNode(t, "lab-b", "data", `touch -r big ../kept; dd if=/dev/urandom of=big bs=8k seek=55 count=1 conv=notrunc 2>/dev/null; touch -r ../kept big; rm ../kept word`)
+	if v := repaired("the source's index was lost and the target torn").Volumes[0]; v.Digest != first.Digest {
+		t.Errorf("%+v, before %+v", v, first)
+	}
+
+	// What the target's agent knows is lost, and the source goes on.
+	forget(t, "lab-b", "data")
+	sh(t, a, pod, `dd if=/dev/urandom of=/data/big bs=8k seek=77 count=1 conv=notrunc 2>/dev/null; sync`)
+	want := strings.Fields(sh(t, a, pod, "sha256sum </data/big"))[0]
+	repaired("the target's index was lost")
+	onTheNode(t, "lab-b", "data", fmt.Sprintf(`echo '%s  big' | sha256sum -c >/dev/null`, want))
 }
 
 func TestAnApplicationsClaimsOfOnePodAreLookedAtBySnapshots(t *testing.T) {
@@ -145,11 +273,117 @@ func TestAnApplicationsClaimsOfOnePodAreLookedAtBySnapshots(t *testing.T) {
 	if r.Volumes[0].Consistency != "CrashConsistent" {
 		t.Errorf("at rest: %+v", r.Volumes)
 	}
-	must(t, migrateArgs("--storage-class", "lab-csi-crash=lab-csi-large", "--cutover")...)
+	// Without snapshots nothing is read of it before the application is stopped.
 	b := as(t, "lab-b-blue")
-	if got := sh(t, b, podOf(t, b, "blue", "app=app"), "cat /data/word"); got != "words\n" {
+	sh(t, a, pod, `echo more >>/data/word; sync`)
+	stopped := must(t, migrateArgs("--storage-class", "lab-csi-crash=lab-csi-large", "--cutover", "--view", "live")...)
+	v := stopped.result(t).Volumes[0]
+	if v.Consistency != "Stopped" || v.PromotedGeneration != r.Volumes[0].PromotedGeneration+1 {
+		t.Errorf("a cutover without snapshots: %+v, before %+v", v, r.Volumes[0])
+	}
+	if !strings.Contains(stopped.stderr, "nothing of it is copied before the application is stopped") {
+		t.Errorf("the plan does not say that it takes longer: %s", stopped)
+	}
+	if got := sh(t, b, podOf(t, b, "blue", "app=app"), "cat /data/word"); got != "words\nmore\n" {
+		t.Errorf("after the cutover without snapshots: %q", got)
+	}
+	must(t, "rollback", "--context", "lab-a-blue", "--to", "lab-b")
+	// Written in place and not yet written back, while its inode is: the journal is
+	// committed for another file. A snapshot of now shows old data behind new stamps.
+	pod = podOf(t, a, "blue", "app=app")
+	sh(t, a, pod, `echo again >>/data/word; dd if=/dev/urandom of=/data/page bs=4k count=1 2>/dev/null; sync`)
+	sh(t, a, pod, `dd if=/dev/urandom of=/data/page bs=4k count=1 conv=notrunc 2>/dev/null; echo more >/data/other; sync /data/other`)
+	page := sh(t, a, pod, `sha256sum </data/page`)
+
+	must(t, migrateArgs("--storage-class", "lab-csi-crash=lab-csi-large", "--cutover")...)
+	if got := sh(t, b, podOf(t, b, "blue", "app=app"), "cat /data/word"); got != "words\nmore\nagain\n" {
 		t.Errorf("after the cutover: %q", got)
 	}
+	if got := sh(t, b, podOf(t, b, "blue", "app=app"), `sha256sum </data/page`); got != page {
+		t.Errorf("the last increment believed the stamps of a crash-consistent snapshot: the page is %s, want %s", got, page)
+	}
+}
+
+func TestATargetsVolumeGrowsWithTheSources(t *testing.T) {
+	reset(t, "blue")
+	paired(t, "blue")
+	a, b := as(t, "lab-a-blue"), as(t, "lab-b-blue")
+	put(t, a, "blue", strings.NewReplacer("CLASS", "lab-csi-crash", "storage: 1Gi", "storage: 64Mi").Replace(app))
+	pod := podOf(t, a, "blue", "app=app")
+	sh(t, a, pod, `echo words >/data/word; sync`)
+	must(t, migrateArgs()...)
+	_, err := a.Kube.CoreV1().PersistentVolumeClaims("blue").Patch(t.Context(), "data", types.MergePatchType,
+		[]byte(`{"spec":{"resources":{"requests":{"storage":"160Mi"}}}}`), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(c *cluster.Cluster) string {
+		claim, err := c.Kube.CoreV1().PersistentVolumeClaims("blue").Get(t.Context(), "data", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return claim.Status.Capacity.Storage().String()
+	}
+	// The lab grows an ext4 when nobody has it.
+	stop(t, a, "app")
+	await(t, "the source's volume of 160Mi", func() error {
+		if got := has(a); got != "160Mi" {
+			return fmt.Errorf("it has %s", got)
+		}
+		return nil
+	})
+	scale(t, a, "app", 1)
+	// More than there was room for.
+	pod = podOf(t, a, "blue", "app=app")
+	sh(t, a, pod, `dd if=/dev/urandom of=/data/big bs=1M count=90 2>/dev/null && sync`)
+	r := must(t, migrateArgs("--start")...).result(t)
+	if got := has(b); got != "160Mi" || r.Volumes[0].SentBytes < 90<<20 {
+		t.Errorf("the target's volume has %s: %+v", got, r.Volumes[0])
+	}
+	const sum = "sha256sum </data/big"
+	if got, want := sh(t, b, podOf(t, b, "blue", "app=app"), sum), sh(t, a, pod, sum); got != want {
+		t.Errorf("the target has %s, the source %s", got, want)
+	}
+	must(t, "deactivate", "--context", "lab-a-blue", "--to", "lab-b")
+}
+
+func TestTheCSIPluginConforms(t *testing.T) {
+	reset(t, "blue")
+	paired(t, "blue")
+	a := as(t, "lab-a-blue")
+	put(t, a, "blue", strings.ReplaceAll(twoClaims, "CLASS", "lab-csi-crash"))
+	put(t, a, "blue", `apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: foreign}
+spec:
+  storageClassName: lab-local
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 64Mi}}`)
+	pod := podOf(t, a, "blue", "app=app")
+	claim := func(name, class string) view.Claim {
+		return view.Claim{
+			Namespace: "blue", Name: name, Class: class, Size: resource.MustParse("64Mi"),
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		}
+	}
+	data := claim("data", "lab-csi-crash")
+	data.Size = resource.MustParse("1Gi")
+	viewtest.Conform(t, csi.Plugin{}, viewtest.Ground{
+		Source: a, Namespace: "blue", Node: pod.Spec.NodeName,
+		Claim: data, Beside: claim("more", "lab-csi-crash"), Foreign: claim("foreign", "lab-local"),
+		Write: func(t *testing.T) string {
+			return sh(t, a, pod, "date +%s.%N | tee /data/word; sync")
+		},
+		Read: func(t *testing.T, holder *corev1.Pod, claim string) string {
+			pvc, err := a.Kube.CoreV1().PersistentVolumeClaims("blue").Get(t.Context(), claim, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return motionLab(t, "exec", "lab-a/node-1", "--", "cat",
+				fmt.Sprintf("/var/lib/kubelet/pods/%s/volume-subpaths/%s/%s/0/word", holder.UID, pvc.Spec.VolumeName, holder.Spec.Containers[0].Name))
+		},
+	})
+	noCopies(t, a)
 }
 
 func TestWhatKeepsASnapshotFromBeingTakenIsSaid(t *testing.T) {

@@ -224,9 +224,14 @@ type ShipmentFigures struct {
 	// totalBytes is the apparent data in the source as far as known.
 	// +optional
 	TotalBytes int64 `json:"totalBytes,omitempty"`
-	// scannedBytes is how much of it was read.
+	// scannedBytes is how much of it was looked at: a file that its stamps prove
+	// unchanged counts without being read.
 	// +optional
 	ScannedBytes int64 `json:"scannedBytes,omitempty"`
+	// readBytes is how much was read of the volume for that. On the target it is
+	// what had to be read of the target itself.
+	// +optional
+	ReadBytes int64 `json:"readBytes,omitempty"`
 	// changedBytes is how much of it differs from what the target holds.
 	// +optional
 	ChangedBytes int64 `json:"changedBytes,omitempty"`

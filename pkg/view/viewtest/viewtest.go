@@ -8,25 +8,33 @@ package viewtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
 	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 // Ground is what the tests stand on.
 type Ground struct {
-	Task view.Task
-	// Claim is used by a running pod, Foreign is one that the plugin has to decline.
-	Claim, Foreign view.Claim
-	// Node is where the claim's pod runs.
+	// Source is connected as a user with no more rights than the plugin is to need.
+	Source    *cluster.Cluster
+	Namespace string
+	// Claim and Beside are used by a running pod, Foreign is one that the plugin has
+	// to decline.
+	Claim, Beside, Foreign view.Claim
+	// Node is where the pod runs.
 	Node string
-	// Write changes the claim's volume through its pod, and returns what is in it then.
+	// Write changes Claim's volume through its pod, and returns what is in it then. It
+	// returns when the storage has it.
 	Write func(t *testing.T) string
 	// Read returns the same of the volume that a holder has.
 	Read func(t *testing.T, holder *corev1.Pod, claim string) string
@@ -37,63 +45,132 @@ const patience = 90 * time.Second
 
 // Conform runs all tests.
 func Conform(t *testing.T, p view.Plugin, g Ground) {
-	t.Cleanup(func() {
-		if err := p.Release(context.WithoutCancel(t.Context()), g.Task); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("answers every claim and says why it declines", func(t *testing.T) { answers(t, p, g) })
-	t.Run("a copy has what was written before and nothing of what came after", func(t *testing.T) { instant(t, p, g) })
-	t.Run("release removes what another process made, and may be repeated", func(t *testing.T) { release(t, p, g) })
+	c := &conform{Ground: g, plugin: p}
+	t.Run("every claim is answered, and what is declined has a reason", c.answers)
+	t.Run("a copy has what was written before and nothing of what came after", c.instant)
+	t.Run("claims that are copied together are told apart", c.together)
+	t.Run("release removes what another process made, and nothing of other migrations", c.release)
+	t.Run("what nobody removes ends with its owner", c.owned)
 }
 
-func answers(t *testing.T, p view.Plugin, g Ground) {
-	got, err := p.Offer(t.Context(), g.Task.Source, view.Wish{}, []view.Claim{g.Foreign, g.Claim})
-	if err != nil || len(got) != 2 {
-		t.Fatalf("%d answers, error %v", len(got), err)
-	}
-	if got[0].Offer != nil || got[0].Declined == "" {
-		t.Errorf("the foreign claim: %+v", got[0])
-	}
-	if o := got[1].Offer; o == nil || o.Plugin != p.Name() || o.Consistency == "" || o.Stamps == "" {
-		t.Errorf("the claim: %+v", got[1])
-	}
+type conform struct {
+	Ground
+	plugin view.Plugin
 }
 
-func taken(t *testing.T, p view.Plugin, g Ground) view.Copy {
+// task is one of a migration with that name. Its owner is an object that the test may
+// delete.
+func (c *conform) task(t *testing.T, migration string) (task view.Task, end func()) {
 	t.Helper()
-	answers, err := p.Offer(t.Context(), g.Task.Source, view.Wish{}, []view.Claim{g.Claim})
-	if err != nil || answers[0].Offer == nil {
-		t.Fatalf("no offer: %+v, error %v", answers, err)
-	}
-	copies, err := p.Take(t.Context(), g.Task, []view.Want{{Claim: g.Claim, Offer: *answers[0].Offer}})
+	maps := c.Source.Kube.CoreV1().ConfigMaps(c.Namespace)
+	owner, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "conform-"}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(copies) != 1 || copies[0].Origin != g.Claim.Name || copies[0].Clone.ClaimUID == "" || copies[0].Clone.AskedTime.IsZero() {
-		t.Fatalf("copies %+v", copies)
+	task = view.Task{
+		Source: c.Source, Namespace: c.Namespace, Migration: migration, Patience: patience,
+		Owner: metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID},
 	}
-	return copies[0]
+	end = func() {
+		err := maps.Delete(context.WithoutCancel(t.Context()), owner.Name, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() {
+		if err := c.plugin.Release(context.WithoutCancel(t.Context()), task); err != nil {
+			t.Error(err)
+		}
+		end()
+	})
+	return task, end
 }
 
-func instant(t *testing.T, p view.Plugin, g Ground) {
-	want := g.Write(t)
-	c := taken(t, p, g)
-	if after := g.Write(t); after == want {
+func (c *conform) answers(t *testing.T) {
+	for _, claims := range [][]view.Claim{{c.Foreign, c.Claim}, {c.Claim, c.Foreign}} {
+		got, err := c.plugin.Offer(t.Context(), c.Source, view.Wish{}, claims)
+		if err != nil || len(got) != len(claims) {
+			t.Fatalf("%d answers, error %v", len(got), err)
+		}
+		for i, a := range got {
+			o := a.Offer
+			switch {
+			case claims[i].Name == c.Foreign.Name && (o != nil || a.Declined == ""):
+				t.Errorf("the foreign claim: %+v", a)
+			case claims[i].Name == c.Claim.Name && (o == nil || o.Plugin != c.plugin.Name() || o.Consistency == "" || o.Stamps == ""):
+				t.Errorf("the claim: %+v", a)
+			}
+		}
+	}
+}
+
+// taken makes copies of claims.
+func (c *conform) taken(t *testing.T, task view.Task, claims ...view.Claim) []view.Copy {
+	t.Helper()
+	answers, err := c.plugin.Offer(t.Context(), c.Source, view.Wish{}, claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wants []view.Want
+	for i, a := range answers {
+		if a.Offer == nil {
+			t.Fatalf("claim %s is declined: %s", claims[i].Name, a.Declined)
+		}
+		wants = append(wants, view.Want{Claim: claims[i], Offer: *a.Offer})
+	}
+	copies, err := c.plugin.Take(t.Context(), task, wants)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(copies) != len(claims) {
+		t.Fatalf("%d copies of %d claims", len(copies), len(claims))
+	}
+	for _, cp := range copies {
+		c.marked(t, task, cp)
+	}
+	return copies
+}
+
+// marked: a copy says which claim it is, and carries what it is found and ended by.
+func (c *conform) marked(t *testing.T, task view.Task, cp view.Copy) {
+	t.Helper()
+	clone, err := c.Source.Kube.CoreV1().PersistentVolumeClaims(c.Namespace).Get(t.Context(), cp.Clone.ClaimName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(clone.UID) != cp.Clone.ClaimUID || cp.Clone.AskedTime.IsZero() || cp.Clone.Stamps == "" {
+		t.Errorf("copy %+v of the claim with the UID %s", cp, clone.UID)
+	}
+	if clone.Labels[v1alpha1.LabelMigration] != task.Migration || clone.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedByValue {
+		t.Errorf("the clone %s has the labels %v", clone.Name, clone.Labels)
+	}
+	if !slices.ContainsFunc(clone.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == task.Owner.UID }) {
+		t.Errorf("the clone %s has the owners %v", clone.Name, clone.OwnerReferences)
+	}
+	if !cp.Taken.IsZero() && cp.Taken.Before(cp.Clone.AskedTime.Time) {
+		t.Errorf("taken at %s, asked for at %s", cp.Taken, cp.Clone.AskedTime)
+	}
+}
+
+func (c *conform) instant(t *testing.T) {
+	task, _ := c.task(t, "conform-instant")
+	want := c.Write(t)
+	cp := c.taken(t, task, c.Claim)[0]
+	if after := c.Write(t); after == want {
 		t.Fatal("Write changes nothing")
 	}
-	group := holder.Group{Name: "conform", Claims: []string{c.Clone.ClaimName}}
-	group.Placement.NodeName = g.Node
-	pod := holder.Pod(group, holder.Options{Namespace: g.Task.Namespace, Migration: g.Task.Migration, Owner: g.Task.Owner, ReadOnly: true})
-	if err := holder.Ensure(t.Context(), g.Task.Source, pod); err != nil {
+	group := holder.Group{Name: "conform", Claims: []string{cp.Clone.ClaimName}}
+	group.Placement.NodeName = c.Node
+	pod := holder.Pod(group, holder.Options{Namespace: c.Namespace, Migration: task.Migration, Owner: task.Owner, ReadOnly: true})
+	if err := holder.Ensure(t.Context(), c.Source, pod); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := holder.Delete(context.WithoutCancel(t.Context()), g.Task.Source, pod.Namespace, pod.Name); err != nil {
+		if err := holder.Delete(context.WithoutCancel(t.Context()), c.Source, pod.Namespace, pod.Name); err != nil {
 			t.Error(err)
 		}
 	}()
-	pods := g.Task.Source.Kube.CoreV1().Pods(pod.Namespace)
+	pods := c.Source.Kube.CoreV1().Pods(pod.Namespace)
 	err := wait.PollUntilContextTimeout(t.Context(), time.Second/4, patience, true, func(ctx context.Context) (bool, error) {
 		now, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
 		if err == nil {
@@ -104,32 +181,55 @@ func instant(t *testing.T, p view.Plugin, g Ground) {
 	if err != nil {
 		t.Fatalf("the copy's holder: %v: %s", err, holder.Trouble(pod))
 	}
-	if got := g.Read(t, pod, c.Clone.ClaimName); got != want {
+	if got := c.Read(t, pod, cp.Clone.ClaimName); got != want {
 		t.Errorf("the copy has %q, want %q", got, want)
 	}
 }
 
-func release(t *testing.T, p view.Plugin, g Ground) {
-	clone := taken(t, p, g).Clone.ClaimName
+func (c *conform) together(t *testing.T) {
+	task, _ := c.task(t, "conform-together")
+	copies := c.taken(t, task, c.Claim, c.Beside)
+	origins := []string{copies[0].Origin, copies[1].Origin}
+	if slices.Sort(origins); !slices.Equal(origins, slices.Sorted(slices.Values([]string{c.Claim.Name, c.Beside.Name}))) {
+		t.Errorf("copies of %v", origins)
+	}
+	if copies[0].Clone.ClaimUID == copies[1].Clone.ClaimUID {
+		t.Errorf("two claims have one copy: %+v", copies)
+	}
+}
+
+func (c *conform) release(t *testing.T) {
+	task, _ := c.task(t, "conform-release")
+	other, _ := c.task(t, "conform-other")
+	gone, stays := c.taken(t, task, c.Claim)[0].Clone.ClaimName, c.taken(t, other, c.Claim)[0].Clone.ClaimName
 	for range 2 {
-		if err := p.Release(t.Context(), g.Task); err != nil {
+		if err := c.plugin.Release(t.Context(), task); err != nil {
 			t.Fatal(err)
 		}
 	}
-	claims := g.Task.Source.Kube.CoreV1().PersistentVolumeClaims(g.Task.Namespace)
+	c.ends(t, gone)
+	clone, err := c.Source.Kube.CoreV1().PersistentVolumeClaims(c.Namespace).Get(t.Context(), stays, metav1.GetOptions{})
+	if err != nil || clone.DeletionTimestamp != nil {
+		t.Errorf("another migration's clone: %v, deleted at %v", err, clone.DeletionTimestamp)
+	}
+}
+
+func (c *conform) owned(t *testing.T) {
+	task, end := c.task(t, "conform-owned")
+	clone := c.taken(t, task, c.Claim)[0].Clone.ClaimName
+	end()
+	c.ends(t, clone)
+}
+
+// ends waits until a claim is gone.
+func (c *conform) ends(t *testing.T, claim string) {
+	t.Helper()
+	claims := c.Source.Kube.CoreV1().PersistentVolumeClaims(c.Namespace)
 	err := wait.PollUntilContextTimeout(t.Context(), time.Second/4, patience, true, func(ctx context.Context) (bool, error) {
-		list, err := claims.List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return false, nil //nolint:nilerr // asked again
-		}
-		for i := range list.Items {
-			if list.Items[i].Name == clone {
-				return false, nil
-			}
-		}
-		return true, nil
+		_, err := claims.Get(ctx, claim, metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
 	})
 	if err != nil {
-		t.Error(fmt.Errorf("claim %s is still there: %w", clone, err))
+		t.Error(fmt.Errorf("claim %s is still there: %w", claim, err))
 	}
 }
