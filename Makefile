@@ -168,13 +168,14 @@ e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is al
 	exit $$status
 
 .PHONY: bench
-bench: build ## Time `motion-agent copy` beside rsync, cp, tar and bare system calls, as a Markdown table (Linux, root; installs Debian packages; BENCH=quick, ROWS=regexp, RUNS=n, BENCH_DIR=folder)
+bench: build ## Time `motion-agent copy` beside rsync, cp, tar and bare system calls, as a Markdown table; then bench-objects (Linux, root; installs Debian packages; BENCH=quick, ROWS=regexp: those rows and no objects, RUNS=n, MANY=files, BENCH_DIR=folder)
 	@.ci/deps bench
 	@go build -o $(BIN)/bench ./test/bench
-	@$(BIN)/bench $(if $(RUNS),-runs $(RUNS))
+	@$(BIN)/bench $(if $(RUNS),-runs $(RUNS)) $(if $(MANY),-many $(MANY))
+	@$(if $(ROWS),,$(MAKE) --no-print-directory bench-objects)
 
 .PHONY: bench-objects
-bench-objects: lab-deps build image $(BIN)/motion-lab ## Benchmark of objects against kubectl, on the lab (Linux, root)
+bench-objects: lab-deps build image $(BIN)/motion-lab $(BIN)/tally ## Time 2,000 objects beside kubectl, then move 20,000 and weigh the plugin, on the lab that is up or on one of its own (Linux, root; BENCH=quick: without the 20,000)
 	test/bench/objects.sh
 
 .PHONY: fuzz

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
 // copyOptions are the flags of copy.
@@ -32,10 +34,12 @@ type copyOptions struct {
 	bandwidth      int64
 	verify         bool
 	trustTarget    bool
+	drop           []string
+	selinux        bool
 
 	// For tests and measurements: where the two ends run and meet.
 	sendWith, receiveWith string
-	listen                string
+	listen, dial          string
 	sendState             string
 	receiveState          string
 	connections           int
@@ -47,6 +51,11 @@ two processes, joined by TLS connections, each with its own state.
 SRC and DST are both directories, or both block devices or image files. Whatever
 else DST holds is removed. With --state, what is known of both is kept, and the
 next run reads and sends only what changed; without it every run reads both.
+
+What DST's filesystem cannot hold is an error that names the first such entry,
+before anything is promoted. With --drop whole kinds of attributes are left out
+on purpose; the digest is then that of SRC without them. Owners, device nodes,
+times and the like cannot be left out: DST would be something else than SRC.
 
 EXIT STATUS
   0    DST is an exact copy of SRC, durably
@@ -66,8 +75,11 @@ func newCopyCommand() *cobra.Command {
   motion-agent copy --state /var/lib/motion /data /mnt/new
 
   # Copy a device at 50 MB/s and read the copy back
-  motion-agent copy --bandwidth 50000000 --verify /dev/vg0/data /dev/vg1/data`,
-		Args: cobra.ExactArgs(2),
+  motion-agent copy --bandwidth 50000000 --verify /dev/vg0/data /dev/vg1/data
+
+  # Copy to a filesystem that has neither ACLs nor attributes of users
+  motion-agent copy --drop acl,xattr.user /data /mnt/old`,
+		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source, o.target = args[0], args[1]
 			return o.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
@@ -79,13 +91,16 @@ func newCopyCommand() *cobra.Command {
 	f.Int64Var(&o.bandwidth, "bandwidth", 0, "bytes per second on the connections; 0 means unlimited")
 	f.BoolVar(&o.verify, "verify", false, "read the whole copy back from its storage")
 	f.BoolVar(&o.trustTarget, "trust-target", false, "do not look at DST for foreign changes")
+	f.StringSliceVar(&o.drop, "drop", nil, "kinds of attributes to leave out: "+strings.Join(droppable(), ", "))
+	f.BoolVar(&o.selinux, "selinux", false, "copy SELinux labels too, instead of leaving them to the target's policy")
 	f.IntVar(&o.connections, "connections", 0, "data connections, 2 to 8; 0 means 4")
 	f.StringVar(&o.sendWith, "send-with", "", "command line to run the sending process with")
 	f.StringVar(&o.receiveWith, "receive-with", "", "command line to run the receiving process with")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address the receiving process listens on")
+	f.StringVar(&o.dial, "dial", "", "address the sending process connects to, instead of the one that is listened on")
 	f.StringVar(&o.sendState, "send-state", "", "state of the sending end, instead of --state")
 	f.StringVar(&o.receiveState, "receive-state", "", "state of the receiving end, instead of --state")
-	for _, name := range []string{"send-with", "receive-with", "listen", "send-state", "receive-state", "connections"} {
+	for _, name := range []string{"send-with", "receive-with", "listen", "dial", "send-state", "receive-state", "connections"} {
 		_ = f.MarkHidden(name)
 	}
 	c.AddCommand(newCopyEndCommand())
@@ -109,6 +124,8 @@ type copyEndOptions struct {
 	Connections int
 	Verify      bool
 	TrustTarget bool
+	Drop        tree.Mask
+	SELinux     bool
 	// SourceImage and SourceSize tell the receiver what to make when DST does not exist.
 	SourceImage bool
 	SourceSize  int64
@@ -144,7 +161,35 @@ func (e *copyError) ExitCode() int {
 	return 1
 }
 
+// droppable are the names that --drop takes. SELinux labels have a flag of their own, since
+// they are left out unless asked for.
+func droppable() []string {
+	return slices.DeleteFunc(tree.MaskNames(), func(name string) bool { return name == tree.MaskSELinux.String() })
+}
+
+// dropHint says with which flag the copy would leave out what the target cannot hold.
+func dropHint(reason ship.Reason, text string) string {
+	if reason != "TargetAbility" {
+		return ""
+	}
+	for _, name := range tree.MaskNames() {
+		switch {
+		case !strings.Contains(text, "("+name+")"):
+		case name == tree.MaskSELinux.String():
+			return "\nhint: without --selinux labels are left out"
+		default:
+			return "\nhint: --drop " + name + " leaves out all attributes of this kind"
+		}
+	}
+	return ""
+}
+
 func (o *copyOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+	for _, name := range o.drop {
+		if !slices.Contains(droppable(), name) {
+			return &usageError{fmt.Errorf("--drop %s: these can be left out: %s", name, strings.Join(droppable(), ", "))}
+		}
+	}
 	send, receive, cleanup, err := o.ends()
 	if err != nil {
 		return err
@@ -166,6 +211,9 @@ func (o *copyOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return &copyError{note.Reason, note.Error}
 	}
 	send.Address = note.Address
+	if o.dial != "" {
+		send.Address = o.dial
+	}
 	s, err := startEnd(ctx, o.sendWith, send)
 	if err != nil {
 		return err
@@ -205,7 +253,12 @@ func (o *copyOptions) ends() (send, receive *copyEnd, cleanup func(), err error)
 	if err := exchangeKeys(send, receive); err != nil {
 		return nil, nil, cleanup, err
 	}
+	mask, err := tree.ParseMask(o.drop)
+	if err != nil {
+		return nil, nil, cleanup, &usageError{err}
+	}
 	options := copyEndOptions{
+		Drop: mask, SELinux: o.selinux,
 		Bandwidth: o.bandwidth, Connections: o.connections, Verify: o.verify, TrustTarget: o.trustTarget,
 		SourceImage: !src.IsDir(), Progress: true,
 	}
@@ -349,7 +402,7 @@ func follow(ctx context.Context, s, r *endProcess, progress func(ship.Figures)) 
 		case n.note.Result != nil:
 			results[i] = *n.note.Result
 			if n.note.Error != "" {
-				failures[i] = &copyError{n.note.Reason, n.note.Error}
+				failures[i] = &copyError{n.note.Reason, n.note.Error + dropHint(n.note.Reason, n.note.Error)}
 			}
 			got++
 		case n.note.Figures != nil && n.send:

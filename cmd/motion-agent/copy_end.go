@@ -123,6 +123,7 @@ func (e *copyEnd) send(ctx context.Context, n *notes, log *slog.Logger) (ship.Re
 	}
 	o := ship.SendOptions{
 		Connections: e.Options.Connections, Bandwidth: e.Options.Bandwidth, SpecialFiles: ship.Preserve, Logger: log,
+		Drop: e.Options.Drop, SELinux: e.Options.SELinux,
 		Progress: func(f ship.Figures) { n.say(copyNote{Figures: &f}) },
 	}
 	return ship.Send(ctx, view, dial, state, o)

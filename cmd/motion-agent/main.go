@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -29,9 +30,33 @@ func run() int {
 	defer stop()
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
+		if e, ok := errors.AsType[interface {
+			error
+			ExitCode() int
+		}](err); ok {
+			return e.ExitCode()
+		}
 		return 1
 	}
 	return 0
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+// ExitCode is the process's exit status.
+func (*usageError) ExitCode() int { return 2 }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// usage makes what check finds wrong with the arguments an error of usage.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
 }
 
 func newRootCommand() *cobra.Command {
@@ -41,6 +66,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	c.AddCommand(newRunCommand(), newDevicesCommand(), newProbeCommand(), newRelayCommand(), newCopyCommand(), newVersionCommand())
 	return c
 }

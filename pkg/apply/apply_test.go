@@ -37,6 +37,8 @@ func TestARefusalIsExplainedByItsCause(t *testing.T) {
 		{"immutable secret", apierrors.NewInvalid(gk, "a", field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")}), CauseImmutable},
 		{"validation", apierrors.NewInvalid(gk, "a", field.ErrorList{field.Required(field.NewPath("spec", "selector"), "")}), CauseInvalid},
 		{"unknown field", apierrors.NewBadRequest(`strict decoding error: unknown field "spec.shiny"`), CauseFields},
+		{"a field that server-side apply does not know", apierrors.NewInternalError(errors.New("failed to create typed patch object (shop/a; example.com/v1, Kind=Widget): .spec.shiny: field not declared in schema")), CauseFields},
+		{"something else in the server", apierrors.NewInternalError(errors.New("etcdserver: request timed out")), CauseOther},
 		{"missing kind", apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop"), CauseMissing},
 	} {
 		p := Explain(c.err)

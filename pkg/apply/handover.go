@@ -51,29 +51,36 @@ func HandOverAll(ctx context.Context, dst *cluster.Cluster, namespace string, ki
 	var written atomic.Int64
 	var mu sync.Mutex
 	var errs []error
+	note := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		errs = append(errs, err)
+	}
+	// Kinds are listed one beside the other, and so are the objects of one kind: a
+	// namespace may have thousands of the same.
+	var found errgroup.Group
+	found.SetLimit(writers)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
-	each := func(k capture.Kind) {
-		refs, err := w.brought(gctx, k, namespace, names[k.GVR])
-		for _, r := range refs {
-			if err := w.handOver(gctx, r.ref, r.meta); err != nil {
-				mu.Lock()
-				errs = append(errs, err)
-				mu.Unlock()
-				continue
-			}
-			written.Add(1)
-		}
-		if err != nil {
-			mu.Lock()
-			errs = append(errs, err)
-			mu.Unlock()
-		}
-	}
 	for _, k := range kinds {
-		group.Go(func() error { each(k); return context.Cause(gctx) })
+		found.Go(func() error {
+			refs, err := w.brought(gctx, k, namespace, names[k.GVR])
+			note(err)
+			for _, r := range refs {
+				group.Go(func() error {
+					if err := w.handOver(gctx, r.ref, r.meta); err != nil {
+						note(err)
+					} else {
+						written.Add(1)
+					}
+					return context.Cause(gctx)
+				})
+			}
+			return nil
+		})
 	}
-	errs = append(errs, group.Wait())
+	_ = found.Wait() // what went wrong is in errs
+	note(group.Wait())
 	return int(written.Load()), errors.Join(errs...)
 }
 

@@ -104,6 +104,12 @@ func Explain(err error) *Problem {
 		}
 	case apierrors.IsNotFound(err):
 		p.Cause = CauseMissing
+	default:
+		// Server-side apply answers with an internal error when a field is not in
+		// the schema.
+		if p.Fields = unknownFields(p.Message); len(p.Fields) > 0 {
+			p.Cause = CauseFields
+		}
 	}
 	return p
 }

@@ -7,9 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -40,17 +43,17 @@ func WaitReady(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref, re
 		waiting[r] = Readiness{Ref: r}
 	}
 	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
-		for ref, last := range waiting {
-			now, err := readiness(ctx, dst, ref)
-			if err != nil {
-				return false, err
-			}
-			if report != nil && (now.Status != last.Status || now.Message != last.Message) {
+		seen, err := look(ctx, dst, slices.Collect(maps.Keys(waiting)))
+		if err != nil {
+			return false, err
+		}
+		for _, now := range seen {
+			if last := waiting[now.Ref]; report != nil && (now.Status != last.Status || now.Message != last.Message) {
 				report(now)
 			}
-			waiting[ref] = now
+			waiting[now.Ref] = now
 			if now.Ready {
-				delete(waiting, ref)
+				delete(waiting, now.Ref)
 			}
 		}
 		return len(waiting) == 0, nil
@@ -65,6 +68,20 @@ func WaitReady(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref, re
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// look looks at objects, several at a time.
+func look(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) ([]Readiness, error) {
+	out := make([]Readiness, len(refs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(writers)
+	for i, ref := range refs {
+		group.Go(func() (err error) {
+			out[i], err = readiness(ctx, dst, ref)
+			return err
+		})
+	}
+	return out, group.Wait()
 }
 
 // readiness looks at one object. An API server that does not answer for a while

@@ -55,8 +55,6 @@ const (
 	// ReasonOneTimeRequest: a request to an outside party that must not be made twice
 	// (certificate orders and challenges, token and access reviews).
 	ReasonOneTimeRequest Reason = "one-time-request"
-	// ReasonHelmRelease: a Helm release record that names another namespace.
-	ReasonHelmRelease Reason = "helm-release"
 	// ReasonPeopleAccess: a RoleBinding for people or groups only. Who may do
 	// what on the target is for its administrator to say, and the names may mean
 	// somebody else there.
@@ -88,7 +86,7 @@ func Reasons() []Reason {
 		ReasonMotionInternal, ReasonUserSkip, ReasonNotSelected, ReasonTerminating, ReasonOwned,
 		ReasonGenerated, ReasonServiceAccount, ReasonClusterCredential, ReasonRevisionHistory,
 		ReasonLeaderLock, ReasonCompleted, ReasonEphemeral, ReasonMirrorPod,
-		ReasonOneTimeRequest, ReasonHelmRelease, ReasonPeopleAccess,
+		ReasonOneTimeRequest, ReasonPeopleAccess,
 		ReasonTargetsOwn, ReasonPlatform, ReasonNotPermitted, ReasonKindMissing,
 	}
 }
@@ -109,7 +107,6 @@ func explanations() map[Reason]string {
 		ReasonEphemeral:         "scratch space that lives and dies with its pod",
 		ReasonMirrorPod:         "a static pod that belongs to a node",
 		ReasonOneTimeRequest:    "a request to an outside party that must not be made twice",
-		ReasonHelmRelease:       "a Helm release record that names another namespace",
 		ReasonPeopleAccess:      "who may do what is for the target's administrator to say",
 		ReasonTargetsOwn:        "the target's administrator has set another one",
 		ReasonPlatform:          "put into every namespace by the platform",

@@ -578,6 +578,8 @@ func remedy(reason string) string {
 		return "\nhint: an administrator has to allow it: kubectl get motionpolicies, and kubectl motion pair"
 	case v1alpha1.ReasonSpecialFileRefused:
 		return "\nhint: remove the file, or an administrator sets specialFiles: Preserve in the MotionPolicies of both clusters"
+	case v1alpha1.ReasonTargetAbility:
+		return "\nhint: give the volume a storage class whose filesystem can hold it (--storage-class OLD=NEW), or remove it from the source: nothing is left out by itself"
 	case v1alpha1.ReasonBlockDevicesOff:
 		return "\nhint: an administrator lets the agents open raw block volumes: kubectl motion pair --block-devices"
 	case v1alpha1.ReasonNotExclusive:

@@ -43,7 +43,7 @@ func Ensure(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod) error {
 	made, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	if apierrors.IsForbidden(err) && equality.Semantic.DeepEqual(pod.Spec.Containers[0].Resources, unthrottled()) {
 		pod = pod.DeepCopy()
-		pod.Spec.Containers[0].Resources = throttled()
+		pod.Spec.Containers[0].Resources = Resources()
 		made, err = pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	}
 	if err != nil {

@@ -202,22 +202,21 @@ func affinity(p Placement) *corev1.Affinity {
 	return a
 }
 
-// unthrottled asks for next to nothing and leaves the processor's use without a limit:
-// the runtime starts a container within the container's limits, and with 10m that takes
-// five seconds, for a process that does nothing afterwards.
-func unthrottled() corev1.ResourceRequirements {
-	memory := resource.MustParse("16Mi")
-	return corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: memory},
-		Limits:   corev1.ResourceList{corev1.ResourceMemory: memory},
-	}
-}
-
-// throttled is for namespaces where a pod must have limits (a quota counts them), or
-// limits near its requests (a LimitRange with a ratio).
-func throttled() corev1.ResourceRequirements {
+// Resources are what a holder asks for where no policy says otherwise, with limits
+// where they are asked for: a quota counts them, or a LimitRange wants them near the
+// requests.
+func Resources() corev1.ResourceRequirements {
 	small := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("16Mi")}
 	return corev1.ResourceRequirements{Requests: small, Limits: small.DeepCopy()}
+}
+
+// unthrottled leaves the processor's use without a limit. The runtime starts a container
+// within the container's limits: with 10m that takes five seconds, with 50m one, for a
+// process that does nothing afterwards.
+func unthrottled() corev1.ResourceRequirements {
+	r := Resources()
+	delete(r.Limits, corev1.ResourceCPU)
+	return r
 }
 
 func template(t *v1alpha1.HolderTemplate) (string, []corev1.LocalObjectReference, corev1.ResourceRequirements) {

@@ -35,7 +35,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.quotas(items, len(groups)); err != nil {
+	if err := b.quotas(items, groups); err != nil {
 		return nil, err
 	}
 	switch d.request.Mode {

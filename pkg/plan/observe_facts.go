@@ -41,6 +41,7 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *capture.I
 	group.Go(read(gctx, src, core("serviceaccounts"), inv.Namespace, toAccount, &f.SourceAccounts))
 	group.Go(read(gctx, dst, core("nodes"), "", toNode, &f.Nodes))
 	group.Go(read(gctx, dst, core("resourcequotas"), namespace, toTyped[corev1.ResourceQuota], &f.Quotas))
+	group.Go(read(gctx, src, core("resourcequotas"), inv.Namespace, toTyped[corev1.ResourceQuota], &f.SourceQuotas))
 	group.Go(func() (err error) { f.Agents, err = agents(gctx, dst); return err })
 	group.Go(func() (err error) { f.SourceAgents, err = agents(gctx, src); return err })
 	var shipments Known[v1alpha1.VolumeShipment]

@@ -15,7 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
 )
 
 // demand is what the migration will use of a quota, by the quota's own names.
@@ -31,11 +33,21 @@ func (d demand) count(name corev1.ResourceName, n int64) {
 	d.add(name, *resource.NewQuantity(n, resource.DecimalSI))
 }
 
-// quotas compares what the migration will use with what the target's quotas
+// The two sides whose quotas count.
+const (
+	sideSource = "source"
+	sideTarget = "target"
+)
+
+// quotas compares what the migration will use with what the quotas of both ends
 // leave. The server's dry-run sees one object at a time, and two that fit alone
 // may not fit together. Objects count now, pods once the copy is activated; a
-// holder for every group of volumes counts meanwhile.
-func (b *builder) quotas(items []Item, groups int) error {
+// holder for every group of volumes counts meanwhile, on either side. Clones of
+// snapshots are counted by the plugin that makes them.
+func (b *builder) quotas(items []Item, groups []Group) error {
+	for _, q := range b.facts.SourceQuotas.List {
+		b.quota(q, b.sourceHolders(groups), "the holders of the volumes need", sideSource, true)
+	}
 	if !b.facts.Quotas.Known || len(b.facts.Quotas.List) == 0 {
 		return nil
 	}
@@ -54,19 +66,64 @@ func (b *builder) quotas(items []Item, groups int) error {
 			volumeDemand(v.TargetClass, v.TargetRequest, now)
 		}
 	}
-	holders := demand{}
-	holders.count("pods", int64(groups))
 	for _, q := range b.facts.Quotas.List {
-		b.quota(q, now, "the migration needs", true)
-		b.quota(q, running, "the activated copy needs", b.starting())
-		b.quota(q, holders, "the holders of the volumes need", true)
+		b.quota(q, now, "the migration needs", sideTarget, true)
+		b.quota(q, running, "the activated copy needs", sideTarget, b.starting())
+		b.quota(q, holdersDemand(len(groups)), "the holders of the volumes need", sideTarget, true)
 	}
 	return nil
 }
 
+// sourceHolders are one for every group of which a claim is read as it is, and one for
+// the clones of those volumes of it that a plugin copies. A cutover reads all claims
+// in the end.
+func (b *builder) sourceHolders(groups []Group) demand {
+	copied := map[string]bool{}
+	for _, v := range b.volumes {
+		copied[v.Claim] = v.View.Offer != nil
+	}
+	n := 0
+	for _, g := range groups {
+		if slices.ContainsFunc(g.Claims, func(c string) bool { return copied[c] }) {
+			n++
+		}
+		if b.request.Mode == v1alpha1.ModeCutover || slices.ContainsFunc(g.Claims, func(c string) bool { return !copied[c] }) {
+			n++
+		}
+	}
+	return holdersDemand(n)
+}
+
+// holdersDemand is what so many holders use, unless a policy's template says
+// otherwise.
+func holdersDemand(n int) demand {
+	d := demand{}
+	if n > 0 {
+		podsDemand(d, int64(n), holder.Resources())
+	}
+	return d
+}
+
+// podsDemand adds n pods that each ask for r.
+func podsDemand(d demand, n int64, r ...corev1.ResourceRequirements) {
+	d.count("pods", n)
+	d.count("count/pods", n)
+	for _, r := range r {
+		for name, q := range r.Requests {
+			d.add("requests."+name, times(q, n))
+			if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
+				d.add(name, times(q, n))
+			}
+		}
+		for name, q := range r.Limits {
+			d.add("limits."+name, times(q, n))
+		}
+	}
+}
+
 func (s Seen) exists() bool { return s.Live != nil }
 
-func (b *builder) quota(q corev1.ResourceQuota, d demand, what string, blocks bool) {
+func (b *builder) quota(q corev1.ResourceQuota, d demand, what, side string, blocks bool) {
 	if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
 		return // counts some pods only; the dry-run of each pod asks it
 	}
@@ -83,8 +140,8 @@ func (b *builder) quota(q corev1.ResourceQuota, d demand, what string, blocks bo
 		}
 		f := Finding{
 			Code:    CodeQuota,
-			Message: fmt.Sprintf("%s %s of %s, the target's quota %s leaves %s", what, need.String(), name, q.Name, left.String()),
-			Hint:    "have the quota of the target namespace raised, or move less",
+			Message: fmt.Sprintf("%s %s of %s, the %s's quota %s leaves %s", what, need.String(), name, side, q.Name, left.String()),
+			Hint:    "have the quota of the " + side + " namespace raised, or move less",
 		}
 		if blocks {
 			b.block(f)
@@ -137,19 +194,11 @@ func podDemand(item Item, d demand) error {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, typed); err != nil {
 		return fmt.Errorf("%s: its pod template: %w", item.Source, err)
 	}
-	d.count("pods", n)
-	d.count("count/pods", n)
+	var asked []corev1.ResourceRequirements
 	for _, c := range typed.Containers {
-		for name, q := range c.Resources.Requests {
-			d.add("requests."+name, times(q, n))
-			if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
-				d.add(name, times(q, n))
-			}
-		}
-		for name, q := range c.Resources.Limits {
-			d.add("limits."+name, times(q, n))
-		}
+		asked = append(asked, c.Resources)
 	}
+	podsDemand(d, n, asked...)
 	return nil
 }
 

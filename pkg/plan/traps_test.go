@@ -9,11 +9,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 // The traps that others who move applications have fallen into, one test each.
@@ -1020,4 +1022,57 @@ metadata: {name: other}`)
 	}
 	s.skipped(p, "configmap/other", capture.ReasonNotSelected)
 	s.skipped(p, "secret/pull", capture.ReasonNotSelected)
+}
+
+// TestHoldersNeedRoomInTheQuotasOfBothSides: a holder for each group of volumes, on
+// the source of the clones where a group is copied, and for a cutover of both.
+func TestHoldersNeedRoomInTheQuotasOfBothSides(t *testing.T) {
+	full := func(name string, pods, used string) Known[corev1.ResourceQuota] {
+		return Known[corev1.ResourceQuota]{Known: true, List: []corev1.ResourceQuota{{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Status: corev1.ResourceQuotaStatus{
+				Hard: corev1.ResourceList{"pods": resource.MustParse(pods)}, Used: corev1.ResourceList{"pods": resource.MustParse(used)},
+			},
+		}}}
+	}
+	withClaim := func() *story {
+		s := tell(t, claim)
+		s.request.StorageClasses = map[string]string{"gone": "fast"}
+		return s
+	}
+	s := withClaim()
+	s.facts.Quotas, s.facts.SourceQuotas = full("there", "3", "3"), full("here", "3", "3")
+	p := s.plan()
+	s.tells(p.Blockers, CodeQuota, "the holders of the volumes need 1 of pods", "target's quota there leaves 0")
+	s.tells(p.Blockers, CodeQuota, "the holders of the volumes need 1 of pods", "source's quota here leaves 0", "source namespace")
+
+	s = withClaim()
+	s.facts.Quotas, s.facts.SourceQuotas = full("there", "3", "2"), full("here", "3", "2")
+	d, err := NewDraft(s.inventory(), s.facts, s.request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err = Build(d, Observation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.silent(p.Blockers, CodeQuota)
+	d.WithViews(map[string]view.Choice{"data": {Offer: &view.Offer{Plugin: "csi"}}})
+	if p, err = Build(d, Observation{}); err != nil {
+		t.Fatal(err)
+	}
+	s.silent(p.Blockers, CodeQuota)
+	s.request.Mode = v1alpha1.ModeCutover
+	if d, err = NewDraft(s.inventory(), s.facts, s.request); err != nil {
+		t.Fatal(err)
+	}
+	d.WithViews(map[string]view.Choice{"data": {Offer: &view.Offer{Plugin: "csi", Stamps: v1alpha1.StampsExact}}})
+	if p, err = Build(d, Observation{}); err != nil {
+		t.Fatal(err)
+	}
+	s.tells(p.Blockers, CodeQuota, "need 2 of pods", "source's quota here leaves 1")
+
+	s = tell(t, deployment)
+	s.facts.SourceQuotas = full("here", "3", "3")
+	s.silent(s.plan().Blockers, CodeQuota)
 }

@@ -58,6 +58,7 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 	if err := s.forgetOtherMasks(); err != nil {
 		return Result{}, err
 	}
+	v.LeaveOut(maskOf(o))
 	stop := s.count.report(o.Progress)
 	defer stop()
 	err := s.run(ctx)

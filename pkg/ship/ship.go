@@ -90,7 +90,7 @@ type SendOptions struct {
 	// SELinux ships security.selinux too; otherwise it is left to the target.
 	SELinux bool
 	// Drop says what is left out on purpose, because the target cannot hold it: the digest
-	// is then that of a tree without it. The view must be opened with the same Mask.
+	// is then that of a tree without it.
 	Drop tree.Mask
 	// Precopy ends the pass without promoting it: what was sent serves later passes.
 	Precopy bool

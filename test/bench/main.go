@@ -39,6 +39,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -65,6 +66,7 @@ type options struct {
 	dir    string
 	agent  string
 	list   bool
+	wait   time.Duration
 	files  int
 	bigMiB int64
 	many   int
@@ -82,7 +84,8 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.list, "list", false, "name the rows and end")
 	f.IntVar(&o.files, "files", 0, "small files; 0 means 100,000, quick 20,000")
 	f.Int64Var(&o.bigMiB, "big", 0, "size of the large file in MiB; 0 means 4096, quick 512")
-	f.IntVar(&o.many, "many", 1_000_000, "files in the rows about memory")
+	f.IntVar(&o.many, "many", 1_000_000, "files in the rows about memory: with 10000000 they show that memory does not grow, and need 35 GiB")
+	f.DurationVar(&o.wait, "patience", 4*time.Hour, "a row that takes longer is void")
 	f.BoolVar(&o.warm, "warm", false, "leave the caches as they are: for trying this program, not for figures")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -135,8 +138,12 @@ func run(ctx context.Context, args []string) error {
 	if err := exec.CommandContext(ctx, "ip", "link", "set", "lo", "up").Run(); err != nil {
 		return fmt.Errorf("bring loopback up: %w", err)
 	}
-	size := max(16<<30, 8*o.bigMiB<<20)
-	w, err := newWorld(ctx, o.agent, o.dir, size, os.Stderr)
+	size, files := int64(0), int64(0)
+	for _, r := range rows {
+		f, b := r.data.extent(o)
+		size, files = max(size, 8*b, f*(8<<10)), max(files, f)
+	}
+	w, err := newWorld(ctx, o.agent, o.dir, max(size, 16<<30), files, os.Stderr)
 	if w != nil {
 		defer w.close()
 	}
@@ -147,7 +154,7 @@ func run(ctx context.Context, args []string) error {
 	if err := w.startSSH(); err != nil {
 		return fmt.Errorf("start a private sshd: %w", err)
 	}
-	return measure(w, o, rows)
+	return measure(w, o, rows, os.Stdout)
 }
 
 // apart starts this program again in mount and network namespaces of its own, so that
@@ -165,10 +172,38 @@ func apart(ctx context.Context) error {
 	return c.Run()
 }
 
+// head says how and on what the table below it was made.
 func head(w *world, o *options) string {
 	kernel, _ := exec.CommandContext(w.ctx, "uname", "-r").Output()
 	cores, _ := exec.CommandContext(w.ctx, "nproc").Output()
 	load, _ := os.ReadFile("/proc/loadavg")
-	return fmt.Sprintf("%s cores, kernel %s, load %s at the beginning; %d small files of 1 to 16 KiB, a file of %d MiB; %d runs of each, interleaved; seconds are medians.",
-		strings.TrimSpace(string(cores)), strings.TrimSpace(string(kernel)), strings.Fields(string(load) + " ?")[0], o.files, o.bigMiB, o.runs)
+	return fmt.Sprintf("`%s`: %s cores (%s), %s of memory, kernel %s, load %s at the beginning; %d small files of 1 to 16 KiB, a file of %d MiB; %d runs of each, interleaved; seconds are medians.",
+		command(o), strings.TrimSpace(string(cores)), field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"),
+		strings.TrimSpace(string(kernel)), strings.Fields(string(load) + " ?")[0], o.files, o.bigMiB, o.runs)
+}
+
+// command is the command line that measures the same once more.
+func command(o *options) string {
+	line := fmt.Sprintf("bin/bench -runs %d -files %d -big %d", o.runs, o.files, o.bigMiB)
+	if o.quick {
+		line += " -quick"
+	}
+	if o.rows != "" {
+		line += fmt.Sprintf(" -rows '%s' -many %d", o.rows, o.many)
+	}
+	if o.warm {
+		line += " -warm"
+	}
+	return line
+}
+
+// field gives the first value of a name in a file of names and values.
+func field(path, name string) string {
+	text, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return "unknown"
 }

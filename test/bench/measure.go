@@ -6,9 +6,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -44,7 +46,18 @@ func (m *meter) at(d data, who string) string {
 	return filepath.Join(m.w.state, filepath.Base(m.dst(d, who)))
 }
 
-func (m *meter) bigFile() string { return filepath.Join(m.src(big), "heap") }
+func (m *meter) bigFile() string { return filepath.Join(m.src(m.row.data), "heap") }
+
+// files and bytes are the extent of the row's set of data.
+func (m *meter) files() int {
+	n, _ := m.row.data.extent(m.o)
+	return int(n)
+}
+
+func (m *meter) bytes() int64 {
+	_, n := m.row.data.extent(m.o)
+	return n
+}
 
 // scratch makes an empty folder on the target's filesystem.
 func (m *meter) scratch(name string) (string, error) {
@@ -58,24 +71,54 @@ func (m *meter) make(d data) error {
 		return nil
 	}
 	fmt.Fprintf(m.w.talk, "making the data: %s\n", d)
+	if err := m.makeNew(d); err != nil {
+		return fmt.Errorf("make the data: %w", err)
+	}
 	m.made[d] = true
+	return nil
+}
+
+// makeNew makes a set of data whatever an attempt before has left.
+func (m *meter) makeNew(d data) error {
 	if d == device {
 		return m.makeDevices()
 	}
-	if err := os.MkdirAll(m.src(d), 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(m.src(d)), os.MkdirAll(m.src(d), 0o755)); err != nil {
 		return err
 	}
-	switch d {
-	case small:
-		return makeSmall(m.src(d), m.o.files, perDir, 16<<10)
-	case big:
-		return makeBig(m.bigFile(), m.o.bigMiB<<20)
+	files, bytes := d.extent(m.o)
+	switch {
+	case d == many: // each of its rows makes its own
+		return nil
+	case d == wal:
+		return makeLog(m.src(d), bytes/segments)
+	case bytes > 0:
+		return makeBig(m.bigFile(), bytes)
 	}
-	return nil
+	return makeSmall(m.src(d), int(files), perDir, 16<<10, 0)
+}
+
+// forget removes a set of data and all copies of it.
+func (m *meter) forget(d data) error {
+	if d == device {
+		m.close()
+	}
+	delete(m.made, d)
+	var err error
+	for _, dir := range []string{m.w.src, m.w.dst, m.w.state} {
+		left, failed := filepath.Glob(filepath.Join(dir, string(d)+"-*"))
+		err = errors.Join(err, failed)
+		for _, path := range append(left, filepath.Join(dir, string(d)), filepath.Join(dir, string(d)+".img")) {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	m.w.room()
+	return err
 }
 
 // makeDevices makes two devices of the same size, one of them with a database's file.
 func (m *meter) makeDevices() error {
+	m.close()
 	for i, dir := range []string{m.w.src, m.w.dst} {
 		image := filepath.Join(dir, "device.img")
 		f, err := os.Create(image)
@@ -98,26 +141,30 @@ func (m *meter) makeDevices() error {
 }
 
 func (m *meter) close() {
-	for _, d := range m.devices {
+	for i, d := range m.devices {
 		if d != "" {
-			_ = m.w.run("losetup", "--detach", d)
+			_ = m.w.runAnyway("losetup", "--detach", d)
 		}
+		m.devices[i] = ""
 	}
 }
 
-// measure writes the table.
-func measure(w *world, o *options, rows []row) error {
+// measure writes the table to out. A row that goes wrong is void, and the others are measured.
+func measure(w *world, o *options, rows []row, out io.Writer) error {
 	m := &meter{w: w, o: o, made: map[data]bool{}}
 	defer m.close()
-	fmt.Fprintf(os.Stdout, "%s\n\n| work | ours, s | processor, s | best peer, s | ratio (spread) | limit, s | ratio | target |\n|---|---|---|---|---|---|---|---|\n", head(w, o))
+	fmt.Fprintf(out, "%s\n\n| work | ours, s | processor, s | best peer, s | ratio (spread) | limit, s | ratio | target |\n|---|---|---|---|---|---|---|---|\n", head(w, o))
 	var notes []string
 	var failed error
-	for _, r := range rows {
+	for i, r := range rows {
 		m.row = r
 		fmt.Fprintf(w.talk, "%s\n", r.name)
-		cells, more, err := m.line()
-		if w.ctx.Err() != nil {
-			return w.ctx.Err()
+		cells, more, err := m.patiently()
+		if !slices.ContainsFunc(rows[i+1:], func(later row) bool { return later.data == r.data }) {
+			// The disk need not have room for all sets of data at once.
+			if err := m.forget(r.data); err != nil {
+				fmt.Fprintf(w.talk, "  what it left could not be removed: %v\n", err)
+			}
 		}
 		if err != nil {
 			fmt.Fprintf(w.talk, "  void: %v\n", err)
@@ -131,12 +178,16 @@ func measure(w *world, o *options, rows []row) error {
 		for len(cells) < 7 {
 			cells = append(cells, "")
 		}
-		fmt.Fprintf(os.Stdout, "| %s | %s |\n", name, strings.Join(cells, " | "))
+		fmt.Fprintf(out, "| %s | %s |\n", name, strings.Join(cells, " | "))
 		notes = append(notes, more...)
+		if w.ctx.Err() != nil {
+			failed = errors.Join(failed, w.ctx.Err())
+			break
+		}
 	}
-	fmt.Fprintln(os.Stdout)
+	fmt.Fprintln(out)
 	for _, n := range notes {
-		fmt.Fprintf(os.Stdout, "- %s\n", n)
+		fmt.Fprintf(out, "- %s\n", n)
 	}
 	return failed
 }
@@ -147,9 +198,30 @@ func short(err error) string {
 	return text[:min(len(text), 80)]
 }
 
+// patiently measures a row, but not forever.
+func (m *meter) patiently() (cells, notes []string, err error) {
+	whole := m.w.ctx
+	ctx, cancel := context.WithTimeout(whole, m.o.wait)
+	m.w.ctx = ctx
+	defer func() {
+		cancel()
+		m.w.ctx = whole
+	}()
+	if cells, notes, err = m.line(); err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("took more than %s", m.o.wait)
+	}
+	return cells, notes, err
+}
+
 func (m *meter) line() (cells, notes []string, err error) {
 	if err := m.make(m.row.data); err != nil {
 		return nil, nil, err
+	}
+	if m.row.apart > 0 {
+		if err := m.w.goFar(m.row.apart); err != nil {
+			return nil, nil, fmt.Errorf("put the ends apart: %w", err)
+		}
+		defer func() { err = errors.Join(err, m.w.comeBack()) }()
 	}
 	if m.row.special != nil {
 		cells, err = m.row.special(m)
@@ -235,7 +307,12 @@ func (m *meter) once(c contender, judge bool) (timing, error) {
 		}
 		return t, nil
 	}
-	return t, m.w.same(m.src(d), dst)
+	if err := m.w.same(m.src(d), dst); err != nil || !m.row.frugal {
+		return t, err
+	}
+	err = errors.Join(os.RemoveAll(dst), os.RemoveAll(at))
+	m.w.room()
+	return t, err
 }
 
 // limit gives the best of the bare programs.
@@ -281,6 +358,9 @@ func (m *meter) cells(times [][]timing) (cells, notes []string, err error) {
 	var cpu []float64
 	for _, t := range times[0] {
 		cpu = append(cpu, t.cpu.Seconds())
+	}
+	if len(all) == 1 {
+		return nil, nil, errors.New("the row has nobody to compare with")
 	}
 	best := 1
 	var others []string

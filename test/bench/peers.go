@@ -23,6 +23,9 @@ type contender struct {
 func copyWith(flags ...string) func(*world, string, string, string) []string {
 	return func(w *world, src, dst, at string) []string {
 		args := []string{w.agent, "copy", "--json", "--state", at}
+		if w.far != nil {
+			args = append(args, "--listen", w.far.listen, "--dial", w.far.dial)
+		}
 		return append(append(args, flags...), src, dst)
 	}
 }
@@ -46,9 +49,20 @@ func rsync(name string, flags ...string) contender {
 	}}
 }
 
+// lossy is a contender in a row where it does not keep everything.
+func lossy(c contender) contender {
+	c.lossy = true
+	return c
+}
+
 func rsyncBest() contender { return rsync("rsync over ssh", "-aHAXS") }
 func rsyncInplace() contender {
 	return rsync("rsync --inplace", "-aHAX", "--inplace", "--no-whole-file")
+}
+
+// rsyncFuzzy looks for the old content of a new name beside it.
+func rsyncFuzzy() contender {
+	return rsync("rsync --fuzzy", "-aHAXS", "--fuzzy", "--delete-after")
 }
 
 func rsyncLZ4() contender {

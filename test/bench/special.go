@@ -116,12 +116,16 @@ func (m *meter) packed() (int64, error) {
 }
 
 // memory gives the most anonymous memory that one of the two processes takes in a first copy
-// and in one of nothing but what is there already; files 0 means the row's own data.
-func memory(files, perDir int) func(m *meter) ([]string, error) {
+// and in another one, before which nothing or what change says has changed. Without fill it
+// is about the row's own data.
+func memory(fill, change func(m *meter, dir string) error) func(m *meter) ([]string, error) {
 	return func(m *meter) ([]string, error) {
-		if files > 0 {
-			dir := filepath.Join(m.w.src, string(many))
-			if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), makeSmall(dir, files, perDir, 64)); err != nil {
+		dir := m.src(m.row.data)
+		if fill != nil {
+			if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+				return nil, err
+			}
+			if err := fill(m, dir); err != nil {
 				return nil, err
 			}
 		}
@@ -134,10 +138,18 @@ func memory(files, perDir int) func(m *meter) ([]string, error) {
 		var most [2]int64
 		var took [2]time.Duration
 		for i := range most {
+			if i == 1 && change != nil {
+				if err := change(m, dir); err != nil {
+					return nil, err
+				}
+			}
 			var err error
 			if most[i], took[i], err = m.watched(args); err != nil {
 				return nil, err
 			}
+		}
+		if err := m.w.same(dir, dst); err != nil {
+			return nil, err
 		}
 		peak := max(most[0], most[1])
 		return []string{
@@ -153,7 +165,7 @@ func (m *meter) watched(args []string) (most int64, took time.Duration, err erro
 		return 0, 0, err
 	}
 	var talk bytes.Buffer
-	c := exec.CommandContext(m.w.ctx, args[0], args[1:]...)
+	c := m.w.command(args)
 	c.Stderr = &talk
 	begin := time.Now()
 	if err := c.Start(); err != nil {

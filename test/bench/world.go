@@ -36,11 +36,14 @@ type world struct {
 	port            int
 	sshd            *exec.Cmd
 	quiet           []string // options of ssh
+	far             *far     // while the ends are far from each other
 	warm            bool     // caches stay
 }
 
 // newWorld makes the filesystems, of which each may grow to size bytes.
-func newWorld(ctx context.Context, agent, dir string, size int64, talk io.Writer) (*world, error) {
+// With more files than the usual ones their blocks are small, or the disk would be full of
+// the unused parts of large ones.
+func newWorld(ctx context.Context, agent, dir string, size, files int64, talk io.Writer) (*world, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -50,13 +53,18 @@ func newWorld(ctx context.Context, agent, dir string, size int64, talk io.Writer
 		return nil, err
 	}
 	w := &world{ctx: ctx, agent: agent, self: self, top: top, talk: talk}
+	ext4 := []string{"mkfs.ext4", "-q", "-F", "-N", strconv.FormatInt(max(4_000_000, files+files/10), 10)}
+	xfs := []string{"mkfs.xfs", "-q", "-f"}
+	if files > usualFiles {
+		ext4, xfs = append(ext4, "-b", "1024", "-O", "large_dir"), append(xfs, "-b", "size=1024")
+	}
 	for _, fs := range []struct {
 		at   *string
 		name string
 		mkfs []string
 	}{
-		{&w.src, "source", []string{"mkfs.ext4", "-q", "-F", "-N", "4000000"}},
-		{&w.dst, "target", []string{"mkfs.xfs", "-q", "-f"}},
+		{&w.src, "source", ext4},
+		{&w.dst, "target", xfs},
 		{&w.state, "state", []string{"mkfs.ext4", "-q", "-F"}},
 	} {
 		*fs.at = filepath.Join(top, fs.name)
@@ -96,6 +104,27 @@ func (w *world) loop(image string) (string, error) {
 		return "", fmt.Errorf("losetup %s: %w", image, err)
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// room gives unused blocks of the filesystems back to the one below them. Where that cannot
+// be, more room is needed.
+func (w *world) room() {
+	for _, at := range []string{w.src, w.dst, w.state} {
+		if err := errors.Join(syncFilesystem(at), w.run("fstrim", at)); err != nil {
+			fmt.Fprintf(w.talk, "  room was not given back: %v\n", err)
+		}
+	}
+}
+
+// runAnyway is run for what has to be done although the measurement was broken off.
+func (w *world) runAnyway(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, tail(out))
+	}
+	return nil
 }
 
 // run runs a command and gives what it said when it fails.
@@ -146,10 +175,7 @@ func (w *world) startSSH() error {
 	if err := w.sshd.Start(); err != nil {
 		return err
 	}
-	w.quiet = []string{
-		"-S", filepath.Join(dir, "mux"), "-i", filepath.Join(dir, "user"), "-p", strconv.Itoa(w.port), "-oStrictHostKeyChecking=no",
-		"-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR", "-oCompression=no", "-c", "aes128-gcm@openssh.com",
-	}
+	w.quiet = w.sshOptions("mux", strconv.Itoa(w.port))
 	var last error
 	for range 50 {
 		if last = w.run(append(append([]string{"ssh", "-MNf"}, w.quiet...), "root@127.0.0.1")...); last == nil {
@@ -160,17 +186,30 @@ func (w *world) startSSH() error {
 	return last
 }
 
+func (w *world) sshOptions(mux, port string) []string {
+	dir := filepath.Join(w.top, "ssh")
+	return []string{
+		"-S", filepath.Join(dir, mux), "-i", filepath.Join(dir, "user"), "-p", port, "-oStrictHostKeyChecking=no",
+		"-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR", "-oCompression=no", "-c", "aes128-gcm@openssh.com",
+	}
+}
+
 func (w *world) stopSSH() {
 	if w.sshd == nil || w.sshd.Process == nil {
 		return
 	}
-	_ = exec.CommandContext(context.WithoutCancel(w.ctx), "ssh", append(append([]string{"-O", "exit"}, w.quiet...), "root@127.0.0.1")...).Run()
+	_ = w.runAnyway(append(append([]string{"ssh", "-O", "exit"}, w.quiet...), "root@127.0.0.1")...)
 	_ = w.sshd.Process.Signal(syscall.SIGTERM)
 	_ = w.sshd.Wait()
 }
 
 // ssh is the command line of a shared connection, for tools that take one.
-func (w *world) ssh() string { return "ssh " + strings.Join(w.quiet, " ") }
+func (w *world) ssh() string {
+	if w.far != nil {
+		return "ssh " + strings.Join(w.far.ssh, " ")
+	}
+	return "ssh " + strings.Join(w.quiet, " ")
+}
 
 // cold writes everything of ours back and forgets what was read.
 func (w *world) cold() error {
@@ -183,6 +222,15 @@ func (w *world) cold() error {
 		}
 	}
 	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
+}
+
+// command is a contender's process. Nothing that it started outlives a row that is broken off.
+func (w *world) command(args []string) *exec.Cmd {
+	c := exec.CommandContext(w.ctx, args[0], args[1:]...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = 10 * time.Second
+	return c
 }
 
 // timing is one timed run.
@@ -198,7 +246,7 @@ func (w *world) timed(target string, args []string) (timing, error) {
 		return timing{}, err
 	}
 	var out, talk bytes.Buffer
-	c := exec.CommandContext(w.ctx, args[0], args[1:]...)
+	c := w.command(args)
 	c.Stdout, c.Stderr = &out, &talk
 	begin := time.Now()
 	if err := c.Run(); err != nil {

@@ -66,7 +66,7 @@ type HolderTemplate struct {
 	// +kubebuilder:validation:MaxItems=8
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 	// resources of the holder's one container. A small limit of the processor makes
-	// its start slow. Default: 10m and 16Mi, and where limits are asked for 50m.
+	// its start slow. Default: 50m and 16Mi, and that limit only where one is asked for.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 }

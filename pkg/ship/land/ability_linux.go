@@ -253,10 +253,18 @@ func (a *abilities) missing(e *tree.Entry) (what string, err error) {
 	}
 	for i := range e.Xattrs {
 		if err := a.lacks[class(e.Xattrs[i].Name)]; err != nil {
-			return "the attribute " + fault.Show(e.Xattrs[i].Name), err
+			return named(e.Xattrs[i].Name), err
 		}
 	}
 	return "", nil
+}
+
+// named names an attribute, and the part of the mask that would leave it out.
+func named(attribute string) string {
+	if m := tree.MaskOf(attribute); m != 0 {
+		return fmt.Sprintf("the attribute %s (%s)", fault.Show(attribute), m)
+	}
+	return "the attribute " + fault.Show(attribute)
 }
 
 // class gives the class of attributes a name belongs to.

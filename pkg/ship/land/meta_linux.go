@@ -116,7 +116,7 @@ func (i inode) attributes(_, e *tree.Entry) error {
 			continue
 		}
 		if err := i.setXattr(x); err != nil {
-			return unwritable(e.Path, err, "set the attribute "+fault.Show(x.Name))
+			return unwritable(e.Path, err, "set "+named(x.Name))
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
@@ -92,23 +93,36 @@ func (t *Tree) removeDir(path string, dir int, name string) error {
 	if !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) {
 		return unwritable(path, err, "remove the directory")
 	}
-	pending := []string{path}
-	for len(pending) > 0 {
-		last := pending[len(pending)-1]
-		subs, err := t.empty(last)
-		if err != nil {
-			return err
-		}
-		if len(subs) > 0 {
-			pending = append(pending, subs...)
-			continue
-		}
-		pending = pending[:len(pending)-1]
-		if err := t.rmdir(last); err != nil {
+	for r := (&remover{t: t, pending: []string{path}}); ; {
+		if more, err := r.step(); err != nil || !more {
 			return err
 		}
 	}
-	return nil
+}
+
+// removeAhead is how many directories may wait to be removed, whatever a directory holds.
+const removeAhead = 4096
+
+// remover removes directories from the leaves up.
+type remover struct {
+	t *Tree
+	// pending are directories, each behind those it is in.
+	pending []string
+}
+
+// step removes the last directory that waits, or what is in it first.
+func (r *remover) step() (more bool, err error) {
+	last := r.pending[len(r.pending)-1]
+	subs, err := r.t.empty(last, max(1, removeAhead-len(r.pending)))
+	if err != nil {
+		return false, err
+	}
+	if len(subs) > 0 {
+		r.pending = append(r.pending, subs...)
+		return true, nil
+	}
+	r.pending = r.pending[:len(r.pending)-1]
+	return len(r.pending) > 0, r.t.rmdir(last)
 }
 
 func (t *Tree) rmdir(path string) error {
@@ -125,28 +139,44 @@ func (t *Tree) rmdir(path string) error {
 	return unwritable(path, err, "remove the directory")
 }
 
-// empty removes everything in a directory but its directories, which it gives.
-func (t *Tree) empty(path string) (subs []string, err error) {
+var errEnough = errors.New("enough directories were met")
+
+// empty removes everything in a directory but its directories, of which it gives the first
+// few. When it gives none, the directory is empty.
+func (t *Tree) empty(path string, few int) (subs []string, err error) {
 	h, err := t.dirs.hold(path)
 	if err != nil {
 		return nil, unwritable(path, err, "open the directory to remove it")
 	}
 	defer t.dirs.release(h)
-	names, err := scan.Names(h.fd)
-	if err != nil {
-		return nil, unwritable(path, err, "read the directory to remove it")
-	}
-	for _, name := range names {
-		err := t.unlink(h.fd, name, 0)
-		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
-			subs = append(subs, tree.Join(path, name))
-			continue
+	for {
+		met := false
+		err := scan.EachName(h.fd, func(name string) error {
+			met = true
+			err := t.unlink(h.fd, name, 0)
+			if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+				if subs = append(subs, tree.Join(path, name)); len(subs) >= few {
+					return errEnough
+				}
+				return nil
+			}
+			if err != nil && !errors.Is(err, unix.ENOENT) {
+				return unwritable(tree.Join(path, name), err, "remove")
+			}
+			return nil
+		})
+		if _, said := errors.AsType[*fault.Error](err); said {
+			return nil, err
 		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return nil, unwritable(tree.Join(path, name), err, "remove")
+		if err != nil && !errors.Is(err, errEnough) {
+			return nil, unwritable(path, err, "read the directory to remove it")
+		}
+		// Reading while removing need not show everything: only a reading without names
+		// shows that none is left.
+		if len(subs) > 0 || !met {
+			return subs, nil
 		}
 	}
-	return subs, nil
 }
 
 // Arrive moves a staged inode to its path.

@@ -75,7 +75,12 @@ func (t *Tree) Probe(mask tree.Mask, _ int64) error {
 
 // View looks at the target itself; stages are not part of it.
 func (t *Tree) View(mask tree.Mask) (scan.View, error) {
-	return scan.OpenTree(t.file, scan.Options{Mask: mask})
+	v, err := scan.OpenTree(t.file, scan.Options{})
+	if err != nil {
+		return nil, err
+	}
+	v.LeaveOut(mask)
+	return v, nil
 }
 
 // Sync makes everything durable that was done before it.
@@ -126,15 +131,19 @@ func (t *Tree) RemoveStages(keep string) error {
 	if keep == "" {
 		t.closeStage()
 	}
-	names, err := scan.Names(t.root)
+	var stages []string
+	err := scan.EachName(t.root, func(name string) error {
+		if scan.IsStage(name) && name != keep {
+			stages = append(stages, name)
+		}
+		return nil
+	})
 	if err != nil {
 		return unwritable("", err, "look for stages")
 	}
-	for _, name := range names {
-		if scan.IsStage(name) && name != keep {
-			if err := t.Remove(name); err != nil {
-				return err
-			}
+	for _, name := range stages {
+		if err := t.Remove(name); err != nil {
+			return err
 		}
 	}
 	return nil

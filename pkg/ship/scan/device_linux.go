@@ -80,6 +80,9 @@ func (d *Device) Limit(size int64) { d.info.Size = min(size, d.info.Size) }
 // Info describes the view.
 func (d *Device) Info() Info { return d.info }
 
+// LeaveOut has nothing to leave out: a device has no attributes.
+func (d *Device) LeaveOut(tree.Mask) {}
+
 // Close ends the view; the caller's descriptor stays open.
 func (d *Device) Close() error {
 	if d.own >= 0 {

@@ -3,11 +3,7 @@
 
 package scan
 
-import (
-	"os"
-
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
-)
+import "os"
 
 // SpecialFiles says what happens to setuid-root files, devices, file capabilities and
 // trusted.* attributes.
@@ -29,8 +25,6 @@ type Options struct {
 	// CutUnixNano is the instant of a snapshot; 0 means that the view is read in place:
 	// the cut is then taken when it is opened, and its filesystem synced.
 	CutUnixNano int64
-	// Mask says what is left out of the description of each entry.
-	Mask tree.Mask
 	// Direct is the block device once more, with O_DIRECT, for callers that cannot open
 	// devices by themselves; it stays the caller's. Without it OpenDevice opens one.
 	Direct *os.File

@@ -49,7 +49,7 @@ type Tree struct {
 // the view. What other filesystems are mounted below is an error; lost+found in the root is
 // left out. Unless o.CutUnixNano is set, the filesystem is synced.
 func OpenTree(root *os.File, o Options) (*Tree, error) {
-	t := &Tree{root: int(root.Fd()), mask: o.Mask, maxNames: maxNames}
+	t := &Tree{root: int(root.Fd()), maxNames: maxNames}
 	var st unix.Statx_t
 	if err := StatFD(t.root, &st); err != nil {
 		return nil, fault.Wrap(fault.Unreadable, err, "look at the source's root")
@@ -87,6 +87,9 @@ func cut(fd int, o Options) (tree.Time, error) {
 
 // Info describes the view.
 func (t *Tree) Info() Info { return t.info }
+
+// LeaveOut says which attributes are no part of what the view describes.
+func (t *Tree) LeaveOut(mask tree.Mask) { t.mask = mask }
 
 // Close ends the view; the root's descriptor stays open.
 func (t *Tree) Close() error { return nil }
@@ -480,18 +483,27 @@ func (s *names) paths(dir string, batch []name) []string {
 	return out
 }
 
-// Names gives the names in an open directory, in byte order.
-func Names(fd int) ([]string, error) {
+// EachName calls f for each name in an open directory, in the order in which they lie there,
+// and holds only a few of them at a time. f may remove the name it is given.
+func EachName(fd int, f func(name string) error) error {
 	if _, err := unix.Seek(fd, 0, io.SeekStart); err != nil {
-		return nil, err
+		return err
 	}
-	var s names
-	if err := s.read(fd); err != nil {
-		return nil, err
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		var s names
+		s.parse(buf[:n])
+		for _, each := range s.list {
+			if err := f(s.text(each)); err != nil {
+				return err
+			}
+		}
 	}
-	out := make([]string, len(s.list))
-	for i, n := range s.list {
-		out[i] = s.text(n)
-	}
-	return out, nil
 }

@@ -87,6 +87,9 @@ type Node struct {
 // called by many goroutines at once.
 type View interface {
 	Info() Info
+	// LeaveOut says which attributes are no part of what the view describes. Called before
+	// anything is read.
+	LeaveOut(mask tree.Mask)
 	// Root gives the root's node, with the empty path.
 	Root() (Node, error)
 	// ReadDir opens the directory at path.

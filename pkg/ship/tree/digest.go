@@ -158,24 +158,3 @@ func (r *Root) Sum() (d Digest) {
 	r.h.Sum(d[:0])
 	return d
 }
-
-// Mask says what is left out of the entries on purpose because the target cannot
-// hold it or because nobody asked for it. It is part of the digest, so that trees
-// described under different masks are never taken for equal.
-type Mask uint32
-
-const (
-	// MaskSELinux leaves out security.selinux.
-	MaskSELinux Mask = 1 << iota
-	// MaskUser leaves out user.* attributes.
-	MaskUser
-	// MaskTrusted leaves out trusted.* attributes.
-	MaskTrusted
-	// MaskACL leaves out POSIX ACLs, default ones too.
-	MaskACL
-	// MaskCapability leaves out file capabilities.
-	MaskCapability
-
-	// AllMasks are those that this version knows.
-	AllMasks = MaskSELinux | MaskUser | MaskTrusted | MaskACL | MaskCapability
-)

@@ -146,6 +146,32 @@ func TestWhatIsTypedDecidesWhatMovesAndHow(t *testing.T) {
 	if u := exported(t, "configmap-conf.yaml", "-n", second, "--to-namespace", ns); u.GetNamespace() != ns {
 		t.Errorf("--to-namespace: %s", u.GetNamespace())
 	}
+	onlyShown(t, b, ns)
+}
+
+// onlyShown: migrate --dry-run is the plan, to the letter, and neither has written
+// anything.
+func onlyShown(t *testing.T, b *cluster.Cluster, ns string) {
+	t.Helper()
+	for _, format := range [][]string{nil, {"-o", "json"}, {"-o", "yaml"}} {
+		args := append([]string{"--context", "lab-a", "--to-context", "lab-b", "-n", ns, "--storage-class", "lab-local=lab-hostpath"}, format...)
+		code, shown, _ := motion(t, append([]string{"plan"}, args...)...)
+		dry, would, stderr := motion(t, append([]string{"migrate", "--dry-run"}, args...)...)
+		if code != 0 || dry != code || shown != would || shown == "" {
+			t.Errorf("%v: plan ends with %d, migrate --dry-run with %d, and they are the same: %v\n%s\n%s%s", format, code, dry, shown == would, shown, would, stderr)
+		}
+	}
+	for _, r := range []string{"configmaps", "secrets", "services", "persistentvolumeclaims"} {
+		list, err := b.Resource(core(r, "", ns, "").GVR(), ns).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range list.Items {
+			if u.GetName() != "kube-root-ca.crt" {
+				t.Errorf("%s %s is on the target although nothing but plans were made", r, u.GetName())
+			}
+		}
+	}
 }
 
 func imaged(t *testing.T, u *unstructured.Unstructured, image string) bool {

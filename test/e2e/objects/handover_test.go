@@ -209,8 +209,12 @@ func TestOnlyWhatWeBroughtIsPruned(t *testing.T) {
 	}
 	p = makePlan(t, a, b, plan.Request{SourceNamespace: ns, Prune: true, PruneVolumes: true})
 	if len(p.Prune) != 1 || p.Prune[0].Name != "data" {
-		t.Errorf("with consent it would prune %v", p.Prune)
+		t.Fatalf("with consent it would prune %v", p.Prune)
 	}
+	if set, err := apply.Prune(t.Context(), b, p.Prune); err != nil || set.Count(apply.Pruned) != 1 {
+		t.Errorf("%+v %v", set, err)
+	}
+	gone(t, b, core("persistentvolumeclaims", "PersistentVolumeClaim", ns, "data"))
 }
 
 // TestOnwardAndBackNothingIsLost: a, b, another namespace of a, and home.

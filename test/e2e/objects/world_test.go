@@ -78,7 +78,12 @@ func as(t *testing.T, name string) *cluster.Cluster {
 // motion runs the plugin to its end.
 func motion(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Getenv("MOTION"), append([]string{"--kubeconfig", kubeconfig()}, args...)...)
+	return motionIn(t.Context(), t, args...)
+}
+
+func motionIn(ctx context.Context, t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, os.Getenv("MOTION"), append([]string{"--kubeconfig", kubeconfig()}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

@@ -1,0 +1,135 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func ref(group, resource, kind, name string) capture.Ref {
+	return capture.Ref{Group: group, Version: "v1", Resource: resource, Kind: kind, Namespace: "shop", Name: name}
+}
+
+func moves(r capture.Ref, action plan.Action, changes ...rewrite.Change) plan.Item {
+	return plan.Item{Source: r, Target: &r, Verdict: capture.Move, Action: action, Stage: plan.StageRest, Changes: changes}
+}
+
+// full is a plan with something in every part of the text.
+func full() *plan.Plan {
+	web, pg, quota := ref("apps", "deployments", "Deployment", "web"), ref("db.example.com", "clusters", "Cluster", "pg"), ref("", "resourcequotas", "ResourceQuota", "team")
+	waits := moves(pg, plan.Create)
+	waits.Stage = plan.StageStart
+	needed := moves(ref("", "configmaps", "ConfigMap", "conf"), plan.Unchanged)
+	needed.Detail = "needed by deployment.apps/web"
+	return &plan.Plan{
+		Source: plan.End{Cluster: "east", Namespace: "shop"}, Target: plan.End{Cluster: "west", Namespace: "shop-copy"}, Mode: v1alpha1.ModeAtRest,
+		Items: []plan.Item{
+			moves(web, plan.Configure,
+				rewrite.Change{Path: "spec", From: `{"replicas":2}`, To: "at rest", Why: "nothing runs on the target before it is activated"},
+				rewrite.Change{Path: "spec.template.spec.containers[web].image", From: "a/web:1", To: "b/web:1", Why: "--image", Notable: true}),
+			waits, needed,
+			{Source: ref("", "secrets", "Secret", "token\tof\nsomebody"), Verdict: capture.Skip, Reason: capture.ReasonClusterCredential},
+			{Source: ref("", "pods", "Pod", "web-1"), Verdict: capture.Skip, Reason: capture.ReasonOwned, Detail: "by deployment.apps/web"},
+			{Source: ref("", "pods", "Pod", "web-2"), Verdict: capture.Skip, Reason: capture.ReasonOwned, Detail: "by deployment.apps/web"},
+			{Source: quota, Target: &quota, Verdict: capture.NeedsAdmin, Reason: capture.ReasonNotPermitted},
+		},
+		Volumes: []plan.Volume{{
+			Claim: "data", TargetRequest: resource.MustParse("2Gi"), StorageClass: "fast", TargetClass: "ssd", AtMostBytes: 2 << 30, BytesBasis: plan.BasisClaim,
+			VolumeMode: corev1.PersistentVolumeFilesystem, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Workloads: []capture.Ref{web},
+		}},
+		Transfer:    &plan.Transfer{AtMostBytes: 2 << 30, BytesPerSecond: plan.AssumedRate, RateBasis: plan.BasisAssumed, AtMostSeconds: 41},
+		Prune:       []capture.Ref{ref("", "configmaps", "ConfigMap", "old")},
+		Warnings:    []plan.Finding{{Code: plan.CodeClassGuessed, Object: &web, Message: `the target has no storage class "fast"; "ssd" was chosen`, Hint: "--storage-class fast=CLASS chooses another"}},
+		Blockers:    []plan.Finding{{Code: plan.CodeConflict, Object: &web, Message: "others own fields: spec.replicas is owned by helm", Problem: &apply.Problem{Cause: apply.CauseConflict}}},
+		NotExamined: []capture.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden"}},
+	}
+}
+
+// TestThePlanForPeopleReadsAsItsGoldenFile: summed up, and with what stays behind
+// one by one.
+func TestThePlanForPeopleReadsAsItsGoldenFile(t *testing.T) {
+	for name, skipped := range map[string]bool{"summed-up": false, "one-by-one": true} {
+		got := Text(full(), skipped)
+		file := filepath.Join("testdata", name+".golden")
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s is not what the golden file says (-update writes it anew):\n%s", name, got)
+		}
+	}
+}
+
+// TestEverythingThatTheTextSaysIsThereForPrograms under names that stay.
+func TestEverythingThatTheTextSaysIsThereForPrograms(t *testing.T) {
+	raw, err := json.Marshal(full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"source", "target", "mode", "items", "volumes", "transfer", "blockers", "warnings", "prune", "notExamined"} {
+		if len(fields[f]) == 0 {
+			t.Errorf("the field %s is missing in %s", f, raw)
+		}
+	}
+	for _, word := range []string{`"verdict":"NeedsAdmin"`, `"reason":"not-permitted"`, `"action":"configure"`, `"code":"conflict"`, `"bytesBasis":"claim"`} {
+		if !strings.Contains(string(raw), word) {
+			t.Errorf("%s is missing in %s", word, raw)
+		}
+	}
+}
+
+// TestTheExitStatusTellsBlockedFromIncomplete for one plan and for several.
+func TestTheExitStatusTellsBlockedFromIncomplete(t *testing.T) {
+	blocked, partial, fine := full(), full(), full()
+	partial.Blockers, fine.Blockers = nil, nil
+	fine.NotExamined, fine.Items = nil, fine.Items[:3]
+	unseen := full()
+	unseen.Blockers, unseen.Items = nil, nil
+	for name, c := range map[string]struct {
+		plans []*plan.Plan
+		want  int
+	}{
+		"nothing in the way":          {[]*plan.Plan{fine}, 0},
+		"something for others":        {[]*plan.Plan{partial}, exit.Partial},
+		"a kind that was not seen":    {[]*plan.Plan{unseen}, exit.Partial},
+		"blocked":                     {[]*plan.Plan{blocked}, exit.Blocked},
+		"one of several is blocked":   {[]*plan.Plan{fine, blocked, partial}, exit.Blocked},
+		"one of several is not whole": {[]*plan.Plan{fine, partial}, exit.Partial},
+	} {
+		got := 0
+		if err := verdict(c.plans); err != nil {
+			got = exit.Code(err)
+		}
+		if got != c.want {
+			t.Errorf("%s: exit status %d, want %d", name, got, c.want)
+		}
+	}
+}
