@@ -123,10 +123,9 @@ func (w *Writer) pass(ctx context.Context, objects []Object, before map[capture.
 	var mu sync.Mutex
 	var again []Object
 	for _, list := range byTier {
-		group, gctx := errgroup.WithContext(ctx)
-		group.SetLimit(writers)
+		lanes, gctx := NewLanes(ctx)
 		for _, o := range list {
-			group.Go(func() error {
+			lanes.Go(len(o.JSON), func() error {
 				row := w.one(gctx, o, before[o.Ref], opts)
 				if gctx.Err() != nil {
 					return context.Cause(gctx)
@@ -140,7 +139,7 @@ func (w *Writer) pass(ctx context.Context, objects []Object, before map[capture.
 				return nil
 			})
 		}
-		if err := group.Wait(); err != nil {
+		if err := lanes.Wait(); err != nil {
 			return nil, err
 		}
 	}

@@ -41,11 +41,6 @@ func Of(ref capture.Ref, u *unstructured.Unstructured) (Object, error) {
 	return Object{Ref: ref, JSON: body}, nil
 }
 
-// writers is how many requests are under way at the same time. It is the limit
-// instead of a rate: the API server's priority and fairness guards it, and a
-// rate would make a quick server wait.
-const writers = 16
-
 // Writer writes to one cluster.
 type Writer struct {
 	cluster *cluster.Cluster

@@ -68,8 +68,12 @@ type digest struct{ all, plain [sha256.Size]byte }
 // Observation is what the target said about all objects of a draft.
 type Observation map[capture.ID]Seen
 
-// observers is how many requests are under way at the same time.
+// observers is how many requests that read are under way at the same time.
 const observers = 16
+
+// answered is how much more than the object itself it takes to have the whole of
+// it answered and decoded.
+const answered = 4
 
 // ObserveObjects looks at what is on the target already and asks the target's
 // API server to try every object of the draft without writing it. The error is
@@ -88,14 +92,14 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 	}
 	var mu sync.Mutex
 	seen := Observation{}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(observers)
+	lanes, ctx := apply.NewLanes(ctx)
 	for _, item := range d.items {
 		if item.Target == nil || item.Reason == capture.ReasonKindMissing {
 			continue
 		}
-		group.Go(func() error {
-			s := d.try(ctx, w, item, live[item.Target.ID()])
+		there := live[item.Target.ID()]
+		lanes.Go(there.weight(item), func() error {
+			s := d.try(ctx, w, item, there)
 			pod, err := samplePod(item)
 			if err != nil {
 				return err
@@ -109,7 +113,18 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 			return context.Cause(ctx)
 		})
 	}
-	return seen, group.Wait()
+	return seen, lanes.Wait()
+}
+
+// weight is about what it takes to try an item, when l is there already.
+func (l *Live) weight(item Item) int {
+	switch {
+	case l == nil:
+		return len(item.json)
+	case l.same:
+		return 0
+	}
+	return answered * len(item.json)
 }
 
 // try asks the server what writing the item would do. The full answer is only
