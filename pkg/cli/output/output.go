@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/printers"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 )
@@ -66,7 +65,7 @@ func (f *Flags) Print(w io.Writer, v any, text string) error {
 		raw, err = json.MarshalIndent(v, "", "  ")
 		raw = append(raw, '\n')
 	case "yaml":
-		raw, err = yaml.Marshal(v)
+		return writeYAML(w, v)
 	default:
 		raw = []byte(printers.EscapeTerminal(text))
 	}

@@ -176,6 +176,9 @@ func (o *Options) plan(ctx context.Context, source *cluster.Cluster, namespace s
 func (o *Options) print(plans []*plan.Plan) error {
 	var b strings.Builder
 	for i, p := range plans {
+		if o.flags.output.Machine() {
+			break
+		}
 		if i > 0 {
 			b.WriteString("\n")
 		}

@@ -189,8 +189,10 @@ func TestTwentyThousandObjectsWorkWithin300MiB(t *testing.T) {
 	if c := countsOf(t, again); c.Moved != 0 || c.Unchanged < n || c.Failed != 0 {
 		t.Errorf("a run when nothing has changed: %+v", c)
 	}
-	if text := weighed(t, append([]string{"plan", "-o", "yaml"}, ends...)...); !strings.Contains(text, "object-19999") {
-		t.Errorf("the plan does not mention the last object: %s", last(text, 500))
+	for _, format := range []string{"", "json", "yaml"} {
+		if text := weighed(t, append([]string{"plan", "-o", format}, ends...)...); !strings.Contains(text, "object-19999") {
+			t.Errorf("-o %q does not mention the last object: %s", format, last(text, 500))
+		}
 	}
 }
 
