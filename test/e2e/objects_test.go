@@ -149,6 +149,12 @@ func accountOf(t *testing.T, clusters ...*cluster.Cluster) {
 	if mirror := must(t, "report", "--context", "lab-b-blue", "-n", "blue", "-o", "json"); !strings.Contains(mirror.stdout, "configmap/passing") {
 		t.Errorf("the target's account: %s", mirror)
 	}
+	if named := must(t, "report", "lab-b", "--context", "lab-a-blue", "-o", "yaml"); !strings.Contains(named.stdout, "\nmigration: lab-b\n") || !strings.Contains(named.stdout, "object: configmap/passing") {
+		t.Errorf("the account by its name, as YAML: %s", named)
+	}
+	if other := motion(t, "report", "nobodys", "--context", "lab-a-blue"); other.code != 1 || !strings.Contains(other.stderr, "nobodys") {
+		t.Errorf("the account of a migration that is not there: %s", other)
+	}
 	const value = "battery-horse"
 	sum := sha256.Sum256([]byte(value))
 	everything := r.stdout + must(t, "report", "--context", "lab-a-blue").stdout + motion(t, "plan", "--context", "lab-a-blue", "--to", "lab-b", "-o", "yaml").stdout

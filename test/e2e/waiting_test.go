@@ -156,7 +156,7 @@ func keepsClaims(t *testing.T, b *cluster.Cluster, ns string, verb func(string, 
 		t.Helper()
 		is, err := b.Kube.CoreV1().PersistentVolumeClaims(ns).Get(t.Context(), "data-fragile-0", metav1.GetOptions{})
 		if err != nil || is.UID != was.UID || is.DeletionTimestamp != nil {
-			t.Errorf("the claim is gone, or another one, or is being deleted: %v, error %v", is, err)
+			t.Errorf("the claim %s is gone, or another one, or is being deleted: %s, deleted %v, error %v", was.UID, is.UID, is.DeletionTimestamp, err)
 		}
 	}
 	same()

@@ -151,6 +151,10 @@ data: {release: `+helmRelease(corpusNamespace)+`}`)
 		}
 		return nil
 	})
+	await(t, "the endpoints that controllers make", func() error {
+		_, err := c.Resource(core("endpoints", "Endpoints", "", "").GVR(), corpusNamespace).Get(t.Context(), "web", metav1.GetOptions{})
+		return err
+	})
 	await(t, "the finished job and pod", func() error {
 		job, err := c.Kube.BatchV1().Jobs(corpusNamespace).Get(t.Context(), "finished", metav1.GetOptions{})
 		if err == nil && job.Status.Succeeded == 0 {
