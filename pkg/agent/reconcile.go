@@ -166,12 +166,19 @@ func (a *Agent) arrange(ctx context.Context, k key, s *v1alpha1.VolumeShipment, 
 		}
 	}
 	// The status says who serves a shipment before a session does: sessions check it.
-	if ended(s) || s.Status.NodeName != a.config.Node {
+	// Nor is there anything to do before the ends are introduced, which brings the
+	// shipment back at once; a session would rest after its first attempt.
+	if ended(s) || s.Status.NodeName != a.config.Node || !introduced(s) {
 		return
 	}
 	started := a.startSession(ctx, k, job)
 	r := started.Report()
 	seen.report = &r
+}
+
+// introduced says whether the shipment's user has told who the peer is.
+func introduced(s *v1alpha1.VolumeShipment) bool {
+	return s.Spec.Peer.ShipmentUID != "" && s.Spec.Peer.KeySHA256 != ""
 }
 
 // wasStopped says whether a session ended before its generation did.

@@ -52,6 +52,10 @@ func nextStatus(s *v1alpha1.VolumeShipment, o *observation, now time.Time) v1alp
 		w.begin(s, v1alpha1.ReasonWaitingForHolder)
 		w.goesOn(v1alpha1.ReasonWaitingForHolder, fault.Message(o.refused))
 	}
+	if o.refused == nil && o.report == nil && !introduced(s) && !ended(s) {
+		w.begin(s, v1alpha1.ReasonWaitingForPeer)
+		w.goesOn(v1alpha1.ReasonWaitingForPeer, "the peer's shipment and key are not known")
+	}
 	if o.report != nil && o.report.Job.Generation == s.Spec.Generation {
 		w.begin(s, o.report.Reason)
 		w.figures(o.report)

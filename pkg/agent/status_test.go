@@ -236,3 +236,18 @@ func TestOnlyNewsIsWrittenAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAShipmentWhoseEndsAreNotIntroducedSaysWhatItWaitsFor(t *testing.T) {
+	s := &v1alpha1.VolumeShipment{}
+	s.Spec.Generation = 3
+	o := &observation{node: "n", seat: &check.Seat{}}
+	got := nextStatus(s, o, time.Now())
+	c := meta.FindStatusCondition(got.Conditions, v1alpha1.ShipmentShipped)
+	if got.ActiveGeneration != 3 || c == nil || c.Status != metav1.ConditionUnknown || c.Reason != v1alpha1.ReasonWaitingForPeer {
+		t.Errorf("not introduced: generation %d, %+v", got.ActiveGeneration, c)
+	}
+	s.Spec.Peer.ShipmentUID, s.Spec.Peer.KeySHA256 = "u", "k"
+	if got := nextStatus(s, o, time.Now()); got.ActiveGeneration != 0 {
+		t.Errorf("introduced, and no session yet: generation %d", got.ActiveGeneration)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -383,7 +384,28 @@ func (f *Fleet) troubles(ctx context.Context) string {
 			}
 		}
 	}
+	for _, v := range f.Volumes {
+		if why := f.unprovisioned(ctx, v.TargetClaim); why != "" {
+			fmt.Fprintf(&text, "\n  persistentvolumeclaim %s in %s: %s", v.TargetClaim, f.Target, why)
+		}
+	}
 	return text.String()
+}
+
+// unprovisioned is what the target's storage said last about a claim that it makes no
+// volume for; "" when it said nothing, or nobody may read it.
+func (f *Fleet) unprovisioned(ctx context.Context, claim string) string {
+	events, err := f.Target.Cluster.Kube.CoreV1().Events(f.Target.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: "involvedObject.kind=PersistentVolumeClaim,involvedObject.name=" + claim + ",reason=ProvisioningFailed",
+	})
+	if err != nil || len(events.Items) == 0 {
+		return ""
+	}
+	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, claim, metav1.GetOptions{})
+	if err != nil || c.Status.Phase == corev1.ClaimBound {
+		return ""
+	}
+	return slices.MaxFunc(events.Items, func(a, b corev1.Event) int { return a.LastTimestamp.Compare(b.LastTimestamp.Time) }).Message
 }
 
 // Pass asks for one generation of every volume and waits until all have ended.

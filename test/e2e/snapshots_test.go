@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -345,6 +346,53 @@ func TestATargetsVolumeGrowsWithTheSources(t *testing.T) {
 		t.Errorf("the target has %s, the source %s", got, want)
 	}
 	must(t, "deactivate", "--context", "lab-a-blue", "--to", "lab-b")
+}
+
+// shared is a volume that pods of any node may write, as an administrator made it by
+// hand, and its claim.
+const shared = `apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e-shared}
+spec:
+  storageClassName: lab-shared
+  capacity: {storage: 64Mi}
+  accessModes: [ReadWriteMany]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {namespace: blue, name: data}
+  hostPath: {path: /var/local/motion-volumes/e2e-shared, type: DirectoryOrCreate}
+`
+
+func TestASharedVolumeMovesWhereTheTargetHasSuchVolumesAndElseTheReasonIsSaid(t *testing.T) {
+	reset(t, "blue")
+	paired(t, "blue")
+	admin, a, b := as(t, "lab-a"), as(t, "lab-a-blue"), as(t, "lab-b-blue")
+	const folder = "/var/local/motion-volumes/e2e-shared"
+	mended(t, "exec", "lab-a/node-1", "--", "rm", "-rf", folder)
+	motionLab(t, "exec", "lab-a/node-1", "--", "install", "-d", "-m", "777", folder)
+	t.Cleanup(func() {
+		_ = admin.Kube.CoreV1().PersistentVolumes().Delete(context.WithoutCancel(t.Context()), "e2e-shared", metav1.DeleteOptions{})
+	})
+	put(t, admin, "", shared)
+	put(t, a, "blue", strings.NewReplacer(
+		"CLASS", "lab-shared", "[ReadWriteOnce]", "[ReadWriteMany]", "storage: 1Gi", "storage: 64Mi", "replicas: 1", "replicas: 2").Replace(app))
+	pod := podOf(t, a, "blue", "app=app")
+	sh(t, a, pod, `echo words >/data/word; sync`)
+
+	// The lab's classes make volumes of one node.
+	to := []string{"--storage-class", "lab-shared=lab-local"}
+	if r := motion(t, migrateArgs(append(to, "--timeout", "15s")...)...); r.code != 1 || !strings.Contains(r.stderr, "cannot be ReadWriteMany") {
+		t.Errorf("a target whose storage makes no shared volumes: %s", r)
+	}
+	remove(t, b, "blue", "persistentvolumeclaims.v1.", "")
+	patch := filepath.Join(t.TempDir(), "patch.yaml")
+	err := os.WriteFile(patch, []byte("- target: {kind: PersistentVolumeClaim, name: data}\n  patch: [{op: replace, path: /spec/accessModes, value: [ReadWriteOnce]}]\n"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, migrateArgs(append(to, "--patch", patch, "--cutover")...)...)
+	if got := sh(t, b, podOf(t, b, "blue", "app=app"), "cat /data/word"); got != "words\n" {
+		t.Errorf("after the cutover: %q", got)
+	}
 }
 
 func TestTheCSIPluginConforms(t *testing.T) {
