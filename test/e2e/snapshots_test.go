@@ -420,7 +420,7 @@ spec:
 		Source: a, Namespace: "blue", Node: pod.Spec.NodeName,
 		Claim: data, Beside: claim("more", "lab-csi-crash"), Foreign: claim("foreign", "lab-local"),
 		Write: func(t *testing.T) string {
-			return sh(t, a, pod, "date +%s.%N | tee /data/word; sync")
+			return sh(t, a, pod, "head -c 12 /dev/urandom | sha256sum | tee /data/word; sync")
 		},
 		Read: func(t *testing.T, holder *corev1.Pod, claim string) string {
 			pvc, err := a.Kube.CoreV1().PersistentVolumeClaims("blue").Get(t.Context(), claim, metav1.GetOptions{})
