@@ -111,6 +111,8 @@ type Volume struct {
 	Passes     int
 	// movedAt is when the figures last changed.
 	movedAt time.Time
+	// early is when the receiver had ended and the sender had not.
+	early time.Time
 	// stuck is what the pass waited for when it was last looked at.
 	stuck string
 	// shown is what was last emitted: a line that says the same is none.
@@ -428,7 +430,7 @@ func (f *Fleet) Pass(ctx context.Context, how v1alpha1.View) error {
 		if err != nil {
 			return err
 		}
-		v.Generation, v.Outcome, v.movedAt = p.Last()+1, shipment.Outcome{}, time.Now()
+		v.Generation, v.Outcome, v.movedAt, v.early = p.Last()+1, shipment.Outcome{}, time.Now(), time.Time{}
 		if err := v.link.Request(ctx, v.Generation, v.pass.view, v.pass.snapshot); err != nil {
 			return err
 		}
@@ -477,6 +479,7 @@ func (f *Fleet) see(ctx context.Context, v *Volume) error {
 	}
 	before := v.Outcome.Figures
 	v.Outcome = shipment.OutcomeOf(p, v.Generation)
+	v.hearSender(time.Now())
 	if v.Outcome.Ended || v.Outcome.Figures != before {
 		v.movedAt = time.Now()
 	}
@@ -490,6 +493,21 @@ func (f *Fleet) see(ctx context.Context, v *Volume) error {
 	f.lead(ctx, v, p.Send)
 	_, err = v.link.Connect(ctx, p)
 	return err
+}
+
+// lastWord is how long a sender whose receiver has ended is given to say the same.
+const lastWord = 3 * time.Second
+
+// hearSender keeps an outcome open for a moment when only the receiver has ended: the
+// figures are the sender's, and it writes them when it ends.
+func (v *Volume) hearSender(now time.Time) {
+	if !v.Outcome.Early {
+		return
+	}
+	if v.early.IsZero() {
+		v.early = now
+	}
+	v.Outcome.Ended = now.Sub(v.early) >= lastWord
 }
 
 // unreachable errors pass: an API server that restarts must not end a pass that

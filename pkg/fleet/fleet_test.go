@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -33,6 +34,19 @@ func TestTheWorstVolumeDecides(t *testing.T) {
 	f = &Fleet{Volumes: []*Volume{unequal}}
 	if _, ok := errors.AsType[*VerificationError](f.Broken()); !ok {
 		t.Errorf("unequal ends: %v", f.Broken())
+	}
+}
+
+func TestAPassIsOverWhenTheSenderHasSaidWhatItReadOrNotSaidItForAWhile(t *testing.T) {
+	v, now := &Volume{}, time.Now()
+	for _, c := range []struct {
+		after        time.Duration
+		early, ended bool
+	}{{0, true, false}, {lastWord / 2, true, false}, {lastWord / 2, false, true}, {lastWord, true, true}} {
+		v.Outcome = shipment.Outcome{Ended: true, Shipped: true, Early: c.early}
+		if v.hearSender(now.Add(c.after)); v.Outcome.Ended != c.ended {
+			t.Errorf("after %s, early %v: ended %v", c.after, c.early, v.Outcome.Ended)
+		}
 	}
 }
 

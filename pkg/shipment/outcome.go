@@ -20,6 +20,9 @@ type Outcome struct {
 	Promoted bool
 	// Shipped: every byte arrived, although the pass may not be promotable.
 	Shipped bool
+	// Early: it ended by the receiver's word, and the sender, which alone knows what was
+	// read and what moved, has not said its last. The figures are not complete yet.
+	Early bool
 	// Reason and Message of the shipment's closed set when the generation
 	// failed, cannot be promoted, or waits.
 	Reason, Message string
@@ -44,6 +47,7 @@ func OutcomeOf(p Pair, generation int64) Outcome {
 		switch {
 		case shipped.Status == metav1.ConditionTrue && promoted.Status == metav1.ConditionFalse && Final(promoted.Reason):
 			o.Ended, o.Shipped = true, true
+			o.Early = s.Status.ActiveGeneration != generation || condition(s, v1alpha1.ShipmentShipped).Status == metav1.ConditionUnknown
 			o.Reason, o.Message = promoted.Reason, promoted.Message
 			// Only the end that reads knows what moved.
 			if c := condition(s, v1alpha1.ShipmentPromoted); c.Reason == promoted.Reason && c.Message != "" {

@@ -60,6 +60,23 @@ func TestTheOutcomeOfAGeneration(t *testing.T) {
 	}
 }
 
+func TestAReceiverThatEndsFirstLeavesTheFiguresToTheSender(t *testing.T) {
+	receive := status(2, 1, "Shipped=True:Shipped", "Promoted=False:SourceMoved")
+	for name, c := range map[string]struct {
+		send  *v1alpha1.VolumeShipment
+		early bool
+	}{
+		"the sender works still":      {status(2, 1, "Shipped=Unknown:Shipping", "Promoted=Unknown:Shipping"), true},
+		"the sender has not begun":    {status(1, 1, "Shipped=True:Shipped", "Promoted=True:Promoted"), true},
+		"the sender has ended, too":   {status(2, 1, "Shipped=True:Shipped", "Promoted=False:SourceMoved"), false},
+		"the sender failed otherwise": {status(2, 1, "Shipped=False:Unreadable", "Promoted=False:Unreadable"), false},
+	} {
+		if o := OutcomeOf(Pair{Send: c.send, Receive: receive}, 2); !o.Ended || o.Early != c.early {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+}
+
 func TestAFailedVolumeSaysWhy(t *testing.T) {
 	o := OutcomeOf(Pair{Send: status(1, 0), Receive: status(1, 0, "Shipped=False:TargetFull")}, 1)
 	if l := o.Line("data", 1); l.State != progress.VolumeFailed || l.Detail != "TargetFull: words" {
