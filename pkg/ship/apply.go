@@ -5,6 +5,7 @@ package ship
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -33,6 +34,7 @@ type applier struct {
 	// Only for the dispatcher:
 	last  string // path of the last operation
 	taken int64  // bytes of room for files with a block for every byte
+	left  int64  // may still come before the target is looked at again
 	any   bool
 	open  *incoming
 
@@ -181,6 +183,9 @@ func (a *applier) op(f *applied, op *wire.Op) error {
 	if got := a.got.Add(int64(len(op.Data))); a.maxSize > 0 && got > a.maxSize {
 		return fault.New(fault.TargetFull, "the source has sent more than the target's capacity of %d bytes", a.maxSize)
 	}
+	if err := a.admit(int64(len(op.Data))); err != nil {
+		return err
+	}
 	switch op.Kind {
 	case wire.OpData, wire.OpZero:
 		return a.data(f, op)
@@ -226,6 +231,35 @@ func (a *applier) op(f *applied, op *wire.Op) error {
 	default:
 		return a.whole(f, op, base)
 	}
+}
+
+// leastRoom is what may come between two looks at the target, as a part of its
+// capacity: a full one is not walked for every file that is written anew.
+const leastRoom = 64
+
+// admit keeps what stands on the target, what is staged beside it and what this and
+// earlier sessions brought within the capacity, where the filesystem does not. What is
+// being written at the moment is not seen.
+func (a *applier) admit(n int64) error {
+	if a.maxSize <= 0 || n == 0 {
+		return nil
+	}
+	if a.left -= n; a.left >= 0 {
+		return nil
+	}
+	used, bounded, err := a.target.Usage(a.maxSize)
+	if err != nil {
+		return err
+	}
+	switch {
+	case bounded:
+		a.left = math.MaxInt64
+	case used > a.maxSize:
+		return fault.New(fault.TargetFull, "the target holds %d bytes, more than its capacity of %d", used, a.maxSize)
+	default:
+		a.left = max(a.maxSize-used, a.maxSize/leastRoom)
+	}
+	return nil
 }
 
 // turn checks that paths ascend, and that nothing comes between the operations of a content.
@@ -413,6 +447,9 @@ func (a *applier) begin(f *applied, op *wire.Op) error {
 		// Room is taken for it before a byte of it comes.
 		if a.taken += min(op.Size, a.maxSize+1); a.taken > a.maxSize {
 			return fault.At(fault.TargetFull, op.Path, nil, "with it, the room that files take exceeds the target's capacity")
+		}
+		if err := a.admit(op.Size); err != nil {
+			return err
 		}
 	}
 	if err := a.openContent(in, op); err != nil {

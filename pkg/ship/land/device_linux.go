@@ -53,6 +53,9 @@ func (d *Device) Size() int64 { return d.size }
 // Empty says whether it is proved to hold nothing.
 func (d *Device) Empty() (bool, error) { return d.zero.Load(), nil }
 
+// Usage is bounded by the device.
+func (d *Device) Usage(int64) (int64, bool, error) { return 0, true, nil }
+
 // Close ends the target.
 func (d *Device) Close() error {
 	d.writer.close()

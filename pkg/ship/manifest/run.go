@@ -331,8 +331,7 @@ func lastMark(f io.Reader) (last mark, whole, ok bool) {
 		buf = payload[:0]
 		whole = kind == typeMark && len(payload) == markSize
 		if whole {
-			last = decodeMark(payload)
-			ok = last.records >= 0 && last.rows >= 0
+			last, ok = decodeMark(payload), true
 		}
 	}
 }
