@@ -6,6 +6,7 @@ package check
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
@@ -40,6 +41,30 @@ const (
 	mirrorAnnotation = "kubernetes.io/config.mirror"
 	sourceAnnotation = "kubernetes.io/config.source"
 )
+
+// HolderImages proves that what holds the claim as a holder runs an image that the
+// administrator's policies name, where they name any. Other pods are the
+// application's: whoever needs the volume alone does not pass them for holders. The
+// error has the reason HolderInvalid.
+func HolderImages(pvc *corev1.PersistentVolumeClaim, pods []corev1.Pod, allowed []string) error {
+	if len(allowed) == 0 {
+		return nil
+	}
+	for i := range pods {
+		p := &pods[i]
+		if p.Namespace != pvc.Namespace || !References(p, pvc.Name) || !isLabelled(p) || finished(p) {
+			continue
+		}
+		for _, c := range p.Spec.Containers {
+			if !slices.Contains(allowed, c.Image) {
+				return fault.New(v1alpha1.ReasonHolderInvalid,
+					"pod %s holds claim %s and runs image %s; the MotionPolicies' holderTemplate allows %s: delete the pod, and run the migration again",
+					p.Name, pvc.Name, c.Image, strings.Join(allowed, ", "))
+			}
+		}
+	}
+	return nil
+}
 
 // FindSeat finds the pod on node through which the claim can be reached (check
 // b): holders first, then the oldest. pods are pods of the claim's namespace.

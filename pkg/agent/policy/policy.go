@@ -49,6 +49,8 @@ type Grant struct {
 	PreserveSpecial bool
 	// AllowUnpaired lets volumes leave the namespace without a ClusterPair there.
 	AllowUnpaired bool
+	// HolderImages are what holders may run; none: anything.
+	HolderImages []string
 	// Malformed lists what was left out because it does not parse.
 	Malformed []string
 }
@@ -141,6 +143,9 @@ func (g *Grant) add(p *v1alpha1.MotionPolicy, peer *v1alpha1.PolicyPeer) {
 	}
 	if first || concurrent < g.MaxConcurrent {
 		g.MaxConcurrent = concurrent
+	}
+	if t := p.Spec.HolderTemplate; t != nil && t.Image != "" {
+		g.HolderImages = append(g.HolderImages, t.Image)
 	}
 	preserve := p.Spec.SpecialFiles == v1alpha1.SpecialFilesPreserve
 	g.PreserveSpecial = preserve && (first || g.PreserveSpecial)

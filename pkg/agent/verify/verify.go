@@ -51,6 +51,8 @@ type Volume struct {
 	// Shared is nil when nobody else can write the volume, otherwise an error with
 	// the reason NotExclusive.
 	Shared error
+	// pods of the namespace.
+	pods []corev1.Pod
 }
 
 // Facts are everything that was proved about a shipment at one time.
@@ -94,6 +96,9 @@ func (v *Verifier) Verify(ctx context.Context, namespace, name string, uid types
 	}
 	volume, err := v.Volume(ctx, s)
 	if err != nil {
+		return nil, err
+	}
+	if err := check.HolderImages(volume.Claim, volume.pods, grant.HolderImages); err != nil {
 		return nil, err
 	}
 	return &Facts{Volume: *volume, Shipment: s, Grant: grant}, nil
@@ -172,6 +177,7 @@ func (v *Verifier) Volume(ctx context.Context, s *v1alpha1.VolumeShipment) (*Vol
 	if out.Seat, err = check.FindSeat(out.Claim, around.Pods, v.Node); err != nil {
 		return out, err
 	}
+	out.pods = around.Pods
 	out.Shared = check.Exclusive(s, out.PV, v.Node, *around)
 	return out, nil
 }

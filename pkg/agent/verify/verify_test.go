@@ -42,6 +42,9 @@ func TestEveryObjectOfTheChainIsLookedAt(t *testing.T) {
 		"volume that is not there":  {func(w *agenttest.World) { w.Volume.Name = "pv-2" }, v1alpha1.ReasonClaimMismatch},
 		"pod on another node":       {func(w *agenttest.World) { w.Pod.Spec.NodeName = "node-2" }, v1alpha1.ReasonWaitingForHolder},
 		"pod in another namespace":  {func(w *agenttest.World) { w.Pod.Namespace = "red" }, v1alpha1.ReasonWaitingForHolder},
+		"holder of another image": {func(w *agenttest.World) {
+			w.Policy.Spec.HolderTemplate = &v1alpha1.HolderTemplate{Image: "registry.example.com/pause:1"}
+		}, v1alpha1.ReasonHolderInvalid},
 		"pod with part of a volume": {func(w *agenttest.World) { w.Pod.Spec.Containers[0].VolumeMounts[0].SubPath = "a" }, v1alpha1.ReasonHolderInvalid},
 	}
 	for name, c := range cases {
