@@ -38,11 +38,11 @@ func TestPlainPrintsChangesAndHeartbeatsOnly(t *testing.T) {
 func TestControlCharactersOfAClusterDoNotReachTheTerminal(t *testing.T) {
 	var out bytes.Buffer
 	s := newPlain(&out)
-	Warnf(s, "pod %s", "a\x1b[2Jb\rc")
+	Warnf(s, "pod %s", "a\x1b[2J\u009b31m\u202eb\rc")
 	e := volumeAt(0, VolumeFailed, 0)
 	e.Volume.Detail = "\x1b]0;owned\x07"
 	s.Emit(e)
-	if strings.ContainsAny(out.String(), "\x1b\x07\r") {
+	if strings.ContainsAny(out.String(), "\x1b\x07\r\u009b\u202e") {
 		t.Errorf("control characters in %q", out.String())
 	}
 }

@@ -96,7 +96,7 @@ func (s *plain) Emit(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.Type != Volume {
-		_, _ = fmt.Fprintln(s.w, escaped(decorate(e)))
+		_, _ = fmt.Fprintln(s.w, Escape(decorate(e)))
 		return
 	}
 	v := *e.Volume
@@ -114,7 +114,7 @@ func (s *plain) Emit(e Event) {
 		return
 	}
 	l.state, l.gen, l.shown = v.State, v.Generation, e.Time
-	_, _ = fmt.Fprintln(s.w, escaped("  "+volumeText(v, l.rate)))
+	_, _ = fmt.Fprintln(s.w, Escape("  "+volumeText(v, l.rate)))
 }
 
 func (s *plain) Close() {}
@@ -159,12 +159,14 @@ func volumeText(v VolumeFigures, m meter) string {
 	return text
 }
 
-// escaped makes control characters visible: names and messages come from
-// clusters that we do not trust with the user's terminal. EscapeTerminal leaves
-// some of them (BEL for one), so the rest goes here.
-func escaped(s string) string {
+// Escape makes control characters visible, and those that turn the direction of
+// text: names and messages come from clusters that we do not trust with the user's
+// terminal. printers.EscapeTerminal leaves some of them (BEL for one, and the controls
+// of 8-bit terminals), so the rest goes here. Whatever is not JSON or YAML goes through
+// this before it is written.
+func Escape(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
 			return '\ufffd'
 		}
 		return r

@@ -36,7 +36,7 @@ func newTerminal(w io.Writer) *terminal {
 
 func (s *terminal) Emit(e Event) {
 	if e.Type != Volume {
-		_, _ = fmt.Fprintln(s.pool, escaped(decorate(e)))
+		_, _ = fmt.Fprintln(s.pool, Escape(decorate(e)))
 		return
 	}
 	s.barOf(e.Volume.Claim).show(e)
@@ -52,7 +52,7 @@ func (s *terminal) barOf(claim string) *bar {
 	b.Bar = s.pool.AddBar(1, mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return " " + escaped(volumeText(b.last, b.rate))
+		return " " + Escape(volumeText(b.last, b.rate))
 	})))
 	s.bars[claim] = b
 	return b

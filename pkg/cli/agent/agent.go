@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
@@ -192,7 +191,7 @@ func (f *Flags) status(ctx context.Context, c *cluster.Cluster) error {
 		if line == "" {
 			continue
 		}
-		if _, err := fmt.Fprintln(f.streams.ErrOut, printers.EscapeTerminal(line)); err != nil {
+		if _, err := fmt.Fprintln(f.streams.ErrOut, progress.Escape(line)); err != nil {
 			return err
 		}
 	}
@@ -214,7 +213,7 @@ func table(s install.Status) string {
 
 // clean makes one line of what a cluster says, fit for a terminal.
 func clean(s string) string {
-	return printers.EscapeTerminal(strings.Join(strings.Fields(s), " "))
+	return progress.Escape(strings.Join(strings.Fields(s), " "))
 }
 
 func hints(s install.Status) []string {

@@ -10,9 +10,9 @@ import (
 	"io"
 
 	"github.com/spf13/pflag"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 // Flags hold -o.
@@ -63,11 +63,11 @@ func (f *Flags) Print(w io.Writer, v any, text string) error {
 	switch f.format {
 	case "json":
 		raw, err = json.MarshalIndent(v, "", "  ")
-		raw = append(raw, '\n')
+		raw = append(withoutControls(raw), '\n')
 	case "yaml":
 		return writeYAML(w, v)
 	default:
-		raw = []byte(printers.EscapeTerminal(text))
+		raw = []byte(progress.Escape(text))
 	}
 	if err != nil {
 		return err

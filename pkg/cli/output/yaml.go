@@ -24,6 +24,7 @@ func writeYAML(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
+	raw = withoutControls(raw)
 	y := &yamlWriter{w: bufio.NewWriter(w), piece: pieceBytes}
 	y.value(raw, "", "")
 	if y.err != nil {

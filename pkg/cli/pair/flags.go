@@ -17,11 +17,11 @@ import (
 	"golang.org/x/term"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 // life are the flags about how long things live.
@@ -151,7 +151,7 @@ func (a *asker) confirm(question string) error {
 	if a.yes {
 		return nil
 	}
-	question = printers.EscapeTerminal(question)
+	question = progress.Escape(question)
 	if in, ok := a.streams.In.(interface{ Fd() uintptr }); !ok || !term.IsTerminal(int(in.Fd())) {
 		return &exit.UsageError{Err: fmt.Errorf("%s\nthere is no terminal to answer at: say --yes", question)}
 	}

@@ -16,12 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 const listLong = `Show where the users of a namespace may migrate to.
@@ -123,7 +123,7 @@ func (f *listFlags) row(w io.Writer, namespace, wide string, columns ...string) 
 
 // cell keeps a string from the cluster within its cell.
 func cell(s string) string {
-	return printers.EscapeTerminal(strings.Join(strings.Fields(s), " "))
+	return progress.Escape(strings.Join(strings.Fields(s), " "))
 }
 
 func until(t *metav1.Time, now time.Time) string {

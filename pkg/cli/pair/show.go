@@ -10,10 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"k8s.io/cli-runtime/pkg/printers"
-
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 // show prints what would change, or writes it as manifests; nothing changes.
@@ -23,7 +22,7 @@ func (o *Options) show(ctx context.Context, p *pair.Pairing) error {
 		return err
 	}
 	if o.flags.export == "" {
-		_, err := fmt.Fprint(o.flags.streams.Out, printers.EscapeTerminal(d.Text()))
+		_, err := fmt.Fprint(o.flags.streams.Out, progress.Escape(d.Text()))
 		return err
 	}
 	for _, side := range []struct {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
@@ -99,7 +98,7 @@ func (f *unpairFlags) run(ctx context.Context, name string) error {
 	if f.dryRun {
 		text, err := r.Plan(ctx)
 		if err == nil {
-			_, err = fmt.Fprint(f.streams.Out, printers.EscapeTerminal(text))
+			_, err = fmt.Fprint(f.streams.Out, progress.Escape(text))
 		}
 		return err
 	}

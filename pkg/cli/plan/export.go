@@ -11,12 +11,12 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 // exportFlags are what was typed about exporting.
@@ -63,7 +63,7 @@ func (e exportFlags) write(p *plan.Plan, several bool, talk io.Writer) error {
 		}
 	}
 	if left > 0 {
-		fmt.Fprintln(talk, printers.EscapeTerminal(fmt.Sprintf("%d Secrets of %s are not exported; --export-secrets writes them, values included", left, p.Source.Namespace)))
+		fmt.Fprintln(talk, progress.Escape(fmt.Sprintf("%d Secrets of %s are not exported; --export-secrets writes them, values included", left, p.Source.Namespace)))
 	}
 	if err := main.close(); err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/activate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/agent"
@@ -22,6 +21,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/pair"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/report"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
@@ -130,7 +130,7 @@ func newCmdVersion(streams genericiooptions.IOStreams) *cobra.Command {
 // Message is what the user reads of an error: as kubectl words it, with hints on
 // lines of their own. Errors carry text of clusters, so it is escaped.
 func Message(err error) string {
-	text := printers.EscapeTerminal(err.Error())
+	text := progress.Escape(err.Error())
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && status.Status().Reason != "" && !strings.Contains(text, "hint:") {
 		if apierrors.IsForbidden(err) {

@@ -110,7 +110,7 @@ spec: {ports: [{port: 80}]}`)
 		t.Errorf("exit status %d, want 4, as most namespaces are not on the target: %s", code, errs.String())
 	}
 	text := out.String() + errs.String()
-	for _, bad := range []string{"\x1b", "\x07", "\u009b", "\nBLOCKED\n\n"} {
+	for _, bad := range []string{"\x1b", "\x07", "\u009b", "\u202e", "\nBLOCKED\n\n"} {
 		if strings.Contains(text, bad) {
 			t.Errorf("%q reaches the terminal", bad)
 		}
