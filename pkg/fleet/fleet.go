@@ -52,6 +52,8 @@ type Fleet struct {
 	// the beginning, so that nothing is detached in between, and what cannot be read
 	// before is read then.
 	Stops bool
+	// NotByRelay is why the relay cannot be used; empty: it can.
+	NotByRelay string
 	// Patience bounds every single wait.
 	Patience time.Duration
 	Volumes  []*Volume
@@ -178,7 +180,7 @@ func (f *Fleet) ensureClaim(ctx context.Context, v *Volume) error {
 	v.link = &shipment.Link{
 		Source:    end(f.Source, v.Claim, string(source.UID)),
 		Target:    end(f.Target, v.TargetClaim, string(target.GetUID())),
-		Migration: f.Name, Limits: f.Limits, Addressless: f.Route == route.Relay,
+		Migration: f.Name, Limits: f.Limits, Addressless: f.Route == route.Relay, Brought: f.relayable(),
 	}
 	return nil
 }
@@ -277,7 +279,7 @@ func (f *Fleet) connect(ctx context.Context) error {
 	err := wait.PollUntilContextTimeout(ctx, watchEvery, f.Patience, true, func(ctx context.Context) (bool, error) {
 		now := map[string]string{}
 		for _, v := range f.Volumes {
-			why, err := v.connect(ctx)
+			why, err := f.introduce(ctx, v)
 			if why == "" && err == nil {
 				why, err = f.expanded(ctx, v)
 			}
@@ -309,8 +311,8 @@ func joined(m map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// connect returns what the volume still waits for, "" when it is ready.
-func (v *Volume) connect(ctx context.Context) (string, error) {
+// introduce returns what the volume still waits for, "" when it is ready.
+func (f *Fleet) introduce(ctx context.Context, v *Volume) (string, error) {
 	p, err := v.link.Get(ctx)
 	if apierrors.IsNotFound(err) {
 		return "its shipments", v.link.Ensure(ctx)
@@ -329,6 +331,9 @@ func (v *Volume) connect(ctx context.Context) (string, error) {
 		if err := v.hopeless(s); err != nil {
 			return "", err
 		}
+	}
+	if shipment.Claimed(p.Receive) && shipment.Claimed(p.Send) && len(p.Receive.Status.Endpoint.Addresses) == 0 && !f.relayable() {
+		return "", f.noWay(v)
 	}
 	return v.waitsFor(p), nil
 }
@@ -358,7 +363,7 @@ func (v *Volume) waitsFor(p shipment.Pair) string {
 	case !shipment.Claimed(p.Send):
 		return "no agent on " + v.link.Source.Cluster.Name + " serves it yet" + reason(p.Send)
 	}
-	return "the agent on " + v.link.Target.Cluster.Name + " has no address to dial"
+	return "its shipments, which are made anew"
 }
 
 func reason(s *v1alpha1.VolumeShipment) string {
@@ -513,6 +518,9 @@ func (v *Volume) hearSender(now time.Time) {
 // unreachable errors pass: an API server that restarts must not end a pass that
 // the agents carry on with.
 func unreachable(err error) bool {
+	if errors.Is(err, errNoWay) {
+		return false
+	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)

@@ -5,15 +5,15 @@ package fleet
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
@@ -44,9 +44,27 @@ func (b *bridge) stop() {
 	<-b.done
 }
 
+// relayable says whether the data may go by the relay when there is no other way.
+func (f *Fleet) relayable() bool {
+	return f.Route == route.Relay || f.Route == route.Auto && f.NotByRelay == ""
+}
+
+var errNoWay = errors.New("there is no way for the data")
+
+// noWay is the end of a volume whose receiver's agent has published no address,
+// and which cannot do without.
+func (f *Fleet) noWay(v *Volume) error {
+	why := "--route direct keeps it from the relay"
+	if f.Route == route.Auto {
+		why = "it cannot go by the relay: " + f.NotByRelay
+	}
+	return fmt.Errorf("volume %s: %w: the agents on %s publish no address to dial, and %s\nhint: an administrator runs kubectl motion agent install there with --load-balancer or --endpoint, or kubectl motion pair --relay",
+		v.Claim, errNoWay, v.link.Target.Cluster, why)
+}
+
 // choose decides how the volume's data goes, by what its sender says. It is
 // called whenever the sender was looked at.
-func (w *way) choose(mode route.Mode, send *v1alpha1.VolumeShipment, now time.Time) (relayed bool) {
+func (w *way) choose(mode route.Mode, relayable bool, send *v1alpha1.VolumeShipment, now time.Time) (relayed bool) {
 	c := meta.FindStatusCondition(send.Status.Conditions, v1alpha1.ShipmentShipped)
 	lost := c != nil && c.Reason == v1alpha1.ReasonPeerUnreachable && send.Status.ActiveGeneration == send.Spec.Generation
 	switch {
@@ -55,12 +73,13 @@ func (w *way) choose(mode route.Mode, send *v1alpha1.VolumeShipment, now time.Ti
 	case w.stranded.IsZero():
 		w.stranded = now
 	}
-	switch mode {
-	case route.Relay:
+	switch {
+	case mode == route.Relay:
 		w.relayed = true
-	case route.Auto:
-		w.relayed = w.relayed || lost && now.Sub(w.stranded) >= strandedFor
-	case route.Direct:
+	case mode == route.Auto && relayable:
+		peer := send.Spec.Peer
+		nowhere := peer.ShipmentUID != "" && len(peer.Addresses) == 0
+		w.relayed = w.relayed || nowhere || lost && now.Sub(w.stranded) >= strandedFor
 	}
 	return w.relayed
 }
@@ -68,15 +87,11 @@ func (w *way) choose(mode route.Mode, send *v1alpha1.VolumeShipment, now time.Ti
 // lead makes the volume's data take the way that was chosen.
 func (f *Fleet) lead(ctx context.Context, v *Volume, send *v1alpha1.VolumeShipment) {
 	before := v.way.relayed
-	if !v.way.choose(f.Route, send, time.Now()) {
+	if !v.way.choose(f.Route, f.relayable(), send, time.Now()) {
 		return
 	}
 	if !before {
-		why := "as asked for"
-		if f.Route == route.Auto {
-			why = "no address of the target's agents answers"
-		}
-		progress.Notef(f.Sink, "volume %s goes by the relay, through the API servers and this machine: %s", v.Claim, why)
+		progress.Notef(f.Sink, "volume %s goes by the relay, through the API servers and this machine: %s", v.Claim, f.whyRelay(send))
 	}
 	if b := v.way.bridge; b != nil {
 		if b.sender == send.UID {
@@ -87,13 +102,23 @@ func (f *Fleet) lead(ctx context.Context, v *Volume, send *v1alpha1.VolumeShipme
 	v.way.bridge = f.bridge(ctx, v.Claim, send.UID)
 }
 
+func (f *Fleet) whyRelay(send *v1alpha1.VolumeShipment) string {
+	switch {
+	case f.Route == route.Relay:
+		return "as asked for"
+	case len(send.Spec.Peer.Addresses) == 0:
+		return "the target's agents publish no address"
+	}
+	return "no address of the target's agents answers"
+}
+
 func (f *Fleet) bridge(ctx context.Context, claim string, sender types.UID) *bridge {
 	ctx, cancel := context.WithCancel(ctx)
 	b := &bridge{sender: sender, cancel: cancel, done: make(chan struct{})}
 	var mu sync.Mutex
 	told := map[string]bool{}
 	r := route.Bridge{
-		Source: relayOf(f.Source.Cluster), Target: relayOf(f.Target.Cluster), Sender: string(sender),
+		Source: route.RelayOf(f.Source.Cluster), Target: route.RelayOf(f.Target.Cluster), Sender: string(sender),
 		Trouble: func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -108,10 +133,6 @@ func (f *Fleet) bridge(ctx context.Context, claim string, sender types.UID) *bri
 		r.Run(ctx)
 	}()
 	return b
-}
-
-func relayOf(c *cluster.Cluster) route.Place {
-	return route.Place{Cluster: c, Namespace: deploy.DefaultNamespace, Pod: deploy.RelayPod, Port: deploy.RelayPort}
 }
 
 // leave ends what carried the data of a pass.

@@ -188,12 +188,14 @@ func Keep(ctx context.Context, c *cluster.Cluster, o *deploy.Options) error {
 		}
 	}
 	svc, err := c.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
-	if err != nil {
+	switch {
+	case err == nil:
+		o.LoadBalancer = o.LoadBalancer || svc.Spec.Type == corev1.ServiceTypeLoadBalancer
+		if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" && len(o.Endpoints) == 0 {
+			o.Endpoints = strings.Split(text, ",")
+		}
+	case !apierrors.IsNotFound(err): // deleted by somebody: it is made again
 		return fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
-	}
-	o.LoadBalancer = o.LoadBalancer || svc.Spec.Type == corev1.ServiceTypeLoadBalancer
-	if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" && len(o.Endpoints) == 0 {
-		o.Endpoints = strings.Split(text, ",")
 	}
 	return KeepRelay(ctx, c, o)
 }

@@ -41,7 +41,6 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
-	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -60,8 +59,6 @@ type Request struct {
 	Recreate bool
 	// Limits are the user's wishes about the shipments.
 	Limits *v1alpha1.ShipmentLimits
-	// Route says which ways the data may take.
-	Route route.Mode
 	// Patience bounds every single wait: for agents, for pods to end, for a
 	// volume without progress, for readiness.
 	Patience time.Duration

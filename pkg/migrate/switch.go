@@ -15,6 +15,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -131,10 +132,27 @@ func (s *Switch) Rollback(ctx context.Context) error {
 	return rec.release(ctx)
 }
 
-func policiesOf(ctx context.Context, p place) ([]v1alpha1.MotionPolicy, error) {
-	policies, err := cluster.List[v1alpha1.MotionPolicy](ctx, p.cluster, v1alpha1.MotionPolicies, "", metav1.ListOptions{})
+// policiesOf are the policies of a place that are about the other one.
+func policiesOf(ctx context.Context, p, other place) ([]v1alpha1.MotionPolicy, error) {
+	policies, err := route.PoliciesOf(ctx, route.End{Cluster: p.cluster, Namespace: p.namespace}, other.cluster.ID)
 	if err != nil {
-		return nil, fmt.Errorf("motionpolicies on %s: %w\nhint: an administrator has to pair the clusters first: kubectl motion pair", p.cluster, err)
+		return nil, fmt.Errorf("%w\nhint: an administrator has to pair the clusters first: kubectl motion pair", err)
 	}
 	return policies, nil
+}
+
+// templateOf is what the first policy that says anything says about holders. The
+// agents accept any image that one of the policies names.
+func templateOf(policies []v1alpha1.MotionPolicy) *v1alpha1.HolderTemplate {
+	for i := range policies {
+		if t := policies[i].Spec.HolderTemplate; t != nil && t.Image != "" {
+			return t
+		}
+	}
+	for i := range policies {
+		if t := policies[i].Spec.HolderTemplate; t != nil {
+			return t
+		}
+	}
+	return nil
 }

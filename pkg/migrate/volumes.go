@@ -21,17 +21,17 @@ import (
 
 // prepareVolumes turns the plan's volumes into a fleet that is ready to ship.
 func (r *Run) prepareVolumes(ctx context.Context) error {
-	source, err := r.side(ctx, r.source())
+	source, err := r.side(ctx, r.source(), r.target())
 	if err != nil {
 		return err
 	}
-	target, err := r.side(ctx, r.target())
+	target, err := r.side(ctx, r.target(), r.source())
 	if err != nil {
 		return err
 	}
 	f := &fleet.Fleet{
 		Name: r.Request.Name, Source: source, Target: target, Sink: r.Sink,
-		Limits: r.Request.Limits, Route: r.Request.Route, Patience: r.Request.Patience, Views: r.Request.Plan.Views,
+		Limits: r.Request.Limits, Route: r.Request.Plan.Route, NotByRelay: r.plan.Ways.NotByRelay, Patience: r.Request.Patience, Views: r.Request.Plan.Views,
 		Around: r.aroundSnapshots, Stops: r.Request.Mode == v1alpha1.ModeCutover,
 	}
 	for _, v := range r.plan.Volumes {
@@ -69,17 +69,13 @@ func groupOf(g plan.Group, volumes []plan.Volume) holder.Group {
 // side is a place with the owner of holders there and what its administrator
 // says about them. A user who may not read policies, because nothing was ever
 // paired, learns that from the agent.
-func (r *Run) side(ctx context.Context, p place) (fleet.Side, error) {
+func (r *Run) side(ctx context.Context, p, other place) (fleet.Side, error) {
 	s := p.side()
-	policies, err := policiesOf(ctx, p)
+	policies, err := policiesOf(ctx, p, other)
 	if err != nil {
 		return s, err
 	}
-	for i := range policies {
-		if t := policies[i].Spec.HolderTemplate; t != nil && s.Template == nil {
-			s.Template = t
-		}
-	}
+	s.Template = templateOf(policies)
 	s.Owner, err = r.record.owner(ctx, p)
 	return s, err
 }

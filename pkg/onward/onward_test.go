@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAHeaderComesBackAsItWas(t *testing.T) {
@@ -52,6 +53,20 @@ func TestAnOfferComesBackAsItWas(t *testing.T) {
 	for _, uid := range []string{"", "a b", "a\x00", strings.Repeat("y", MaxUID+1), "ü"} {
 		if _, err := AppendOffer(nil, uid); err == nil {
 			t.Errorf("%q is no UID", uid)
+		}
+	}
+}
+
+func TestAMeasurementIsAnsweredWithARate(t *testing.T) {
+	if b := AppendRate(nil); len(b) != MagicSize || !IsRate(b) || IsOffer(b) || IsHeader(b) {
+		t.Errorf("it begins with %q", b)
+	}
+	if got, err := ParseRateAnswer(AppendRateAnswer(nil, 10<<20, 2*time.Second)); err != nil || got != 5<<20 {
+		t.Errorf("%d bytes a second, %v", got, err)
+	}
+	for _, answer := range []string{"", "HTTP/1.1 400 Bad Request\r\n", "kubectl-motion relay -1 5\n", "kubectl-motion relay 5 -1\n", "kubectl-motion relay 99999999999 1\n"} {
+		if got, err := ParseRateAnswer([]byte(answer)); err == nil {
+			t.Errorf("%q is %d bytes a second", answer, got)
 		}
 	}
 }

@@ -51,6 +51,9 @@ func (p *Pairing) agentOptions(ctx context.Context, c *cluster.Cluster) (deploy.
 		o.BlockDevices = *p.Request.BlockDevices
 	}
 	o.Relay = p.relay()
+	if c == p.Target {
+		o.Endpoints = p.Request.TargetEndpoints
+	}
 	ds, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return o, nil
@@ -83,7 +86,7 @@ func keepRoutes(ctx context.Context, c *cluster.Cluster, o *deploy.Options) erro
 	switch {
 	case err == nil:
 		o.LoadBalancer = svc.Spec.Type == corev1.ServiceTypeLoadBalancer
-		if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" {
+		if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" && len(o.Endpoints) == 0 {
 			o.Endpoints = strings.Split(text, ",")
 		}
 	case !apierrors.IsNotFound(err):

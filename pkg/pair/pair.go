@@ -72,6 +72,9 @@ type Request struct {
 	TargetCIDRs, SourceCIDRs []netip.Prefix
 	// TargetHosts are names at which the target's agents can be dialled.
 	TargetHosts []string
+	// TargetEndpoints are host:port pairs at which the target's agents are reached,
+	// besides those that they find out. Empty: as it is.
+	TargetEndpoints []string
 	// AgentTimeout bounds the wait for agents to be ready.
 	AgentTimeout time.Duration
 }

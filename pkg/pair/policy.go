@@ -6,6 +6,7 @@ package pair
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
@@ -91,6 +93,9 @@ func (p *Pairing) composePolicies(ctx context.Context, m Mapping) ([]item, error
 	onSource, onTarget := PolicyNames(p.Source.ID, m, p.Request.Name)
 	there := peer(p.Target, targets)
 	there.Hosts, there.Relay = p.Request.TargetHosts, p.relay()
+	if err := p.addPublished(ctx, &there); err != nil {
+		return nil, err
+	}
 	a, err := p.composePolicy(ctx, p.Source, onSource, m.Source, there)
 	if err != nil {
 		return nil, err
@@ -99,6 +104,33 @@ func (p *Pairing) composePolicies(ctx context.Context, m Mapping) ([]item, error
 	here.Relay = p.relay()
 	b, err := p.composePolicy(ctx, p.Target, onTarget, m.Target, here)
 	return []item{a, b}, err
+}
+
+// addPublished lets the source dial where the target's administrator says that its
+// agents are.
+func (p *Pairing) addPublished(ctx context.Context, to *v1alpha1.PolicyPeer) error {
+	addresses := p.Request.TargetEndpoints
+	svc, err := p.Target.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		addresses = append(slices.Clone(addresses), published(svc)...)
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, p.Target, err)
+	}
+	for _, address := range addresses {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			continue
+		}
+		list, entry := &to.Hosts, host
+		if ip, err := netip.ParseAddr(host); err == nil {
+			list, entry = &to.CIDRs, netip.PrefixFrom(ip, ip.BitLen()).String()
+		}
+		if !slices.Contains(*list, entry) {
+			*list = append(slices.Clone(*list), entry)
+		}
+	}
+	return nil
 }
 
 func peer(c *cluster.Cluster, networks []netip.Prefix) v1alpha1.PolicyPeer {

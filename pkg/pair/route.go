@@ -31,16 +31,26 @@ const probeTimeout = 90 * time.Second
 
 // checkRoute lets a pod of the source dial the agents of the target, from where
 // the source's agents will dial them and through everything in between: the
-// network, the NodePort, and the target's policy about whom it accepts.
+// network, the NodePort, and the target's policy about whom it accepts. With the
+// relay, nobody has to be dialled.
 func (p *Pairing) checkRoute(ctx context.Context) error {
 	addresses, err := agentAddresses(ctx, p.Target)
+	if errors.Is(err, ErrNoAddress) && p.relay() {
+		progress.Notef(p.Sink, "volumes will go by the relay: %v", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	said, err := Probe{Source: p.Source, Namespace: deploy.DefaultNamespace, Addresses: addresses}.Run(ctx)
 	if errors.Is(err, ErrNoRoute) {
-		return fmt.Errorf("the agents of %s cannot be reached from %s at %s:\n%s\nopen these addresses for the nodes of %s, or name the networks in between with --source-cidr and --target-cidr",
+		err = fmt.Errorf("the agents of %s cannot be reached from %s at %s:\n%s\nopen these addresses for the nodes of %s, name the networks in between with --source-cidr and --target-cidr, or say --relay",
 			p.Target, p.Source, strings.Join(addresses, ", "), said, p.Source)
+		if p.relay() {
+			progress.Notef(p.Sink, "volumes will go by the relay: %v", err)
+			return nil
+		}
+		return err
 	}
 	if err != nil {
 		return err
@@ -51,25 +61,56 @@ func (p *Pairing) checkRoute(ctx context.Context) error {
 	return nil
 }
 
-// agentAddresses are the host:port pairs at which the agents of c listen.
+// agentAddresses are the host:port pairs at which the agents of c can be dialled.
 func agentAddresses(ctx context.Context, c *cluster.Cluster) ([]string, error) {
-	svc, err := c.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
-	}
-	if len(svc.Spec.Ports) == 0 || svc.Spec.Ports[0].NodePort == 0 {
-		return nil, fmt.Errorf("service %s/%s on %s has no NodePort", deploy.DefaultNamespace, deploy.AgentName, c)
-	}
-	port := strconv.Itoa(int(svc.Spec.Ports[0].NodePort))
 	networks, err := nodeNetworks(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]string, 0, len(networks))
+	nodes := make([]string, 0, len(networks))
 	for _, n := range networks {
-		out = append(out, net.JoinHostPort(n.Addr().String(), port))
+		nodes = append(nodes, n.Addr().String())
+	}
+	return Addresses(ctx, c, nodes)
+}
+
+// Addresses are the host:port pairs at which the agents of c can be dialled, in the
+// order in which a sender tries them: what an administrator gave, a load balancer, a
+// port of its nodes. ErrNoAddress when there is none.
+func Addresses(ctx context.Context, c *cluster.Cluster, nodes []string) ([]string, error) {
+	svc, err := c.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
+	}
+	out := published(svc)
+	if len(svc.Spec.Ports) > 0 && svc.Spec.Ports[0].NodePort != 0 {
+		for _, n := range nodes {
+			out = append(out, net.JoinHostPort(n, strconv.Itoa(int(svc.Spec.Ports[0].NodePort))))
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w: service %s/%s on %s has neither a node port nor a load balancer that is ready, and no endpoint was given",
+			ErrNoAddress, deploy.DefaultNamespace, deploy.AgentName, c)
 	}
 	return out, nil
+}
+
+// ErrNoAddress means that the agents of a cluster cannot be dialled.
+var ErrNoAddress = errors.New("the agents publish no address")
+
+// published are the addresses of a cluster's agents that are not its nodes'.
+func published(svc *corev1.Service) []string {
+	var out []string
+	if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" {
+		out = strings.Split(text, ",")
+	}
+	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer || len(svc.Spec.Ports) == 0 {
+		return out
+	}
+	for _, in := range svc.Status.LoadBalancer.Ingress {
+		out = append(out, net.JoinHostPort(in.IP+in.Hostname, strconv.Itoa(int(svc.Spec.Ports[0].Port))))
+	}
+	return out
 }
 
 // ErrNoRoute is returned by a Probe that reached no agent that accepts it.
@@ -188,17 +229,6 @@ func (p Probe) logOf(ctx context.Context, pod *corev1.Pod) string {
 	return strings.TrimSpace(string(text))
 }
 
-// moverNeeds is a sample of what a migration does on the target; the rest of
-// kubectl-motion:mover comes with it.
-var moverNeeds = [...]right{
-	{resource: "persistentvolumeclaims", verb: "create"},
-	{resource: "pods", verb: "create"},
-	{resource: "secrets", verb: "create"},
-	{group: "apps", resource: "deployments", verb: "patch"},
-	{group: v1alpha1.GroupName, resource: "volumeshipments", verb: "create"},
-	{group: v1alpha1.GroupName, resource: "migrations", subresource: "status", verb: "update"},
-}
-
 // checkPairs opens each pair as its users will and records that it works.
 func (p *Pairing) checkPairs(ctx context.Context) error {
 	for _, m := range p.Request.Namespaces {
@@ -214,12 +244,8 @@ func (p *Pairing) checkPair(ctx context.Context, m Mapping) error {
 	if err != nil {
 		return err
 	}
-	missing, err := Lacking(ctx, target)
-	if err != nil {
+	if err := p.awaitRights(ctx, target); err != nil {
 		return err
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("the credential may not: %s", strings.Join(missing, ", "))
 	}
 	pair, err := p.pairOf(ctx, m)
 	if err != nil {
@@ -238,15 +264,21 @@ func (p *Pairing) checkPair(ctx context.Context, m Mapping) error {
 	})
 }
 
-// Lacking is what of a migration the identity of target may not do in its
-// namespace.
-func Lacking(ctx context.Context, target *cluster.Cluster) ([]string, error) {
-	needs := make([]right, 0, len(moverNeeds))
-	for _, r := range moverNeeds {
-		r.namespace = target.Namespace
-		needs = append(needs, r)
+// aggregating is how long an API server may need to put a role together of its
+// parts, and to know of it.
+const aggregating = 20 * time.Second
+
+// awaitRights waits until the credential may do everything that a migration needs.
+func (p *Pairing) awaitRights(ctx context.Context, target *cluster.Cluster) error {
+	var missing []string
+	err := wait.PollUntilContextTimeout(ctx, agentPoll, aggregating, true, func(ctx context.Context) (_ bool, err error) {
+		missing, err = LackingOnTarget(ctx, target)
+		return len(missing) == 0, err
+	})
+	if len(missing) > 0 {
+		return fmt.Errorf("the credential may not: %s", strings.Join(missing, ", "))
 	}
-	return lacking(ctx, target, needs)
+	return err
 }
 
 // IsNoPair says whether an error is about a pair that is not there.

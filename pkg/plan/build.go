@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -51,6 +53,7 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	way := b.way(volumes)
 	pruned := b.prune()
 	manifests, err := b.manifests(items)
 	if err != nil {
@@ -61,11 +64,28 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Target: End{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
-		Transfer: d.reckon(items, volumes), Links: b.links(items),
+		Transfer: d.reckon(items, volumes), Route: way, Ways: d.facts.Ways, Links: b.links(items),
 		Blockers: foremost(b.found), Warnings: b.told,
 		Hooks: hooked, Prune: pruned, Manifests: manifests,
 		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
 	}, nil
+}
+
+// way chooses how the volumes' data goes.
+func (b *builder) way(volumes []Volume) *route.Choice {
+	if len(volumes) == 0 {
+		return nil
+	}
+	c, err := b.facts.Ways.Choose(b.request.Route)
+	if err == nil {
+		return &c
+	}
+	f := Finding{Code: CodeNoRoute, Message: err.Error()}
+	if no := (*route.NoRouteError)(nil); errors.As(err, &no) {
+		f.Hint = no.Hint
+	}
+	b.block(f)
+	return nil
 }
 
 // foremost keeps to what matters while the copy on the target is active: whatever

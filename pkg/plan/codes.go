@@ -38,6 +38,8 @@ const (
 	CodePatchUnused Code = "patch-unused"
 	// CodeView: the volume cannot be looked at as the migration needs it.
 	CodeView Code = "no-view"
+	// CodeNoRoute: the volumes' data has no way to the target.
+	CodeNoRoute Code = "no-route"
 	// CodeRewrite: the object cannot be rewritten.
 	CodeRewrite Code = "rewrite"
 

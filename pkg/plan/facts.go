@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
 // Facts are what the two clusters offer, as far as the user may see it. What
@@ -37,6 +39,9 @@ type Facts struct {
 	Agents, SourceAgents Known[Agents]
 	// Shipped is what earlier passes from this namespace to the target did.
 	Shipped []Shipped
+
+	// Ways of the volumes' data to the target.
+	Ways route.Ways
 
 	// IPFamilies of the target's Services, the first one first; empty when
 	// unknown.

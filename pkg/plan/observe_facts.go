@@ -22,6 +22,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
 // ObserveFacts reads what the two clusters offer. What the user may not read is
@@ -44,6 +45,10 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *capture.I
 	group.Go(read(gctx, src, core("resourcequotas"), inv.Namespace, toTyped[corev1.ResourceQuota], &f.SourceQuotas))
 	group.Go(func() (err error) { f.Agents, err = agents(gctx, dst); return err })
 	group.Go(func() (err error) { f.SourceAgents, err = agents(gctx, src); return err })
+	group.Go(func() (err error) {
+		f.Ways, err = route.Observe(gctx, route.End{Cluster: src, Namespace: inv.Namespace}, route.End{Cluster: dst, Namespace: namespace})
+		return err
+	})
 	var shipments Known[v1alpha1.VolumeShipment]
 	group.Go(read(gctx, src, v1alpha1.VolumeShipments, inv.Namespace, toTyped[v1alpha1.VolumeShipment], &shipments))
 	err := group.Wait()

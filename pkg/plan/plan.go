@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
@@ -43,6 +44,8 @@ type Request struct {
 	// more; PruneVolumes deletes such claims, too, with their data.
 	Prune        bool
 	PruneVolumes bool
+	// Route says which ways the volumes' data may take.
+	Route route.Mode
 	// Hooks for snapshots that were given by flag.
 	Hooks []hooks.Rule
 	// Views chooses how volumes are looked at while their application runs.
@@ -64,6 +67,11 @@ type Plan struct {
 	Groups []Group `json:"volumeGroups,omitempty"`
 	// Transfer is what the volumes and objects cost, at most.
 	Transfer *Transfer `json:"transfer,omitempty"`
+	// Route is the way that the volumes' data takes; nil without volumes, or where
+	// none is open.
+	Route *route.Choice `json:"route,omitempty"`
+	// Ways is what the choice was made by.
+	Ways route.Ways `json:"-"`
 	// Links are the owners that objects get back once both are on the target.
 	Links    []apply.Link `json:"ownerLinks,omitempty"`
 	Blockers []Finding    `json:"blockers,omitempty"`

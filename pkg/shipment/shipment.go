@@ -52,6 +52,9 @@ type Link struct {
 	// Addressless: the sender is told no address, and waits for connections that are
 	// brought to it.
 	Addressless bool
+	// Brought: connections can be brought to the sender, so that it can do without
+	// addresses where there are none.
+	Brought bool
 }
 
 // Name of a shipment: the same for the same claim, peer and role.
@@ -174,7 +177,7 @@ func (l *Link) Connect(ctx context.Context, p Pair) (bool, error) {
 	switch {
 	case l.Addressless:
 		addresses = nil
-	case len(addresses) == 0:
+	case len(addresses) == 0 && !l.Brought:
 		return false, nil
 	}
 	if err := l.introduce(ctx, l.Target, p.Receive, p.Send, nil); err != nil {

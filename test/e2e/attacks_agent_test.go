@@ -268,12 +268,26 @@ func provesNothing(t *testing.T, w *twoShops) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// One that an agent served, and that is over.
+	receive.shipment(t, "over", 1, v1alpha1.ShipmentPeer{ShipmentUID: "22222222-2222-2222-2222-222222222222", KeySHA256: strings.Repeat("ab", 32)})
+	over := receive.claimed(t, "over")
+	if err := receive.c.Resource(v1alpha1.VolumeShipments, blue).Delete(t.Context(), "over", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the end of the shipment", func() error {
+		_, err := cluster.Get[v1alpha1.VolumeShipment](t.Context(), receive.c, v1alpha1.VolumeShipments, blue, "over")
+		if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("it is there: %w", err)
+		}
+		return nil
+	})
 	for _, c := range []struct {
 		what, uid, from string
 		// tls: it is the pin that refuses, and nothing before it.
 		tls bool
 	}{
 		{"a shipment that does not exist", "33333333-3333-3333-3333-333333333333", "lab-a/node-1", false},
+		{"a shipment that is over", string(over.UID), "lab-a/node-1", false},
 		{"no shipment's UID", strings.Repeat("x", link.MaxUID), "lab-a/node-1", false},
 		{"the shipment, from an address that the policy does not know", string(waiting.UID), "lab-b/node-2", false},
 		{"the shipment, with a key that it does not know", string(waiting.UID), "lab-a/node-1", true},

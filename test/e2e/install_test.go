@@ -7,16 +7,19 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/install"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
 )
 
 func TestAnUpgradeToTheSameVersionChangesNothingAndIsTheAdministratorsAlone(t *testing.T) {
@@ -53,7 +56,7 @@ func TestAnUpgradeToTheSameVersionChangesNothingAndIsTheAdministratorsAlone(t *t
 }
 
 func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testing.T) {
-	paired(t, blue)
+	s := opened(t, blue, "lab-local")
 	// What pairs have in the agents' namespace goes with it.
 	t.Cleanup(func() {
 		pairing.Lock()
@@ -61,7 +64,12 @@ func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testi
 		clear(pairing.done)
 	})
 	c := as(t, "lab-b")
-	must(t, "agent", "uninstall", "--context", "lab-b")
+	_, receive := s.ends(t, "lab-b-node-1")
+	receive.shipment(t, "under-way", 1, v1alpha1.ShipmentPeer{ShipmentUID: "22222222-2222-2222-2222-222222222222", KeySHA256: strings.Repeat("ab", 32)})
+	receive.saying(t, "under-way", v1alpha1.ShipmentShipped, metav1.ConditionUnknown, v1alpha1.ReasonWaitingForPeer)
+	refused(t, 1, []string{"1 shipments are in work on lab-b", "say --force"}, "agent", "uninstall", "--context", "lab-b")
+	must(t, "agent", "status", "--context", "lab-b")
+	must(t, "agent", "uninstall", "--context", "lab-b", "--force")
 	if _, err := c.Kube.CoreV1().Namespaces().Get(t.Context(), deploy.DefaultNamespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the agents' namespace is there: %v", err)
 	}
@@ -83,4 +91,58 @@ func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testi
 	}
 	must(t, "agent", "install", "--context", "lab-b")
 	must(t, "agent", "status", "--context", "lab-b")
+
+	// With --purge nothing of ours is left on the cluster.
+	must(t, "agent", "uninstall", "--context", "lab-b", "--purge", "--force")
+	await(t, "nothing of ours to be left", func() error {
+		for name, text := range dump(t, c) {
+			// What pairing made in the team's namespace is unpair's to remove.
+			if strings.Contains(name, "kubectl-motion") && !strings.Contains(name, " rolebindings "+blue+"/") {
+				return fmt.Errorf("%s is left: %s", name, text)
+			}
+		}
+		return nil
+	})
+	clear(pairing.done)
+	paired(t, blue)
+}
+
+// Nobody has to upgrade both clusters and every desk at the same moment: what agents
+// of another version speak decides, and they say PeerVersion when they cannot. That
+// the versions differ is said before.
+func TestAgentsOfAnotherVersionAreNamedAndShipAsLongAsTheySpeakTheSame(t *testing.T) {
+	s := opened(t, blue, "lab-local")
+	const older = "v0.0.1-older"
+	change := `{"spec":{"template":{"metadata":{"labels":{"` + deploy.VersionLabel + `":"` + older + `"}}}}}`
+	_, err := as(t, "lab-a").Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Patch(t.Context(), deploy.AgentName, types.StrategicMergePatchType, []byte(change), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { motion(t, "agent", "upgrade", "--context", "lab-a") })
+	await(t, "an agent of the other version", func() error {
+		r := motion(t, "agent", "status", "--context", "lab-a")
+		if r.code != 0 || !strings.Contains(r.stderr, "are of version "+older+" and this plugin is") {
+			return fmt.Errorf("%s", r)
+		}
+		return nil
+	})
+	var hops map[string]inspect.Hop
+	await(t, "the end of the rollout", func() error {
+		hops = checked(t, 3, "--context", "lab-a-"+blue, "-n", blue, "--no-route")
+		if h := hops["agents of lab-a-"+blue]; !strings.Contains(h.Message, "1 of 1 ready, version "+older+", and this plugin is v") {
+			return fmt.Errorf("%+v", h)
+		}
+		return nil
+	})
+	for name, h := range hops {
+		if bad := h.Verdict != inspect.OK; bad != (name == "agents of lab-a-"+blue) {
+			t.Errorf("%s is %+v", name, h)
+		}
+	}
+	if h := hops["agents of lab-a-"+blue]; !strings.Contains(h.Next, "kubectl motion agent upgrade") || !strings.Contains(h.Next, older) {
+		t.Errorf("it is not said what to do: %+v", h)
+	}
+	must(t, s.migrate()...)
+	must(t, "agent", "upgrade", "--context", "lab-a")
+	checked(t, 0, "--context", "lab-a-"+blue, "-n", blue, "--no-route")
 }

@@ -8,6 +8,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -16,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -181,13 +184,69 @@ func TestAdmissionKeepsAgentsToTheirNodesAndShipmentsToWhoMayCreatePods(t *testi
 	refusedAgain(t, "a shipment by who may not create pods", ship)
 }
 
-// Two namespaces, two destinations: one goes from lab-a to lab-b, the other from
-// lab-b to lab-a.
+// Two namespaces of one source, and their destinations: blue goes to two places, one
+// of which is another cluster than red's when the lab has a third one (lab-c). Each
+// place gets what was sent there, by a credential that is good for nothing else.
 func TestNamespacesHaveDifferentDestinations(t *testing.T) {
-	site(t, blue)
-	must(t, "pair", "east", "--context", "lab-b", "--to-context", "lab-a", "-n", red, "--yes")
-	must(t, "pair", "check", "east", "--context", "lab-b-"+red, "-n", red, "--no-route")
-	refused(t, 1, []string{"nowhere in namespace " + blue}, "plan", "--context", "lab-a-"+blue, "-n", blue, "--to", "nowhere")
-	must(t, "unpair", "east", "--context", "lab-b", "--to-context", "lab-a", "-n", red, "--yes")
+	s, a := opened(t, blue, "lab-local"), as(t, "lab-a")
+	third := "lab-b"
+	if slices.Contains(contexts(t), "lab-c") {
+		third = "lab-c"
+	}
+	const eu = "e2e-eu"
+	c := as(t, third)
+	withNamespace(t, c, eu, nil)
+	must(t, "pair", "eu", "--context", "lab-a", "--to-context", third, "-n", blue, "--to-namespace", eu, "--yes")
+	ended := func() {
+		must(t, "unpair", "eu", "--context", "lab-a", "--to-context", third, "-n", blue, "--yes")
+	}
+	defer func() {
+		if t.Failed() {
+			motion(t, "unpair", "eu", "--context", "lab-a", "--to-context", third, "-n", blue, "--yes")
+		}
+	}()
+	// Both to one: red's pair leads to the same cluster as blue's first.
+	red := site(t, red)
+	for _, namespace := range []string{s.namespace, red.namespace} {
+		checked(t, 0, "--context", "lab-a", "-n", namespace, "--no-route")
+	}
+	byEU := withToken(t, c, third, string(secretOf(t, blue, pair.SecretName("eu"))["token"]))
+	for _, ns := range []string{blue, red.namespace} {
+		deniedByRBAC(t, byEU, identity(t, byEU), request{"GET", "/api/v1/namespaces/" + ns + "/pods", ""}, request{"GET", motionAPI + "/namespaces/" + ns + "/volumeshipments", ""})
+	}
+	var digests []string
+	for _, to := range []string{"lab-b", "eu"} {
+		s.on(t, s.a, "echo for "+to+" >/data/for; sync")
+		must(t, "migrate", "--context", "lab-a-"+blue, "-n", blue, "--to", to)
+	}
+	for _, place := range []struct {
+		c  *cluster.Cluster
+		ns string
+	}{{as(t, "lab-b"), blue}, {c, eu}} {
+		list, err := cluster.List[v1alpha1.VolumeShipment](t.Context(), place.c, v1alpha1.VolumeShipments, place.ns, metav1.ListOptions{})
+		if err != nil || len(list) != 1 || list[0].Status.PromotedGeneration == 0 {
+			t.Fatalf("%s on %s has not what was sent there: %+v, %v", place.ns, place.c, list, err)
+		}
+		digests = append(digests, list[0].Status.Digest)
+	}
+	if digests[0] == digests[1] {
+		t.Errorf("both places have %s, and the second one was sent something else", digests[0])
+	}
+	sent, err := cluster.List[v1alpha1.VolumeShipment](t.Context(), a, v1alpha1.VolumeShipments, blue, metav1.ListOptions{})
+	if err != nil || len(sent) != 2 || sent[0].Spec.Peer.Namespace == sent[1].Spec.Peer.Namespace || (sent[0].Spec.Peer.ClusterID == sent[1].Spec.Peer.ClusterID) != (third == "lab-b") {
+		t.Errorf("the source sends as %+v, %v", sent, err)
+	}
+	ended()
 	must(t, "pair", "check", "lab-b", "--context", "lab-a", "-n", blue, "--no-route")
+	refused(t, 1, []string{"eu in namespace " + blue, "there are: lab-b"}, "plan", "--context", "lab-a-"+blue, "-n", blue, "--to", "eu")
+}
+
+// contexts of the lab.
+func contexts(t *testing.T) []string {
+	t.Helper()
+	loaded, err := clientcmd.NewDefaultClientConfigLoadingRules().Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(maps.Keys(loaded.Contexts))
 }

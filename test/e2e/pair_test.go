@@ -17,10 +17,12 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -342,6 +344,7 @@ func TestACheckTriesEachHopAndSaysWhatToDo(t *testing.T) {
 		for _, hop := range []string{
 			"API server of " + name, "pair", "credential", "API server of lab-b", "your rights on " + name, "the credential's rights on the target",
 			"agents of " + name, "agents of lab-b", "policy of " + name, "policy of lab-b", "route between the agents",
+			"API of kubectl-motion on " + name, "API of kubectl-motion on lab-b",
 		} {
 			if h, ok := hops[hop]; !ok || h.Verdict != inspect.OK {
 				t.Errorf("as %s: %s is %+v", who, hop, h)
@@ -369,6 +372,8 @@ func TestACheckTriesEachHopAndSaysWhatToDo(t *testing.T) {
 	}
 	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--yes")
 	checked(t, 0, "--context", "lab-a", "-n", blue, "--no-route")
+	checkMissesARight(t)
+	checkMissesAKind(t)
 	refused(t, 1, []string{"no pair nowhere in namespace " + blue, "there are: lab-b"}, "pair", "check", "nowhere", "--context", "lab-a", "-n", blue)
 
 	list := must(t, "pairs", "--context", "lab-a-"+blue, "-n", blue)
@@ -379,4 +384,49 @@ func TestACheckTriesEachHopAndSaysWhatToDo(t *testing.T) {
 		t.Errorf("names: %s", names)
 	}
 	refused(t, 1, []string{"forbidden"}, "pairs", "--context", "lab-a-"+blue, "-A")
+}
+
+// One right is taken from the credential's role that no sample would have asked for.
+func checkMissesARight(t *testing.T) {
+	t.Helper()
+	roles := as(t, "lab-b").Kube.RbacV1().ClusterRoles()
+	role, err := roles.Get(t.Context(), "kubectl-motion:mover-core", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, "policy") })
+	if _, err := roles.Update(t.Context(), role, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const hop = "the credential's rights on the target"
+	await(t, "the missing right to be found", func() error {
+		r := motion(t, "pair", "check", "lab-b", "--context", "lab-a-"+blue, "-n", blue, "--no-route")
+		if r.code != 3 || !strings.Contains(r.stdout, "get/list/watch/create/update/patch/delete poddisruptionbudgets.policy") {
+			return fmt.Errorf("%s", r)
+		}
+		return nil
+	})
+	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--yes")
+	if h := checked(t, 0, "--context", "lab-a-"+blue, "-n", blue, "--no-route")[hop]; h.Verdict != inspect.OK {
+		t.Errorf("%+v", h)
+	}
+}
+
+// A kind's definition on the target is of another version.
+func checkMissesAKind(t *testing.T) {
+	t.Helper()
+	b := as(t, "lab-b")
+	definitions := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	const kind = "migrations.kubectl-motion.dev"
+	change := `[{"op":"add","path":"/spec/versions/0/schema/openAPIV3Schema/properties/later","value":{"type":"string"}}]`
+	if _, err := b.Resource(definitions, "").Patch(t.Context(), kind, types.JSONPatchType, []byte(change), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, h := range checked(t, 3, "--context", "lab-a-"+blue, "-n", blue, "--no-route") {
+		if bad := h.Verdict != inspect.OK; bad != (name == "API of kubectl-motion on lab-b") || bad && (!strings.Contains(h.Message, kind) || !strings.Contains(h.Next, "kubectl motion agent upgrade")) {
+			t.Errorf("%s is %+v", name, h)
+		}
+	}
+	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--yes")
+	checked(t, 0, "--context", "lab-a-"+blue, "-n", blue, "--no-route")
 }

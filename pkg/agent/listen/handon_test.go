@@ -225,3 +225,24 @@ func mustPreface(t *testing.T, uid string) []byte {
 	}
 	return b
 }
+
+func TestARelayMeasuresTheWayToItAndAnAgentDoesNot(t *testing.T) {
+	for self, measures := range map[onward.Via]bool{onward.Relay: true, onward.Agent: false} {
+		t.Run(self.String(), func(t *testing.T) {
+			_, address := node(t, DefaultLimits(), &cluster{}, self)
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			say(t, conn, onward.AppendRate(nil))
+			_, _ = conn.Write(make([]byte, 1<<20)) // an agent may have hung up
+			_ = conn.(*net.TCPConn).CloseWrite()
+			answer, _ := io.ReadAll(conn)
+			rate, err := onward.ParseRateAnswer(answer)
+			if (err == nil) != measures || (rate > 0) != measures {
+				t.Errorf("answers %q: %d bytes a second, %v", answer, rate, err)
+			}
+		})
+	}
+}

@@ -17,6 +17,8 @@ type hello struct {
 	preface link.Preface
 	// offer: the connection is for a sender to use. preface has its shipment.
 	offer bool
+	// rate: bytes follow that are only counted.
+	rate bool
 	// handed is set when another listener of the cluster passed it on.
 	handed *onward.Header
 }
@@ -27,6 +29,10 @@ func readHello(conn net.Conn) (hello, error) {
 	magic, err := read(conn, onward.MagicSize)
 	if err != nil {
 		return h, err
+	}
+	if onward.IsRate(magic) {
+		h.rate = true
+		return h, nil
 	}
 	if onward.IsHeader(magic) {
 		rest, err := read(conn, onward.HeaderSize)

@@ -200,6 +200,11 @@ func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
 // otherwise.
 func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
 	switch {
+	case h.rate:
+		if s.self == onward.Relay {
+			s.answerRelayRate(conn)
+		}
+		return false
 	case h.handed != nil && !s.believed(ctx, conn, h.handed):
 		s.count.Refused(metrics.Forged)
 		s.log.Warn("a connection says that it was passed on, and comes from neither an agent nor the relay", "from", remoteAddr(conn))

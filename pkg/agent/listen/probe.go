@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -28,8 +29,8 @@ const RateUID = "probe-rate"
 // Bounds of a measurement. Whoever reaches the port can fill the node's link with
 // bytes anyway; these keep the agent from taking part in it for long.
 const (
-	maxRateBytes = 32 << 20
-	maxRateTime  = 2 * time.Second
+	maxRateBytes = onward.MaxRateBytes
+	maxRateTime  = onward.MaxRateTime
 )
 
 const (
@@ -62,14 +63,32 @@ func (s *Server) answerRate(conn net.Conn) {
 	}
 	if strings.HasSuffix(words, " "+wordAccepted) && s.measuring.TryLock() {
 		defer s.measuring.Unlock()
-		start := time.Now()
-		_ = conn.SetReadDeadline(start.Add(2 * maxRateTime))
-		// A dialler that stops early is answered with what came.
-		n, _ := io.Copy(io.Discard, io.LimitReader(conn, maxRateBytes))
-		_, _ = fmt.Fprintf(conn, "%s%s %d %d\n", probeGreeting, words, n, time.Since(start).Microseconds())
+		n, took := count(conn)
+		_, _ = fmt.Fprintf(conn, "%s%s %d %d\n", probeGreeting, words, n, took.Microseconds())
 		return
 	}
 	_, _ = fmt.Fprintf(conn, "%s%s 0 0\n", probeGreeting, words)
+}
+
+// count takes in what the dialler sends. One that stops early is answered with what
+// came.
+func count(conn net.Conn) (int64, time.Duration) {
+	start := time.Now()
+	_ = conn.SetReadDeadline(start.Add(2 * maxRateTime))
+	n, _ := io.Copy(io.Discard, io.LimitReader(conn, maxRateBytes))
+	return n, time.Since(start)
+}
+
+// answerRelayRate counts what comes through the API server to the relay. RBAC has
+// said that the caller may connect to it. One measurement goes on at a time.
+func (s *Server) answerRelayRate(conn net.Conn) {
+	if !s.measuring.TryLock() {
+		_, _ = conn.Write(onward.AppendRateAnswer(nil, 0, 0))
+		return
+	}
+	defer s.measuring.Unlock()
+	n, took := count(conn)
+	_, _ = conn.Write(onward.AppendRateAnswer(nil, n, took))
 }
 
 // MeasureRate sends bytes to the agent at address, for at most two seconds and 32

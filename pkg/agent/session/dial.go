@@ -22,8 +22,13 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
-// dialTimeout bounds the making of one raw connection.
-const dialTimeout = 10 * time.Second
+// dialTimeout bounds the making of one raw connection. What takes longer than
+// slowDial is said already: whoever can lead the data another way should not have to
+// wait for the end of every address's time.
+const (
+	dialTimeout = 10 * time.Second
+	slowDial    = 2 * time.Second
+)
 
 // dialler makes the connections of one sending attempt.
 type dialler struct {
@@ -147,7 +152,9 @@ func (d *dialler) dialOne(ctx, reach context.Context, facts *verify.Facts, addre
 	if err != nil {
 		return nil, err
 	}
-	raw, err := dialRaw(reach, to)
+	raw, err := dialRaw(reach, to, func() {
+		d.session.tell(v1alpha1.ReasonPeerUnreachable, fmt.Errorf("%s does not answer yet", address))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +173,8 @@ func (s *Session) local(key *link.Key, role link.Role) link.Local {
 
 // dialRaw connects to where the policy allows. What a name resolves to is judged
 // when the socket is about to connect, so that it cannot change in between.
-func dialRaw(ctx context.Context, to policy.Destination) (net.Conn, error) {
+// unanswered is called when that takes long.
+func dialRaw(ctx context.Context, to policy.Destination, unanswered func()) (net.Conn, error) {
 	var refused error
 	nd := net.Dialer{Timeout: dialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
@@ -178,7 +186,9 @@ func dialRaw(ctx context.Context, to policy.Destination) (net.Conn, error) {
 		}
 		return err
 	}}
+	slow := time.AfterFunc(slowDial, unanswered)
 	conn, err := nd.DialContext(ctx, "tcp", to.Address)
+	slow.Stop()
 	if err == nil {
 		return conn, nil
 	}

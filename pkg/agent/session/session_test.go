@@ -232,7 +232,7 @@ func TestANameThatResolvesToTheNodeItselfIsNotConnectedTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := dialRaw(t.Context(), to)
+	conn, err := dialRaw(t.Context(), to, func() {})
 	if err == nil {
 		_ = conn.Close()
 	}

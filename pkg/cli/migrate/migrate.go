@@ -24,7 +24,6 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
-	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
@@ -79,7 +78,6 @@ type Flags struct {
 	dryRun    bool
 	recreate  bool
 	bandwidth string
-	route     string
 	timeout   time.Duration
 	what      what.Flags
 	spaces    what.Namespaces
@@ -113,7 +111,6 @@ func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptio
 	fs.BoolVar(&f.recreate, "recreate", false, "Delete and make anew immutable ConfigMaps and Secrets, and Jobs at rest, that differ on the target")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show the plan, as kubectl motion plan does")
 	fs.StringVar(&f.bandwidth, "bandwidth", "", "Bytes per second on the wire for each volume, as in 50Mi")
-	fs.StringVar(&f.route, "route", string(route.Auto), "Which way the data takes: "+route.Modes+" (through the API servers and this machine)")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for any one thing that makes no progress")
 	fs.StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
 	f.what.Add(fs)
@@ -152,9 +149,6 @@ func (f *Flags) ToOptions() (*Options, error) {
 		return nil, err
 	}
 	o.request.Plan.Mode, o.request.Plan.Recreate = o.request.Mode, f.recreate
-	if o.request.Route, err = route.ParseMode(f.route); err != nil {
-		return nil, &exit.UsageError{Err: fmt.Errorf("--route: %w", err)}
-	}
 	if o.request.Limits, err = f.limits(); err != nil {
 		return nil, err
 	}

@@ -19,12 +19,13 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
 const checkLong = `Try a pair hop by hop, and say what to do about each that does not work: API
-servers, the credential and until when it lives, rights, agents and their
-versions, policies, and the route between the agents with the rate at which bytes
-arrived.
+servers, the credential and until when it lives, every right that a migration
+needs, agents and kinds and whether they are of this plugin's version, policies,
+and the routes between the agents with the rate at which bytes arrived.
 
 For the route a pod of the agents' image runs for a moment on the source: in the
 agents' namespace, or in the pair's when you may not make pods there. --no-route
@@ -99,7 +100,7 @@ func (f *checkFlags) run(ctx context.Context, args []string) error {
 		if len(args) > 0 && p.Name != args[0] {
 			continue
 		}
-		c := &inspect.Check{Source: source, Namespace: p.Namespace, Name: p.Name, Route: !f.noRoute, Now: time.Now()}
+		c := &inspect.Check{Source: source, Namespace: p.Namespace, Name: p.Name, Route: !f.noRoute, Version: version.Get().Version, Now: time.Now()}
 		r := c.Run(ctx)
 		reports = append(reports, r)
 		if !r.Good() {

@@ -74,6 +74,7 @@ type Flags struct {
 	block      bool
 	blockSaid  bool
 	targetHost []string
+	endpoints  []string
 	create     bool
 	security   string
 	dryRun     bool
@@ -115,6 +116,7 @@ func NewCmdPair(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	fs.BoolVar(&f.block, flagBlock, false,
 		"Let the agents open raw block volumes, through a privileged container beside each; default: as it is on each cluster")
 	fs.StringSliceVar(&f.targetHost, "target-host", nil, "Names at which the target's agents may be dialled, too")
+	fs.StringSliceVar(&f.endpoints, "endpoint", nil, "HOST:PORT at which the target's agents are reached, before all that they find out themselves")
 	fs.BoolVar(&f.create, "create-namespace", true, "Make the namespace on the target if it is missing")
 	fs.StringVar(&f.security, "pod-security", "", "Pod Security level of a namespace that is made: restricted, baseline or privileged; default: as the source's, else restricted")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show what would change")
@@ -149,7 +151,7 @@ func (f *Flags) ToOptions(name string) (*Options, error) {
 		return nil, &exit.UsageError{Err: errors.New("name the target with --to-context CONTEXT")}
 	}
 	o := &Options{flags: f, request: pair.Request{
-		Name: name, AgentTimeout: f.timeout, AgentImage: f.image, KubeletRoot: f.kubelet,
+		Name: name, AgentTimeout: f.timeout, AgentImage: f.image, KubeletRoot: f.kubelet, TargetEndpoints: f.endpoints,
 		TargetHosts: f.targetHost, KeepNamespaces: !f.create, PodSecurity: f.security,
 	}}
 	switch f.security {

@@ -47,6 +47,9 @@ const example = `  # What would a migration to the cluster of pair west do?
   # Everything, for a program
   kubectl motion plan --to west -n shop -o json
 
+  # Would the data arrive without a connection between the nodes?
+  kubectl motion plan --to west -n shop --route relay
+
   # The objects as they would be on the target, as a kustomize directory
   kubectl motion plan --to west -n shop --export ./shop`
 

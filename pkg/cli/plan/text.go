@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
 // Text is the plan for people. Everything in it that comes from a cluster is as
@@ -301,6 +302,18 @@ func summary(b io.Writer, p *plan.Plan) {
 	if len(p.Volumes) > 0 && p.Transfer != nil {
 		fmt.Fprintln(b, transfer(p))
 	}
+	if p.Route != nil {
+		fmt.Fprintln(b, cell(way(p.Route)))
+	}
+}
+
+// way says how the volumes' data goes, and why.
+func way(c *route.Choice) string {
+	text := fmt.Sprintf("route %s: %s", c.Route, c.Why)
+	if c.Otherwise != "" {
+		text += "; otherwise " + c.Otherwise
+	}
+	return text
 }
 
 // transfer is what the volumes cost. What is on the target already is not sent

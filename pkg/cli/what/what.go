@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
@@ -36,6 +37,7 @@ type Flags struct {
 	pruneData bool
 	view      string
 	snapshots string
+	route     string
 	plugins   []view.Plugin
 }
 
@@ -58,6 +60,7 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.pruneData, "prune-volumes", false, "With --prune: delete claims, too, and their data")
 	fs.StringVar(&f.view, "view", string(view.Auto), "How volumes are read while the application runs: from a snapshot, live, or auto (a snapshot where there can be one)")
 	fs.StringVar(&f.snapshots, "snapshot-class", "", "VolumeSnapshotClass to take; default: that of the volume's driver")
+	fs.StringVar(&f.route, "route", string(route.Auto), "Which way the data takes: "+route.Modes+" (through the API servers and this machine)")
 	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that others own")
 }
 
@@ -72,13 +75,16 @@ func (f *Flags) Request() (plan.Request, error) {
 	if err := r.Views.Wish.Check(); err != nil {
 		return r, &exit.UsageError{Err: err}
 	}
+	var err error
+	if r.Route, err = route.ParseMode(f.route); err != nil {
+		return r, usagef("--route: %w", err)
+	}
 	if f.pruneData && !f.prune {
 		return r, usagef("--prune-volumes goes with --prune")
 	}
 	if r.LoadBalancers != rewrite.LoadBalancersClusterIP && r.LoadBalancers != rewrite.LoadBalancersKeep {
 		return r, usagef("--load-balancers must be clusterip or keep, not %q", f.balancers)
 	}
-	var err error
 	if r.Selection, err = f.selection(); err != nil {
 		return r, err
 	}

@@ -7,24 +7,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
+	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
 // Verdict on a hop.
@@ -64,9 +66,11 @@ type Check struct {
 	Namespace string
 	Name      string
 	// Route lets a pod dial the target's agents, in the agents' namespace or, for
-	// who may not make pods there, in the pair's.
+	// who may not make pods there, in the pair's, and measures the relay's way.
 	Route bool
-	Now   time.Time
+	// Version is the plugin's.
+	Version string
+	Now     time.Time
 
 	pair   *v1alpha1.ClusterPair
 	target *cluster.Cluster
@@ -84,6 +88,7 @@ func (c *Check) Run(ctx context.Context) Report {
 	}
 	c.sourceRights(ctx)
 	c.agents(ctx, c.Source)
+	c.kinds(ctx, c.Source)
 	c.policy(ctx, c.Source, c.Namespace, c.pair.Spec.ClusterID)
 	c.credential(ctx)
 	if !c.open(ctx) {
@@ -92,9 +97,10 @@ func (c *Check) Run(ctx context.Context) Report {
 	c.api(ctx, c.target)
 	c.targetRights(ctx)
 	c.agents(ctx, c.target)
+	c.kinds(ctx, c.target)
 	c.policy(ctx, c.target, c.pair.Spec.TargetNamespace, c.Source.ID)
 	if c.Route {
-		c.route(ctx)
+		c.routes(ctx)
 	}
 	return c.report
 }
@@ -181,12 +187,12 @@ func (c *Check) open(ctx context.Context) bool {
 }
 
 func (c *Check) sourceRights(ctx context.Context) {
-	missing, err := pair.Lacking(ctx, c.Source.In(c.Namespace))
+	missing, err := pair.LackingOnSource(ctx, c.Source.In(c.Namespace))
 	c.rights("your rights on "+c.Source.Name, "ask an administrator for the role edit or admin in the namespace", missing, err)
 }
 
 func (c *Check) targetRights(ctx context.Context) {
-	missing, err := pair.Lacking(ctx, c.target)
+	missing, err := pair.LackingOnTarget(ctx, c.target)
 	c.rights("the credential's rights on the target", repair, missing, err)
 }
 
@@ -209,19 +215,27 @@ func (c *Check) agents(ctx context.Context, on *cluster.Cluster) {
 		return
 	}
 	s := ds.Status
-	text := fmt.Sprintf("%d of %d ready, version %s", s.NumberAvailable, s.DesiredNumberScheduled, versionOf(ds))
+	installed := versionOf(ds)
+	text := fmt.Sprintf("%d of %d ready, version %s", s.NumberAvailable, s.DesiredNumberScheduled, installed)
 	switch {
 	case s.DesiredNumberScheduled == 0 || s.NumberAvailable < s.DesiredNumberScheduled:
 		c.say(name, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pods", "%s", text)
 	case s.ObservedGeneration < ds.Generation || s.UpdatedNumberScheduled < s.DesiredNumberScheduled:
 		c.say(name, Failed, "wait for the rollout to end", "%s, and a rollout goes on", text)
+	case installed != c.Version:
+		c.say(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version; or use a plugin of version "+installed,
+			"%s, and this plugin is %s", text, c.Version)
 	default:
 		c.say(name, OK, "", "%s", text)
 	}
 }
 
-// versionOf is the tag of the agents' image.
+// versionOf is the version that the agents were installed as, or else the tag of
+// their image.
 func versionOf(ds *appsv1.DaemonSet) string {
+	if v := ds.Spec.Template.Labels[deploy.VersionLabel]; v != "" {
+		return v
+	}
 	for _, c := range ds.Spec.Template.Spec.Containers {
 		if c.Name != deploy.AgentName {
 			continue
@@ -231,6 +245,54 @@ func versionOf(ds *appsv1.DaemonSet) string {
 		}
 	}
 	return "unknown"
+}
+
+// kinds compares the definitions of our kinds with those that this plugin brings.
+func (c *Check) kinds(ctx context.Context, on *cluster.Cluster) {
+	name := "API of kubectl-motion on " + on.Name
+	manifests, err := deploy.Manifests(deploy.Options{})
+	if err != nil {
+		c.cannot(name, err)
+		return
+	}
+	var others []string
+	for _, m := range manifests {
+		if m.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		there, err := on.Resource(definitions, "").Get(ctx, m.GetName(), metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			c.cannot(name, fmt.Errorf("customresourcedefinition %s: %w", m.GetName(), err))
+			return
+		}
+		if err != nil || !sameSchema(m, there) {
+			others = append(others, m.GetName())
+		}
+	}
+	if len(others) > 0 {
+		c.say(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version", "of another version than this plugin's: %s", strings.Join(others, ", "))
+		return
+	}
+	c.say(name, OK, "", "as this plugin knows it")
+}
+
+var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+
+// sameSchema says whether two definitions serve the same versions of a kind.
+func sameSchema(a, b *unstructured.Unstructured) bool {
+	return equality.Semantic.DeepEqual(schemas(a), schemas(b))
+}
+
+// schemas of a definition, by the name of the version.
+func schemas(crd *unstructured.Unstructured) map[string]any {
+	out := map[string]any{}
+	versions, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	for _, v := range versions {
+		if m, ok := v.(map[string]any); ok {
+			out[fmt.Sprint(m["name"])] = []any{m["served"], m["schema"]}
+		}
+	}
+	return out
 }
 
 // policy looks for a policy of a cluster that selects the namespace and names the
@@ -285,15 +347,67 @@ func limits(p *v1alpha1.MotionPolicy) string {
 	return strings.Join(out, ", ")
 }
 
-func (c *Check) route(ctx context.Context) {
-	const name = "route between the agents"
+const (
+	direct = "route between the agents"
+	relay  = "route by the relay"
+)
+
+// routes tries the ways that data can take, and measures them. Where one of the two
+// is not to be had and the other is, that is no trouble.
+func (c *Check) routes(ctx context.Context) {
+	here, there := route.End{Cluster: c.Source, Namespace: c.Namespace}, route.End{Cluster: c.target, Namespace: c.pair.Spec.TargetNamespace}
+	ways, err := route.Observe(ctx, here, there)
+	if err != nil {
+		c.cannot(direct, err)
+		return
+	}
+	byRelay := false
+	if ways.NotByRelay == "" {
+		byRelay = c.byRelay(ctx)
+	}
+	if byRelay && ways.NotDirect != "" {
+		c.say(direct, OK, "", "none, so that data goes by the relay: %s", ways.NotDirect)
+		return
+	}
+	c.direct(ctx, byRelay)
+}
+
+// byRelay measures both halves of the way through the API servers.
+func (c *Check) byRelay(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+	defer cancel()
+	var said []string
+	for _, on := range []*cluster.Cluster{c.Source, c.target} {
+		rate, err := route.Rate(ctx, route.RelayOf(on))
+		switch {
+		case apierrors.IsForbidden(err):
+			c.cannot(relay, err)
+			return false
+		case err != nil:
+			c.say(relay, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pod "+deploy.RelayPod, "%v", err)
+			return false
+		case rate == 0:
+			said = append(said, fmt.Sprintf("the relay of %s answers, and measures for somebody else", on))
+		default:
+			said = append(said, fmt.Sprintf("from here to the relay of %s %d MiB/s", on, max(rate>>20, 1)))
+		}
+	}
+	c.say(relay, OK, "", "%s", strings.Join(said, "; "))
+	return true
+}
+
+// relayTimeout bounds both measurements of the relay's way together.
+const relayTimeout = 30 * time.Second
+
+// direct lets a pod dial the target's agents.
+func (c *Check) direct(ctx context.Context, byRelay bool) {
 	addresses, err := c.addresses(ctx)
 	if errors.Is(err, errNoAddress) {
-		c.say(name, Unknown, "run a migration: the plan and the shipment say what they meet", "%v", err)
+		c.say(direct, Unknown, "run a migration: the plan and the shipment say what they meet", "%v", err)
 		return
 	}
 	if err != nil {
-		c.cannot(name, err)
+		c.cannot(direct, err)
 		return
 	}
 	said, err := pair.Probe{Source: c.Source, Namespace: deploy.DefaultNamespace, Addresses: addresses}.Run(ctx)
@@ -302,12 +416,14 @@ func (c *Check) route(ctx context.Context) {
 	}
 	text := strings.Join(strings.Split(strings.TrimSpace(said), "\n"), "; ")
 	switch {
+	case errors.Is(err, pair.ErrNoRoute) && byRelay:
+		c.say(direct, OK, "", "none, so that data goes by the relay: %s", text)
 	case errors.Is(err, pair.ErrNoRoute):
-		c.say(name, Failed, "an administrator opens these addresses for the nodes of "+c.Source.Name+", or names the networks in between when pairing again", "%s", text)
+		c.say(direct, Failed, "an administrator opens these addresses for the nodes of "+c.Source.Name+", names the networks in between when pairing again, or runs: kubectl motion pair --relay", "%s", text)
 	case err != nil:
-		c.cannot(name, err)
+		c.cannot(direct, err)
 	default:
-		c.say(name, OK, "", "%s", text)
+		c.say(direct, OK, "", "%s", text)
 	}
 }
 
@@ -315,19 +431,12 @@ var errNoAddress = errors.New("the source's policies name networks, and no addre
 
 // addresses are where the source's policies say that the target's agents are.
 func (c *Check) addresses(ctx context.Context) ([]string, error) {
-	svc, err := c.target.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	here := route.End{Cluster: c.Source, Namespace: c.Namespace}
+	policies, err := route.PoliciesOf(ctx, here, c.pair.Spec.ClusterID)
 	if err != nil {
-		return nil, fmt.Errorf("service %s/%s on the target: %w", deploy.DefaultNamespace, deploy.AgentName, err)
+		return nil, err
 	}
-	if len(svc.Spec.Ports) == 0 || svc.Spec.Ports[0].NodePort == 0 {
-		return nil, fmt.Errorf("service %s/%s on the target has no NodePort", deploy.DefaultNamespace, deploy.AgentName)
-	}
-	port := strconv.Itoa(int(svc.Spec.Ports[0].NodePort))
-	policies, err := cluster.List[v1alpha1.MotionPolicy](ctx, c.Source, v1alpha1.MotionPolicies, "", metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("motionpolicies on %s: %w", c.Source, err)
-	}
-	var out []string
+	var nodes []string
 	for i := range policies {
 		for _, p := range policies[i].Spec.Peers {
 			if p.ClusterID != c.pair.Spec.ClusterID {
@@ -335,17 +444,16 @@ func (c *Check) addresses(ctx context.Context) ([]string, error) {
 			}
 			for _, cidr := range p.CIDRs {
 				if n, err := netip.ParsePrefix(cidr); err == nil && n.IsSingleIP() {
-					out = append(out, net.JoinHostPort(n.Addr().String(), port))
+					nodes = append(nodes, n.Addr().String())
 				}
 			}
-			for _, h := range p.Hosts {
-				out = append(out, net.JoinHostPort(h, port))
-			}
+			nodes = append(nodes, p.Hosts...)
 		}
 	}
-	if len(out) == 0 {
+	slices.Sort(nodes)
+	out, err := pair.Addresses(ctx, c.target, slices.Compact(nodes))
+	if errors.Is(err, pair.ErrNoAddress) && len(nodes) == 0 {
 		return nil, errNoAddress
 	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	return out, err
 }

@@ -293,3 +293,80 @@ func TestOnlyAPodOfTheNamespaceWithTheWholeVolumeIsAWay(t *testing.T) {
 		t.Errorf("served through pod %s", s.Status.Endpoint.PodUID)
 	}
 }
+
+// Layer: the agents of both clusters, by the administrators' MotionPolicies. Without
+// the holderTemplate the same holders do.
+func TestAHolderRunsTheImageThatThePolicyNames(t *testing.T) {
+	for _, role := range []v1alpha1.Role{v1alpha1.RoleSend, v1alpha1.RoleReceive} {
+		t.Run(string(role), func(t *testing.T) {
+			p := newPair(t, "lab-local", someFiles)
+			e := p.send
+			if role == v1alpha1.RoleReceive {
+				e = p.receive
+			}
+			e.template(&v1alpha1.HolderTemplate{Image: "registry.example.com/pause:1"})
+			p.ask(v1alpha1.ViewStopped)
+			c := e.awaitReason(v1alpha1.ReasonHolderInvalid)
+			if c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "registry.example.com/pause:1") || !strings.Contains(c.Message, holderName) {
+				t.Errorf("%+v", c)
+			}
+			if got := p.receive.get().Status; got.PromotedGeneration != 0 {
+				t.Errorf("generation %d was promoted", got.PromotedGeneration)
+			}
+			e.template(nil)
+			p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+		})
+	}
+}
+
+// template sets the holderTemplate of the end's MotionPolicy.
+func (e *end) template(to *v1alpha1.HolderTemplate) {
+	e.t.Helper()
+	p, err := cluster.Get[v1alpha1.MotionPolicy](e.t.Context(), e.c, v1alpha1.MotionPolicies, "", e.namespace)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	p.Spec.HolderTemplate = to
+	if _, err := cluster.Update(e.t.Context(), e.c, v1alpha1.MotionPolicies, "", p); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// Layers: one key pair per shipment; passes are named by both UIDs. A Receive that is
+// deleted and made again, with the words of the old one, is another shipment: the
+// sender that knew the old one does not take it for that, and the generation that was
+// promoted stays the volume's until both are introduced anew.
+func TestAReceiveThatIsMadeAgainIsNotTheOldOne(t *testing.T) {
+	p := newPair(t, "lab-local", someFiles)
+	p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+	old := p.receive.get()
+	before := p.receive.fingerprint()
+	if err := p.receive.c.Resource(v1alpha1.VolumeShipments, p.receive.namespace).Delete(t.Context(), shipmentName, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.receive.await("the end of the shipment", func(ctx context.Context) (bool, error) {
+		_, err := cluster.Get[v1alpha1.VolumeShipment](ctx, p.receive.c, v1alpha1.VolumeShipments, p.receive.namespace, shipmentName)
+		return apierrors.IsNotFound(err), nil
+	})
+	again := p.receive.shipment(p.send.c.ID)
+	again.Spec.Peer, again.Spec.Generation, again.Spec.View = old.Spec.Peer, old.Spec.Generation, old.Spec.View
+	if _, err := cluster.Create(t.Context(), p.receive.c, v1alpha1.VolumeShipments, p.receive.namespace, again); err != nil {
+		t.Fatal(err)
+	}
+	now := p.receive.awaitShipment("claimed", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Endpoint != nil })
+	if now.Status.Endpoint.KeySHA256 == old.Status.Endpoint.KeySHA256 {
+		t.Error("it has the key of the old one")
+	}
+	// The sender is asked again and still knows the old one.
+	p.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Generation++ })
+	c := p.send.awaitReason(v1alpha1.ReasonWaitingForPeer)
+	if c.Status != metav1.ConditionUnknown {
+		t.Errorf("the sender says %+v", c)
+	}
+	if s := p.receive.get().Status; s.PromotedGeneration != 0 || s.ShippedGeneration != 0 || s.Figures.WireBytes != 0 {
+		t.Errorf("it took something in, or calls the old generation its own: %+v", s)
+	}
+	if after := p.receive.fingerprint(); after != before {
+		t.Error("the volume has changed")
+	}
+}

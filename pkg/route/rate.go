@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package route
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+)
+
+// rateChunk is written at a time.
+const rateChunk = 256 << 10
+
+// Rate sends bytes to a relay through its API server, for at most two seconds and 32
+// MiB, and returns how many arrived in a second. It is 0 when the relay does not
+// measure: it is busy with another measurement, or too old to.
+func Rate(ctx context.Context, p Place) (bytesPerSecond int64, err error) {
+	t, err := p.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = t.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = t.Close() })
+	defer stop()
+	if _, err := t.Write(onward.AppendRate(nil)); err != nil {
+		return 0, t.why(err)
+	}
+	chunk := make([]byte, rateChunk)
+	// What does not compress, in case something in between does that.
+	if _, err := rand.Read(chunk); err != nil {
+		return 0, err
+	}
+	end := time.Now().Add(onward.MaxRateTime)
+	for sent := 0; sent < onward.MaxRateBytes && time.Now().Before(end); sent += len(chunk) {
+		if _, err := t.Write(chunk); err != nil {
+			break // the answer says how far it came
+		}
+	}
+	_ = t.CloseWrite()
+	answer, err := io.ReadAll(io.LimitReader(t, maxSaid))
+	if len(answer) == 0 {
+		return 0, t.why(err)
+	}
+	if bytesPerSecond, err = onward.ParseRateAnswer(answer); err != nil {
+		return 0, fmt.Errorf("the relay of %s: %w", p.Cluster, err)
+	}
+	return bytesPerSecond, nil
+}

@@ -1,0 +1,40 @@
+//go:build e2e && bench
+
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+)
+
+// TestAThousandShipmentsOfAnotherTeamBesideOne measures how long red's volume takes
+// alone, and beside a thousand shipments of blue's that dial the same agents. Each
+// time the volume's content is new; the best of three counts.
+func TestAThousandShipmentsOfAnotherTeamBesideOne(t *testing.T) {
+	const many, runs = 1000, 3
+	red := newPairOf(t, "red", "lab-local", muchData)
+	blue := newPairOf(t, "blue", "lab-local", someFiles)
+	ship := func() time.Duration {
+		best := time.Duration(0)
+		for range runs {
+			red.send.runOnce("fill", muchData)
+			begun := time.Now()
+			red.awaitPromoted(red.ask(v1alpha1.ViewStopped))
+			if took := time.Since(begun); best == 0 || took < best {
+				best = took
+			}
+		}
+		return best.Round(10 * time.Millisecond)
+	}
+	alone := ship()
+	blue.crowd(many)
+	blue.send.await("blue's shipments to be taken up", func(context.Context) (bool, error) { return blue.send.waiting() >= many, nil })
+	beside := ship()
+	t.Logf("100 MB alone %s, beside %d shipments of another namespace %s (%.2f times as long)", alone, many, beside, beside.Seconds()/alone.Seconds())
+}
