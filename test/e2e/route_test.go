@@ -118,7 +118,8 @@ func unpublished(t *testing.T) {
 	})
 }
 
-// publishedAgain makes the service anew, as an installation makes it.
+// publishedAgain makes the service anew, as an installation makes it, and the pair's
+// policies with it.
 func (s *shop) publishedAgain(t *testing.T) {
 	t.Helper()
 	err := as(t, "lab-b").Kube.CoreV1().Services(deploy.DefaultNamespace).Delete(t.Context(), deploy.AgentName, metav1.DeleteOptions{})
@@ -126,6 +127,9 @@ func (s *shop) publishedAgain(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, "agent", "install", "--context", "lab-b")
+	// Without the service's endpoint, pairing allows no address but the nodes'.
+	unpair(t, s.namespace, "lab-b")
+	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", s.namespace, "--yes", "--relay")
 	s.forgotten(t)
 }
 
@@ -279,11 +283,6 @@ func (s *shop) atEndpoint(t *testing.T) {
 	}
 	must(t, s.migrate("--route", "direct")...)
 	s.arrived(t, want)
-	// The next tests' policies are those that pairing makes.
-	pairing.Lock()
-	defer pairing.Unlock()
-	unpair(t, s.namespace, "lab-b")
-	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", s.namespace, "--yes", "--relay")
 }
 
 // forwarding leads connections to an address of this machine on to another one.
