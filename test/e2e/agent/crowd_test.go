@@ -60,7 +60,7 @@ func (e *end) waiting() (n int) {
 // in blue's queue; red's is not in it. How long red's takes then is measured by
 // TestAThousandShipmentsOfAnotherTeamBesideOne.
 func TestShipmentsOfOneNamespaceWaitAndThoseOfAnotherGoThrough(t *testing.T) {
-	const many = 150
+	const many = 60
 	red := newPairOf(t, "red", "lab-local", someFiles)
 	blue := newPairOf(t, "blue", "lab-local", someFiles)
 	blue.crowd(many)
