@@ -6,6 +6,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -118,7 +119,12 @@ func TestAgentsOfAnotherVersionAreNamedAndShipAsLongAsTheySpeakTheSame(t *testin
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { motion(t, "agent", "upgrade", "--context", "lab-a") })
+	t.Cleanup(func() {
+		c, out := command(context.WithoutCancel(t.Context()), "agent", "upgrade", "--context", "lab-a")
+		if err := c.Run(); err != nil {
+			t.Errorf("%v: %s", err, out.err.String())
+		}
+	})
 	await(t, "an agent of the other version", func() error {
 		r := motion(t, "agent", "status", "--context", "lab-a")
 		if r.code != 0 || !strings.Contains(r.stderr, "are of version "+older+" and this plugin is") {
