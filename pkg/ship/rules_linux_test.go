@@ -780,6 +780,11 @@ func TestRule8WhatIsDroppedOnPurposeIsPartOfTheDigest(t *testing.T) {
 	if o := p.Ship(); !o.Sent.Unchanged {
 		t.Errorf("%+v", o.Sent)
 	}
+	// Nor are trees the same of which one has nothing that would be left out.
+	p.Send.Drop = tree.MaskUser | tree.MaskACL
+	if other := p.Ship().Sent; !other.Promoted || other.Digest == o.Sent.Digest {
+		t.Errorf("another mask, and the same digest: %+v", other)
+	}
 	// The same trees, described in full, are not the same.
 	p.Send.Drop = 0
 	if o := p.Mirror(); o.Sent.Unchanged {

@@ -331,7 +331,8 @@ func lastMark(f io.Reader) (last mark, whole, ok bool) {
 		buf = payload[:0]
 		whole = kind == typeMark && len(payload) == markSize
 		if whole {
-			last, ok = decodeMark(payload), true
+			last = decodeMark(payload)
+			ok = last.records >= 0 && last.rows >= 0
 		}
 	}
 }
