@@ -96,6 +96,20 @@ func (a *attacker) ops(ops ...wire.Op) {
 	a.frame(a.seq, ops...)
 }
 
+// plant sends an operation and waits until the target has carried it out: what comes next
+// finds it there.
+func (a *attacker) plant(op wire.Op) {
+	a.ops(op)
+	a.say(a.control, wire.Mark{Seq: a.seq})
+	for {
+		m, err := wire.ReadMessage(a.control)
+		must(a.t, err)
+		if ack, ok := m.(wire.Ack); ok && ack.Seq == a.seq {
+			return
+		}
+	}
+}
+
 func (a *attacker) done() { a.say(a.control, wire.Done{Last: a.seq, Promote: true}) }
 
 func meta(path string, kind tree.Kind) tree.Entry {
@@ -142,24 +156,31 @@ var attacks = map[string]func(a *attacker){
 	"a long name":             func(a *attacker) { a.ops(put(strings.Repeat("n", 256), "x")) },
 	"the root deleted":        func(a *attacker) { a.ops(wire.Op{Kind: wire.OpDelete}) },
 	"the root as a file":      func(a *attacker) { a.ops(put("", "x")) },
-	"through a symlink":       func(a *attacker) { a.ops(symlink("a", "../outside")); a.ops(put("a\x00evil", "x")) },
+	"through a symlink":       func(a *attacker) { a.plant(symlink("a", "../outside")); a.ops(put("a\x00evil", "x")) },
 	"through one, one frame":  func(a *attacker) { a.ops(symlink("a", "../outside"), put("a\x00evil", "x")) },
-	"a directory through one": func(a *attacker) { a.ops(symlink("a", "../outside")); a.ops(dirOp("a\x00evil")) },
+	"a directory through one": func(a *attacker) { a.plant(symlink("a", "../outside")); a.ops(dirOp("a\x00evil")) },
 	"deletes through one": func(a *attacker) {
-		a.ops(symlink("a", "../outside"))
+		a.plant(symlink("a", "../outside"))
 		a.ops(wire.Op{Kind: wire.OpDelete, Path: "a\x00secret"}, put("b\x00c", "x"))
 	},
-	"a large file through one": func(a *attacker) { a.ops(symlink("a", "../outside")); a.ops(open("a\x00evil", 1<<20, false)) },
-	"a link to outside":        func(a *attacker) { a.ops(hardlink("z", "..\x00outside\x00secret")) },
-	"a link through a symlink": func(a *attacker) { a.ops(symlink("a", "../outside")); a.ops(hardlink("z", "a\x00secret")) },
-	"a link to nothing":        func(a *attacker) { a.ops(hardlink("z", "y")) },
-	"a link to a later path":   func(a *attacker) { a.ops(hardlink("a", "b")) },
-	"a huge file":              func(a *attacker) { a.ops(open("a", 1<<62, false)) },
-	"a huge allocated file":    func(a *attacker) { a.ops(open("a", 1<<50, true)) },
-	"data beyond the size":     func(a *attacker) { a.ops(open("a", 100, false), data(16384, 100)) },
-	"data that overflows":      func(a *attacker) { a.ops(open("a", 1<<20, false), data(1<<62, 100)) },
-	"data twice":               func(a *attacker) { a.ops(open("a", 1<<20, false), data(0, 16384), data(0, 16384)) },
-	"data without a file":      func(a *attacker) { a.ops(data(0, 100)) },
+	// The last directory of a path and those on the way to it are kept from leading out by different means.
+	"through one, deeper": func(a *attacker) { a.plant(symlink("a", "../outside")); a.ops(put("a\x00sub\x00evil", "x")) },
+	"deletes through one, deeper": func(a *attacker) {
+		a.plant(symlink("a", "../outside"))
+		a.ops(wire.Op{Kind: wire.OpDelete, Path: "a\x00sub\x00secret"})
+	},
+	"a link through one, deeper": func(a *attacker) { a.plant(symlink("a", "../outside")); a.ops(hardlink("z", "a\x00sub\x00secret")) },
+	"a large file through one":   func(a *attacker) { a.plant(symlink("a", "../outside")); a.ops(open("a\x00evil", 1<<20, false)) },
+	"a link to outside":          func(a *attacker) { a.ops(hardlink("z", "..\x00outside\x00secret")) },
+	"a link through a symlink":   func(a *attacker) { a.plant(symlink("a", "../outside")); a.ops(hardlink("z", "a\x00secret")) },
+	"a link to nothing":          func(a *attacker) { a.ops(hardlink("z", "y")) },
+	"a link to a later path":     func(a *attacker) { a.ops(hardlink("a", "b")) },
+	"a huge file":                func(a *attacker) { a.ops(open("a", 1<<62, false)) },
+	"a huge allocated file":      func(a *attacker) { a.ops(open("a", 1<<50, true)) },
+	"data beyond the size":       func(a *attacker) { a.ops(open("a", 100, false), data(16384, 100)) },
+	"data that overflows":        func(a *attacker) { a.ops(open("a", 1<<20, false), data(1<<62, 100)) },
+	"data twice":                 func(a *attacker) { a.ops(open("a", 1<<20, false), data(0, 16384), data(0, 16384)) },
+	"data without a file":        func(a *attacker) { a.ops(data(0, 100)) },
 	"an end without a file": func(a *attacker) {
 		op := put("a", "x")
 		op.Content, op.Data = wire.ContentOpen, nil
@@ -223,6 +244,12 @@ var attacks = map[string]func(a *attacker){
 	"a receiver's message": func(a *attacker) { a.say(a.control, wire.Ack{Seq: 1}) },
 }
 
+// seenAt are the attacks that the verdict at the end would show too: they must be seen at the
+// entry, before it is there.
+var seenAt = map[string]fault.Reason{
+	"a device": fault.SpecialFileRefused, "a setuid-root file": fault.SpecialFileRefused, "content not as announced": fault.DigestMismatch,
+}
+
 // An attacking source never leaves the root, takes no memory to speak of, and ends with a
 // clear error at the target.
 func TestRule11AnAttackingSourceGetsNowhere(t *testing.T) {
@@ -232,6 +259,7 @@ func TestRule11AnAttackingSourceGetsNowhere(t *testing.T) {
 			m := shiptest.At(t, dir)
 			m.Dir("target")
 			m.File("outside/secret", []byte("secret"))
+			m.File("outside/sub/secret", []byte("secret"))
 			before, err := os.Stat(m.Path("outside"))
 			must(t, err)
 			a := &attacker{pipes: newPipes(t)}
@@ -251,6 +279,12 @@ func TestRule11AnAttackingSourceGetsNowhere(t *testing.T) {
 			if r := fault.Of(got); r == "" || r == fault.Internal || r == fault.Cancelled || r == fault.ConnectionLost {
 				t.Errorf("the target says %q: %v", r, got)
 			}
+			if want := seenAt[name]; want != "" {
+				var said *fault.Error
+				if !errors.As(got, &said) || said.Reason != want || said.Path != "a" {
+					t.Errorf("the target says %v, not %s of a", got, want)
+				}
+			}
 			runtime.ReadMemStats(&memory)
 			if n := memory.TotalAlloc - base; n > 400<<20 {
 				t.Errorf("%d MiB were allocated", n>>20)
@@ -259,8 +293,8 @@ func TestRule11AnAttackingSourceGetsNowhere(t *testing.T) {
 			must(t, err)
 			secret, err := os.ReadFile(m.Path("outside/secret"))
 			must(t, err)
-			if !before.ModTime().Equal(after.ModTime()) || string(secret) != "secret" || len(entries(t, m.Path("outside"))) != 1 {
-				t.Errorf("outside the root is %v", entries(t, m.Path("outside")))
+			if !before.ModTime().Equal(after.ModTime()) || string(secret) != "secret" || strings.Join(append(entries(t, m.Path("outside")), entries(t, m.Path("outside/sub"))...), " ") != "secret sub secret" {
+				t.Errorf("outside the root is %v and %v", entries(t, m.Path("outside")), entries(t, m.Path("outside/sub")))
 			}
 			if got := strings.Join(entries(t, dir), " "); got != "outside state target" {
 				t.Errorf("beside the root is %s", got)

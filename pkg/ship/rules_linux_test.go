@@ -765,6 +765,7 @@ func TestRule8WhatIsDroppedOnPurposeIsPartOfTheDigest(t *testing.T) {
 	m := shiptest.At(t, p.Source)
 	m.File("f", []byte("x"))
 	m.Xattr("f", "user.x", "1")
+	m.File("h", []byte("h"))
 	whole := p.Mirror().Sent.Digest
 	p.Send.Drop = tree.MaskUser
 	m.Xattr("f", "user.y", "2")
@@ -777,6 +778,8 @@ func TestRule8WhatIsDroppedOnPurposeIsPartOfTheDigest(t *testing.T) {
 	if n, err := unix.Llistxattr(filepath.Join(p.Target, "g"), nil); err != nil || n != 0 {
 		t.Errorf("attributes arrived: %d bytes, %v", n, err)
 	}
+	// What somebody does with such attributes on the target is not looked at, though the file is.
+	shiptest.At(t, p.Target).Xattr("h", "user.foreign", "1")
 	if o := p.Ship(); !o.Sent.Unchanged {
 		t.Errorf("%+v", o.Sent)
 	}
