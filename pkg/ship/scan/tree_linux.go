@@ -178,11 +178,13 @@ func (t *Tree) Open(n *Node) (Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.same(c.(*file).fd, n); err != nil {
+	f := c.(*file)
+	if err := t.same(f.fd, n); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	return c, nil
+	f.past = openPast(f.fd, n.Size)
+	return f, nil
 }
 
 // OpenListed is Open for whoever looks at the inode after reading it: it may not be the one
@@ -195,19 +197,23 @@ func (t *Tree) OpenListed(n *Node) (Content, error) {
 	if err != nil {
 		return nil, unreadable(n.Path, err, "open")
 	}
-	return &file{t: t, fd: fd, path: n.Path}, nil
+	return &file{t: t, fd: fd, path: n.Path, past: -1}, nil
 }
 
 type file struct {
 	t      *Tree
 	fd     int
 	path   string
+	past   int // -1, or a descriptor to read with past the page cache
 	direct *direct
 }
 
 func (f *file) Close() error {
 	if f.direct != nil {
 		_ = unix.Close(f.direct.fd)
+	}
+	if f.past >= 0 {
+		_ = unix.Close(f.past)
 	}
 	return unix.Close(f.fd)
 }
@@ -216,11 +222,12 @@ func (f *file) ReadAt(b []byte, off int64) (int, error) {
 	if f.direct != nil {
 		return f.direct.readAt(f, b, off)
 	}
-	n, err := readAt(f.fd, b, off)
+	done := readPast(f.past, b, off)
+	n, err := readAt(f.fd, b[done:], off+int64(done))
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read at %d", off))
 	}
-	return n, err
+	return done + n, err
 }
 
 func readAt(fd int, b []byte, off int64) (done int, err error) {
