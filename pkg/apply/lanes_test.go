@@ -31,7 +31,8 @@ func TestRequestsAreBoundedByTheirNumberAndByWhatTheyCarry(t *testing.T) {
 							break
 						}
 					}
-					time.Sleep(time.Second) // of the bubble's clock: all that may run do
+					//nolint:forbidigo // of the bubble's clock: all that may run do
+					time.Sleep(time.Second)
 					now.Add(-1)
 					ran.Add(1)
 					return nil

@@ -64,9 +64,9 @@ type Target interface {
 	View(mask tree.Mask) (scan.View, error)
 
 	// Usage is what the target occupies, its stages included, in bytes; bounded says
-	// instead that its filesystem has no more than about max, so that it cannot hold
+	// instead that its filesystem has no more than about limit, so that it cannot hold
 	// more either.
-	Usage(max int64) (used int64, bounded bool, err error)
+	Usage(limit int64) (used int64, bounded bool, err error)
 
 	// OpenStage opens the stage of the given name, making it when create is set; ok is
 	// false when there is none. Not concurrently with anything else.

@@ -17,8 +17,8 @@ import (
 	"text/template"
 	"time"
 
-	core "k8s.io/api/core/v1"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -127,21 +127,21 @@ func (c *Cluster) nodesReady(ctx context.Context, started func(node string) (tim
 }
 
 func (c *Cluster) nodeReady(ctx context.Context, name string, since time.Time) error {
-	lease, err := c.client.CoordinationV1().Leases(core.NamespaceNodeLease).Get(ctx, name, meta.GetOptions{})
+	lease, err := c.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(since) {
 		return errors.New("its kubelet has not reported yet")
 	}
-	node, err := c.client.CoreV1().Nodes().Get(ctx, name, meta.GetOptions{})
+	node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	for _, condition := range node.Status.Conditions {
-		if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue {
+		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
 			return nil
-		} else if condition.Type == core.NodeReady {
+		} else if condition.Type == corev1.NodeReady {
 			return fmt.Errorf("not ready: %s", condition.Message)
 		}
 	}
@@ -174,7 +174,7 @@ func (c *Cluster) apply(ctx context.Context) error {
 		if o.GetNamespace() != "" {
 			target = client.Resource(mapping.Resource).Namespace(o.GetNamespace())
 		}
-		options := meta.ApplyOptions{FieldManager: "motion-lab", Force: true}
+		options := metav1.ApplyOptions{FieldManager: "motion-lab", Force: true}
 		if _, err := target.Apply(ctx, o.GetName(), o, options); err != nil {
 			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
 		}

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	core "k8s.io/api/core/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
@@ -30,7 +30,7 @@ const tryAgain = 5 * time.Second
 func (p *provisioner) expander(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(p.client, tryAgain)
 	look := func(o any) {
-		if claim, ok := o.(*core.PersistentVolumeClaim); ok {
+		if claim, ok := o.(*corev1.PersistentVolumeClaim); ok {
 			if err := p.expand(ctx, claim); err != nil && ctx.Err() == nil {
 				fmt.Fprintf(os.Stderr, "claim %s/%s cannot grow: %v\n", claim.Namespace, claim.Name, err)
 			}
@@ -45,12 +45,12 @@ func (p *provisioner) expander(ctx context.Context) error {
 	return err
 }
 
-func (p *provisioner) expand(ctx context.Context, claim *core.PersistentVolumeClaim) error {
-	asked, has := claim.Spec.Resources.Requests[core.ResourceStorage], claim.Status.Capacity[core.ResourceStorage]
-	if claim.Status.Phase != core.ClaimBound || has.Cmp(asked) >= 0 {
+func (p *provisioner) expand(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	asked, has := claim.Spec.Resources.Requests[corev1.ResourceStorage], claim.Status.Capacity[corev1.ResourceStorage]
+	if claim.Status.Phase != corev1.ClaimBound || has.Cmp(asked) >= 0 {
 		return nil
 	}
-	pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, claim.Spec.VolumeName, meta.GetOptions{})
+	pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, claim.Spec.VolumeName, metav1.GetOptions{})
 	if err != nil || pv.Spec.CSI == nil || pv.Spec.CSI.Driver != Driver || pv.Annotations[onNode] != p.driver.node {
 		return err
 	}
@@ -63,22 +63,22 @@ func (p *provisioner) expand(ctx context.Context, claim *core.PersistentVolumeCl
 	now := resource.NewQuantity(size, resource.BinarySI).String()
 	// The claim first: the kubelet takes a volume that has more than its claim for one that it is to grow.
 	status := fmt.Appendf(nil, `{"status":{"capacity":{"storage":%q}}}`, now)
-	_, err = p.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Patch(ctx, claim.Name, types.MergePatchType, status, meta.PatchOptions{}, "status")
+	_, err = p.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Patch(ctx, claim.Name, types.MergePatchType, status, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return err
 	}
 	capacity := fmt.Appendf(nil, `{"spec":{"capacity":{"storage":%q}}}`, now)
-	_, err = p.client.CoreV1().PersistentVolumes().Patch(ctx, pv.Name, types.MergePatchType, capacity, meta.PatchOptions{})
+	_, err = p.client.CoreV1().PersistentVolumes().Patch(ctx, pv.Name, types.MergePatchType, capacity, metav1.PatchOptions{})
 	return err
 }
 
 // growStaged grows a volume to what its claim asks for, before it is mounted.
 func (p *provisioner) growStaged(ctx context.Context, id string) error {
-	pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, id, meta.GetOptions{})
+	pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, id, metav1.GetOptions{})
 	if err != nil || pv.Spec.ClaimRef == nil {
 		return err
 	}
-	claim, err := p.client.CoreV1().PersistentVolumeClaims(pv.Spec.ClaimRef.Namespace).Get(ctx, pv.Spec.ClaimRef.Name, meta.GetOptions{})
+	claim, err := p.client.CoreV1().PersistentVolumeClaims(pv.Spec.ClaimRef.Namespace).Get(ctx, pv.Spec.ClaimRef.Name, metav1.GetOptions{})
 	if err != nil || claim.UID != pv.Spec.ClaimRef.UID {
 		return err
 	}

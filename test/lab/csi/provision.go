@@ -11,9 +11,9 @@ import (
 	spec "github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	core "k8s.io/api/core/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -34,12 +34,12 @@ const (
 )
 
 // ShouldProvision tells this node's claims from those of other nodes.
-func (p *provisioner) ShouldProvision(_ context.Context, claim *core.PersistentVolumeClaim) bool {
+func (p *provisioner) ShouldProvision(_ context.Context, claim *corev1.PersistentVolumeClaim) bool {
 	return claim.Annotations[selectedNode] == p.driver.node
 }
 
 // ShouldDelete tells this node's volumes from those of other nodes.
-func (p *provisioner) ShouldDelete(_ context.Context, pv *core.PersistentVolume) bool {
+func (p *provisioner) ShouldDelete(_ context.Context, pv *corev1.PersistentVolume) bool {
 	return pv.Annotations[onNode] == p.driver.node
 }
 
@@ -48,13 +48,13 @@ func (p *provisioner) SupportsBlock(context.Context) bool { return true }
 
 // Provision makes a volume for a claim.
 func (p *provisioner) Provision(ctx context.Context, o controller.ProvisionOptions) (
-	*core.PersistentVolume, controller.ProvisioningState, error,
+	*corev1.PersistentVolume, controller.ProvisioningState, error,
 ) {
 	source, err := p.source(ctx, o.PVC)
 	if err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
-	size := o.PVC.Spec.Resources.Requests[core.ResourceStorage]
+	size := o.PVC.Spec.Resources.Requests[corev1.ResourceStorage]
 	made, err := p.driver.CreateVolume(ctx, &spec.CreateVolumeRequest{
 		Name: o.PVName, Parameters: o.StorageClass.Parameters, VolumeContentSource: source,
 		CapacityRange: &spec.CapacityRange{RequiredBytes: size.Value()}, VolumeCapabilities: capabilities(o.PVC),
@@ -68,17 +68,17 @@ func (p *provisioner) Provision(ctx context.Context, o controller.ProvisionOptio
 	return p.describe(o, made.GetVolume()), controller.ProvisioningFinished, nil
 }
 
-func capabilities(claim *core.PersistentVolumeClaim) []*spec.VolumeCapability {
-	modes := map[core.PersistentVolumeAccessMode]spec.VolumeCapability_AccessMode_Mode{
-		core.ReadWriteOnce:    spec.VolumeCapability_AccessMode_SINGLE_NODE_MULTI_WRITER,
-		core.ReadWriteOncePod: spec.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER,
-		core.ReadWriteMany:    spec.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER,
-		core.ReadOnlyMany:     spec.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY,
+func capabilities(claim *corev1.PersistentVolumeClaim) []*spec.VolumeCapability {
+	modes := map[corev1.PersistentVolumeAccessMode]spec.VolumeCapability_AccessMode_Mode{
+		corev1.ReadWriteOnce:    spec.VolumeCapability_AccessMode_SINGLE_NODE_MULTI_WRITER,
+		corev1.ReadWriteOncePod: spec.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER,
+		corev1.ReadWriteMany:    spec.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER,
+		corev1.ReadOnlyMany:     spec.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY,
 	}
 	var out []*spec.VolumeCapability
 	for _, m := range claim.Spec.AccessModes {
 		c := &spec.VolumeCapability{AccessMode: &spec.VolumeCapability_AccessMode{Mode: modes[m]}}
-		if claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == core.PersistentVolumeBlock {
+		if claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock {
 			c.AccessType = &spec.VolumeCapability_Block{Block: &spec.VolumeCapability_BlockVolume{}}
 		} else {
 			c.AccessType = &spec.VolumeCapability_Mount{Mount: &spec.VolumeCapability_MountVolume{FsType: "ext4"}}
@@ -89,7 +89,7 @@ func capabilities(claim *core.PersistentVolumeClaim) []*spec.VolumeCapability {
 }
 
 // source finds the snapshot or the volume that a claim is to be filled from.
-func (p *provisioner) source(ctx context.Context, claim *core.PersistentVolumeClaim) (*spec.VolumeContentSource, error) {
+func (p *provisioner) source(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*spec.VolumeContentSource, error) {
 	from := claim.Spec.DataSource
 	switch {
 	case from == nil:
@@ -103,11 +103,11 @@ func (p *provisioner) source(ctx context.Context, claim *core.PersistentVolumeCl
 			Snapshot: &spec.VolumeContentSource_SnapshotSource{SnapshotId: handle},
 		}}, nil
 	case from.Kind == "PersistentVolumeClaim":
-		origin, err := p.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Get(ctx, from.Name, meta.GetOptions{})
+		origin, err := p.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Get(ctx, from.Name, metav1.GetOptions{})
 		if err != nil {
 			return nil, err
 		}
-		pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, origin.Spec.VolumeName, meta.GetOptions{})
+		pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, origin.Spec.VolumeName, metav1.GetOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ const snapshotGroup = "snapshot.storage.k8s.io"
 // snapshotHandle goes from a VolumeSnapshot through its content, which must point back, to the driver's name for it.
 func (p *provisioner) snapshotHandle(ctx context.Context, namespace, name string) (string, error) {
 	resources := schema.GroupVersion{Group: snapshotGroup, Version: "v1"}
-	snap, err := p.objects.Resource(resources.WithResource("volumesnapshots")).Namespace(namespace).Get(ctx, name, meta.GetOptions{})
+	snap, err := p.objects.Resource(resources.WithResource("volumesnapshots")).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -135,7 +135,7 @@ func (p *provisioner) snapshotHandle(ctx context.Context, namespace, name string
 	if bound == "" || !ready {
 		return "", errors.New("not ready to use")
 	}
-	content, err := p.objects.Resource(resources.WithResource("volumesnapshotcontents")).Get(ctx, bound, meta.GetOptions{})
+	content, err := p.objects.Resource(resources.WithResource("volumesnapshotcontents")).Get(ctx, bound, metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -148,34 +148,34 @@ func (p *provisioner) snapshotHandle(ctx context.Context, namespace, name string
 	return handle, nil
 }
 
-func (p *provisioner) describe(o controller.ProvisionOptions, v *spec.Volume) *core.PersistentVolume {
-	here := core.NodeSelectorRequirement{Key: Topology, Operator: core.NodeSelectorOpIn, Values: []string{p.driver.node}}
-	mode := core.PersistentVolumeFilesystem
+func (p *provisioner) describe(o controller.ProvisionOptions, v *spec.Volume) *corev1.PersistentVolume {
+	here := corev1.NodeSelectorRequirement{Key: Topology, Operator: corev1.NodeSelectorOpIn, Values: []string{p.driver.node}}
+	mode := corev1.PersistentVolumeFilesystem
 	if o.PVC.Spec.VolumeMode != nil {
 		mode = *o.PVC.Spec.VolumeMode
 	}
-	csi := &core.CSIPersistentVolumeSource{Driver: Driver, VolumeHandle: v.GetVolumeId()}
-	if mode == core.PersistentVolumeFilesystem {
+	csi := &corev1.CSIPersistentVolumeSource{Driver: Driver, VolumeHandle: v.GetVolumeId()}
+	if mode == corev1.PersistentVolumeFilesystem {
 		csi.FSType = "ext4"
 	}
-	return &core.PersistentVolume{
-		ObjectMeta: meta.ObjectMeta{Name: o.PVName, Annotations: map[string]string{onNode: p.driver.node}},
-		Spec: core.PersistentVolumeSpec{
+	return &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: o.PVName, Annotations: map[string]string{onNode: p.driver.node}},
+		Spec: corev1.PersistentVolumeSpec{
 			PersistentVolumeReclaimPolicy: *o.StorageClass.ReclaimPolicy,
 			AccessModes:                   o.PVC.Spec.AccessModes,
-			Capacity:                      core.ResourceList{core.ResourceStorage: *resource.NewQuantity(v.GetCapacityBytes(), resource.BinarySI)},
+			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: *resource.NewQuantity(v.GetCapacityBytes(), resource.BinarySI)},
 			MountOptions:                  o.StorageClass.MountOptions,
 			VolumeMode:                    &mode,
-			PersistentVolumeSource:        core.PersistentVolumeSource{CSI: csi},
-			NodeAffinity: &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: []core.NodeSelectorTerm{
-				{MatchExpressions: []core.NodeSelectorRequirement{here}},
+			PersistentVolumeSource:        corev1.PersistentVolumeSource{CSI: csi},
+			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{
+				{MatchExpressions: []corev1.NodeSelectorRequirement{here}},
 			}}},
 		},
 	}
 }
 
 // Delete removes a released volume.
-func (p *provisioner) Delete(ctx context.Context, pv *core.PersistentVolume) error {
+func (p *provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
 	if pv.Spec.CSI == nil || pv.Spec.CSI.Driver != Driver {
 		return fmt.Errorf("volume %s is not of this driver", pv.Name)
 	}

@@ -304,7 +304,7 @@ func drop(pid int, chain string, match ...string) error {
 func undrop(pid int, chain string, match ...string) error {
 	rule := append(append([]string{chain}, match...), "-j", "DROP")
 	if _, err := iptables(pid, append([]string{"-C"}, rule...)...); err != nil {
-		return nil // not cut
+		return nil //nolint:nilerr // not cut
 	}
 	_, err := iptables(pid, append([]string{"-D"}, rule...)...)
 	return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +74,7 @@ func sweep(lab *topology.Lab) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes survive SIGKILL: %v", tree.Processes(lab.Cgroup()))
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel tells nobody
 	}
 	for _, c := range lab.Clusters {
 		if _, err := os.Stat("/sys/class/net/" + c.HostDevice()); err == nil {
@@ -104,7 +105,7 @@ func removeCgroups(tree *cgroup.Tree, path string, deadline time.Time) error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel tells nobody
 	}
 }
 
@@ -121,9 +122,9 @@ func unmountBelow(dir string) error {
 			points = append(points, fields[4])
 		}
 	}
-	for i := len(points) - 1; i >= 0; i-- { // later mounts may be on top of earlier ones
-		if err := unix.Unmount(points[i], unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount %s: %w", points[i], err)
+	for _, point := range slices.Backward(points) { // later mounts may be on top of earlier ones
+		if err := unix.Unmount(point, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", point, err)
 		}
 	}
 	return nil
@@ -143,7 +144,7 @@ func freeLoops(lab *topology.Lab, deadline time.Time) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("loop devices stay in use: %s", strings.Join(left, ", "))
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel tells nobody
 	}
 }
 

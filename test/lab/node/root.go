@@ -62,14 +62,14 @@ func (r *root) path(p string) string { return filepath.Join(r.dir, p) }
 
 func (r *root) overlay() error {
 	layers := filepath.Join(r.node.Dir(), "layers")
-	if err := mkdirs(0o755, r.dir, layers); err != nil {
+	if err := mkdirs(r.dir, layers); err != nil {
 		return err
 	}
 	if err := mount("tmpfs", layers, "tmpfs", 0, "mode=755"); err != nil {
 		return err
 	}
 	upper, work := filepath.Join(layers, "upper"), filepath.Join(layers, "work")
-	if err := mkdirs(0o755, upper, work); err != nil {
+	if err := mkdirs(upper, work); err != nil {
 		return err
 	}
 	return mount("overlay", r.dir, "overlay", 0, "lowerdir=/,upperdir="+upper+",workdir="+work)
@@ -114,7 +114,7 @@ func hostMounts(mountinfo string) []string {
 
 func (r *root) writable() error {
 	v := r.node.Var()
-	if err := mkdirs(0o755, v, v+"/lib", v+"/log", v+"/tmp", v+"/local", r.node.Logs()); err != nil {
+	if err := mkdirs(v, v+"/lib", v+"/log", v+"/tmp", v+"/local", r.node.Logs()); err != nil {
 		return err
 	}
 	if err := os.Symlink("/run", v+"/run"); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -139,7 +139,7 @@ func (r *root) kernel() error {
 }
 
 func (r *root) labDir() error {
-	if err := mkdirs(0o755, r.path(r.lab.Dir)); err != nil {
+	if err := mkdirs(r.path(r.lab.Dir)); err != nil {
 		return err
 	}
 	// Not recursive: the root under construction is itself mounted in there.
@@ -149,14 +149,14 @@ func (r *root) labDir() error {
 // volumes mounts the node's volume filesystem. mount(8) makes a loop device that frees itself with the last unmount.
 func (r *root) volumes() error {
 	at := r.path(topology.Volumes)
-	if err := mkdirs(0o755, at); err != nil {
+	if err := mkdirs(at); err != nil {
 		return err
 	}
 	out, err := exec.Command("mount", "-t", "xfs", "-o", "loop", r.node.VolumeImage(), at).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mount %s: %w: %s", r.node.VolumeImage(), err, strings.TrimSpace(string(out)))
 	}
-	return mkdirs(0o755, at+"/local", at+"/hostPath")
+	return mkdirs(at+"/local", at+"/hostPath")
 }
 
 // wantedByKubelet are the kernel settings that a kubelet insists on and would write by itself, for the whole machine.
@@ -172,7 +172,7 @@ var wantedByKubelet = map[string]string{
 // its host panic on an oops.
 func (r *root) settings() error {
 	dir := r.path("/run/kernel-settings")
-	if err := mkdirs(0o755, dir); err != nil {
+	if err := mkdirs(dir); err != nil {
 		return err
 	}
 	for name, value := range wantedByKubelet {
@@ -219,9 +219,9 @@ func bind(source, target string) error {
 	return nil
 }
 
-func mkdirs(mode fs.FileMode, dirs ...string) error {
+func mkdirs(dirs ...string) error {
 	for _, dir := range dirs {
-		if err := os.MkdirAll(dir, mode); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	core "k8s.io/api/core/v1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 func TestARawBlockVolumeIsADeviceOfTheSizeAskedForUntilItIsDeleted(t *testing.T) {
@@ -23,8 +23,8 @@ func TestARawBlockVolumeIsADeviceOfTheSizeAskedForUntilItIsDeleted(t *testing.T)
 	if err := f.devices.open(); err != nil {
 		t.Fatal(err)
 	}
-	o := request(kindBlock, core.ReadWriteOnce)
-	block := core.PersistentVolumeBlock
+	o := request(kindBlock, corev1.ReadWriteOnce)
+	block := corev1.PersistentVolumeBlock
 	o.PVC.Spec.VolumeMode = &block
 	pv, _, err := f.Provision(context.Background(), o)
 	if err != nil {
@@ -60,12 +60,12 @@ func TestARawBlockVolumeIsADeviceOfTheSizeAskedForUntilItIsDeleted(t *testing.T)
 
 func TestEachClassMakesOneModeOfVolume(t *testing.T) {
 	f := provisioner(t)
-	block, o := core.PersistentVolumeBlock, request("local", core.ReadWriteOnce)
+	block, o := corev1.PersistentVolumeBlock, request("local", corev1.ReadWriteOnce)
 	o.PVC.Spec.VolumeMode = &block
 	if _, _, err := f.Provision(context.Background(), o); err == nil {
 		t.Error("a folder for a raw block volume")
 	}
-	if _, _, err := f.Provision(context.Background(), request(kindBlock, core.ReadWriteOnce)); err == nil {
+	if _, _, err := f.Provision(context.Background(), request(kindBlock, corev1.ReadWriteOnce)); err == nil {
 		t.Error("a device for a volume with a filesystem")
 	}
 }

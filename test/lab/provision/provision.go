@@ -16,8 +16,8 @@ import (
 	"os"
 	"path/filepath"
 
-	core "k8s.io/api/core/v1"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
@@ -65,12 +65,12 @@ type folders struct {
 }
 
 // ShouldProvision tells this node's claims from those of other nodes.
-func (f *folders) ShouldProvision(_ context.Context, claim *core.PersistentVolumeClaim) bool {
+func (f *folders) ShouldProvision(_ context.Context, claim *corev1.PersistentVolumeClaim) bool {
 	return claim.Annotations["volume.kubernetes.io/selected-node"] == f.node
 }
 
 // ShouldDelete tells this node's volumes from those of other nodes.
-func (f *folders) ShouldDelete(_ context.Context, pv *core.PersistentVolume) bool {
+func (f *folders) ShouldDelete(_ context.Context, pv *corev1.PersistentVolume) bool {
 	return pv.Annotations[onNode] == f.node
 }
 
@@ -79,15 +79,15 @@ func (f *folders) SupportsBlock(context.Context) bool { return true }
 
 // Provision makes the folder and describes it as a PersistentVolume.
 func (f *folders) Provision(_ context.Context, o controller.ProvisionOptions) (
-	*core.PersistentVolume, controller.ProvisioningState, error,
+	*corev1.PersistentVolume, controller.ProvisioningState, error,
 ) {
 	kind := o.StorageClass.Parameters[kindParameter]
-	raw := o.PVC.Spec.VolumeMode != nil && *o.PVC.Spec.VolumeMode == core.PersistentVolumeBlock
+	raw := o.PVC.Spec.VolumeMode != nil && *o.PVC.Spec.VolumeMode == corev1.PersistentVolumeBlock
 	if raw != (kind == kindBlock) {
 		return nil, controller.ProvisioningFinished, errors.New("raw block volumes are of the class lab-block, and nothing else is")
 	}
 	for _, mode := range o.PVC.Spec.AccessModes {
-		if mode == core.ReadWriteMany || mode == core.ReadOnlyMany {
+		if mode == corev1.ReadWriteMany || mode == corev1.ReadOnlyMany {
 			return nil, controller.ProvisioningFinished, fmt.Errorf("a folder of one node cannot be %s", mode)
 		}
 	}
@@ -96,8 +96,8 @@ func (f *folders) Provision(_ context.Context, o controller.ProvisionOptions) (
 		if err != nil {
 			return nil, controller.ProvisioningFinished, err
 		}
-		source := core.PersistentVolumeSource{Local: &core.LocalVolumeSource{Path: link}}
-		return f.describe(o, source, core.PersistentVolumeBlock), controller.ProvisioningFinished, nil
+		source := corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: link}}
+		return f.describe(o, source, corev1.PersistentVolumeBlock), controller.ProvisioningFinished, nil
 	}
 	path := filepath.Join(f.root, kind, fmt.Sprintf("%s_%s_%s", o.PVName, o.PVC.Namespace, o.PVC.Name))
 	source, err := volumeSource(kind, path)
@@ -107,18 +107,18 @@ func (f *folders) Provision(_ context.Context, o controller.ProvisionOptions) (
 	if err := makeFolder(path); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
-	return f.describe(o, source, core.PersistentVolumeFilesystem), controller.ProvisioningFinished, nil
+	return f.describe(o, source, corev1.PersistentVolumeFilesystem), controller.ProvisioningFinished, nil
 }
 
-func volumeSource(kind, path string) (core.PersistentVolumeSource, error) {
+func volumeSource(kind, path string) (corev1.PersistentVolumeSource, error) {
 	switch kind {
 	case "local":
-		return core.PersistentVolumeSource{Local: &core.LocalVolumeSource{Path: path}}, nil
+		return corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path}}, nil
 	case "hostPath":
-		directory := core.HostPathDirectoryOrCreate
-		return core.PersistentVolumeSource{HostPath: &core.HostPathVolumeSource{Path: path, Type: &directory}}, nil
+		directory := corev1.HostPathDirectoryOrCreate
+		return corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path, Type: &directory}}, nil
 	}
-	return core.PersistentVolumeSource{}, fmt.Errorf("StorageClass parameter %s is %q, want local or hostPath",
+	return corev1.PersistentVolumeSource{}, fmt.Errorf("StorageClass parameter %s is %q, want local or hostPath",
 		kindParameter, kind)
 }
 
@@ -131,31 +131,31 @@ func makeFolder(path string) error {
 	return os.Chmod(path, 0o777) // whatever the umask
 }
 
-func (f *folders) describe(o controller.ProvisionOptions, source core.PersistentVolumeSource,
-	mode core.PersistentVolumeMode,
-) *core.PersistentVolume {
-	here := core.NodeSelectorRequirement{
-		Key: core.LabelHostname, Operator: core.NodeSelectorOpIn,
+func (f *folders) describe(o controller.ProvisionOptions, source corev1.PersistentVolumeSource,
+	mode corev1.PersistentVolumeMode,
+) *corev1.PersistentVolume {
+	here := corev1.NodeSelectorRequirement{
+		Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn,
 		Values: []string{f.node},
 	}
-	return &core.PersistentVolume{
-		ObjectMeta: meta.ObjectMeta{Name: o.PVName, Annotations: map[string]string{onNode: f.node}},
-		Spec: core.PersistentVolumeSpec{
+	return &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: o.PVName, Annotations: map[string]string{onNode: f.node}},
+		Spec: corev1.PersistentVolumeSpec{
 			PersistentVolumeReclaimPolicy: *o.StorageClass.ReclaimPolicy,
 			AccessModes:                   o.PVC.Spec.AccessModes,
-			Capacity:                      core.ResourceList{core.ResourceStorage: o.PVC.Spec.Resources.Requests[core.ResourceStorage]},
+			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: o.PVC.Spec.Resources.Requests[corev1.ResourceStorage]},
 			MountOptions:                  o.StorageClass.MountOptions,
 			VolumeMode:                    &mode,
 			PersistentVolumeSource:        source,
-			NodeAffinity: &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: []core.NodeSelectorTerm{
-				{MatchExpressions: []core.NodeSelectorRequirement{here}},
+			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{
+				{MatchExpressions: []corev1.NodeSelectorRequirement{here}},
 			}}},
 		},
 	}
 }
 
 // Delete removes the folder or device of a released volume.
-func (f *folders) Delete(_ context.Context, pv *core.PersistentVolume) error {
+func (f *folders) Delete(_ context.Context, pv *corev1.PersistentVolume) error {
 	path := ""
 	switch {
 	case pv.Spec.Local != nil:
@@ -163,7 +163,7 @@ func (f *folders) Delete(_ context.Context, pv *core.PersistentVolume) error {
 	case pv.Spec.HostPath != nil:
 		path = pv.Spec.HostPath.Path
 	}
-	if mode := pv.Spec.VolumeMode; mode != nil && *mode == core.PersistentVolumeBlock {
+	if mode := pv.Spec.VolumeMode; mode != nil && *mode == corev1.PersistentVolumeBlock {
 		if path != f.devices.link(pv.Name) {
 			return fmt.Errorf("volume %s: %q is not a device of this provisioner", pv.Name, path)
 		}

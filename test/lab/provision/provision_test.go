@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	core "k8s.io/api/core/v1"
-	storage "k8s.io/api/storage/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
 
@@ -27,15 +27,15 @@ func provisioner(t *testing.T) *folders {
 	return f
 }
 
-func request(kind string, modes ...core.PersistentVolumeAccessMode) controller.ProvisionOptions {
-	policy := core.PersistentVolumeReclaimDelete
+func request(kind string, modes ...corev1.PersistentVolumeAccessMode) controller.ProvisionOptions {
+	policy := corev1.PersistentVolumeReclaimDelete
 	return controller.ProvisionOptions{
-		StorageClass: &storage.StorageClass{Parameters: map[string]string{"type": kind}, ReclaimPolicy: &policy},
+		StorageClass: &storagev1.StorageClass{Parameters: map[string]string{"type": kind}, ReclaimPolicy: &policy},
 		PVName:       "pvc-1",
-		PVC: &core.PersistentVolumeClaim{
-			ObjectMeta: meta.ObjectMeta{Namespace: "blue", Name: "data"},
-			Spec: core.PersistentVolumeClaimSpec{AccessModes: modes, Resources: core.VolumeResourceRequirements{
-				Requests: core.ResourceList{core.ResourceStorage: resource.MustParse("1Gi")},
+		PVC: &corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "blue", Name: "data"},
+			Spec: corev1.PersistentVolumeClaimSpec{AccessModes: modes, Resources: corev1.VolumeResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
 			}},
 		},
 		SelectedNodeName: "n1",
@@ -45,7 +45,7 @@ func request(kind string, modes ...core.PersistentVolumeAccessMode) controller.P
 func TestEachClassMakesItsTypeOfVolumeInAFolderThatEverybodyMayWrite(t *testing.T) {
 	f := provisioner(t)
 	for _, kind := range []string{"local", "hostPath"} {
-		pv, _, err := f.Provision(context.Background(), request(kind, core.ReadWriteOnce))
+		pv, _, err := f.Provision(context.Background(), request(kind, corev1.ReadWriteOnce))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,12 +74,12 @@ func TestEachClassMakesItsTypeOfVolumeInAFolderThatEverybodyMayWrite(t *testing.
 
 func TestWhatAFolderCannotBeIsRefused(t *testing.T) {
 	f := provisioner(t)
-	block := request("local", core.ReadWriteOnce)
-	mode := core.PersistentVolumeBlock
+	block := request("local", corev1.ReadWriteOnce)
+	mode := corev1.PersistentVolumeBlock
 	block.PVC.Spec.VolumeMode = &mode
 	for name, o := range map[string]controller.ProvisionOptions{
-		"several nodes": request("local", core.ReadWriteMany), "a block device": block, "unknown type": request("tape", core.ReadWriteOnce),
-		"outside": request("../x", core.ReadWriteOnce),
+		"several nodes": request("local", corev1.ReadWriteMany), "a block device": block, "unknown type": request("tape", corev1.ReadWriteOnce),
+		"outside": request("../x", corev1.ReadWriteOnce),
 	} {
 		if pv, _, err := f.Provision(context.Background(), o); err == nil {
 			t.Errorf("%s: got %+v", name, pv.Spec)
@@ -94,8 +94,8 @@ func TestOnlyOwnFoldersAreRemoved(t *testing.T) {
 		outside, "/", "", f.root, f.root + "/local", f.root + "/local/../../x", f.root + "/local/a/b",
 		f.root + "/local/x/..",
 	} {
-		pv := &core.PersistentVolume{Spec: core.PersistentVolumeSpec{PersistentVolumeSource: core.PersistentVolumeSource{
-			Local: &core.LocalVolumeSource{Path: path},
+		pv := &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{
+			Local: &corev1.LocalVolumeSource{Path: path},
 		}}}
 		if err := f.Delete(context.Background(), pv); err == nil {
 			t.Errorf("%q was removed", path)
@@ -111,10 +111,10 @@ func TestOnlyOwnFoldersAreRemoved(t *testing.T) {
 func TestEachNodeAnswersForItsOwnClaimsAndVolumes(t *testing.T) {
 	f := provisioner(t)
 	for node, want := range map[string]bool{"n1": true, "n2": false, "": false} {
-		claim := &core.PersistentVolumeClaim{ObjectMeta: meta.ObjectMeta{
+		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
 			Annotations: map[string]string{"volume.kubernetes.io/selected-node": node},
 		}}
-		pv := &core.PersistentVolume{ObjectMeta: meta.ObjectMeta{Annotations: map[string]string{onNode: node}}}
+		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{onNode: node}}}
 		if got := f.ShouldProvision(context.Background(), claim); got != want {
 			t.Errorf("claim of %q: %v", node, got)
 		}

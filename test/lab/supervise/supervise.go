@@ -360,7 +360,8 @@ func (s *Set) reapOne() bool {
 		return errors.Is(err, unix.EINTR)
 	}
 	if s.own[pid] {
-		time.Sleep(time.Millisecond) // Run's own wait is about to take it; until then it hides the others
+		//nolint:forbidigo // Run's own wait is about to take it; until then it hides the others
+		time.Sleep(time.Millisecond)
 		return true
 	}
 	_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)

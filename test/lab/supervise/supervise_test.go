@@ -54,7 +54,7 @@ func until(t *testing.T, socket, name, what string, ok func(Status) bool) Status
 		if time.Now().After(deadline) {
 			t.Fatalf("%s never %s: %+v", name, what, all)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // this is how a state is waited for
 	}
 }
 

@@ -21,10 +21,15 @@ func TestWhatIsPutIsServedAndOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response, err := http.DefaultClient.Do(request); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("PUT: %v, %v", response, err)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
 	}
-	response, err := http.Get(server.URL + "/note")
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("PUT: %s", response.Status)
+	}
+	response, err = http.Get(server.URL + "/note")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -154,8 +154,19 @@ func Eventually(t *testing.T, what string, check func() error) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: %v", what, err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) //nolint:forbidigo // this is how a state is waited for
 	}
+}
+
+// Said is nil when a command ended well and said what it should.
+func Said(out string, err error, want string) error {
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if out != want {
+		return fmt.Errorf("it said %q, not %q", out, want)
+	}
+	return nil
 }
 
 // InterruptedUp starts `up`, and kills it as soon as a file that it makes on its way is there.

@@ -296,10 +296,7 @@ func readsItsData(t *testing.T, lab *labtest.Lab) {
 	t.Helper()
 	labtest.Eventually(t, "the pod with its data", func() error {
 		out, err := lab.TryKubectl("lab-b-blue", "exec", "kept", "--", "sh", "-c", "cat /data/file; head -c 8 /dev/raw")
-		if err != nil || out != "still here\nraw too\n" {
-			return fmt.Errorf("%v: %s", err, out)
-		}
-		return nil
+		return labtest.Said(out, err, "still here\nraw too\n")
 	})
 }
 

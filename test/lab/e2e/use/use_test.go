@@ -86,10 +86,7 @@ func TestServicesAnswerByNameAcrossNodes(t *testing.T) {
 			url := fmt.Sprintf("http://svc-%s.%s.svc.cluster.local/hostname", server, ns)
 			labtest.Eventually(t, client+" to "+server, func() error {
 				out, err := lab.TryKubectl("lab-b", "-n", ns, "exec", "client-"+client, "--", "curl", "-sf", "-m", "3", url)
-				if err != nil || strings.TrimSpace(out) != "web-"+server {
-					return fmt.Errorf("GET %s: %v: %s", url, err, out)
-				}
-				return nil
+				return labtest.Said(strings.TrimSpace(out), err, "web-"+server)
 			})
 		}
 	}
@@ -117,10 +114,7 @@ func TestNodePortsAnswerAtBothNodesFromTheOtherClusterAndTheHost(t *testing.T) {
 		url := "http://" + node + ":" + port + "/hostname"
 		labtest.Eventually(t, "from a pod of the other cluster", func() error {
 			out, err := lab.TryKubectl("lab-a", "-n", nsA, "exec", "client", "--", "curl", "-sf", "-m", "3", url)
-			if err != nil || strings.TrimSpace(out) != "web" {
-				return fmt.Errorf("GET %s: %v: %s", url, err, out)
-			}
-			return nil
+			return labtest.Said(strings.TrimSpace(out), err, "web")
 		})
 		if got := get(t, url); got != "web" {
 			t.Errorf("from the host: GET %s = %q, want web", url, got)
