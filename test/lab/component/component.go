@@ -192,11 +192,17 @@ func (b *builder) csi() supervise.Process {
 		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--node="+b.n.Name(), "--root="+topology.Volumes+"/csi")
 }
 
+// resync is how often external-snapshotter looks at everything again. Its default is 15 minutes, and until then a snapshot
+// stays that was deleted while it was being taken: the sidecar may see that it is taken before it sees its own note removed that
+// it is being taken, and does not look again for a change of its own notes (kubernetes-csi/external-snapshotter#1388 is the
+// same, mended in part).
+const resync = "--resync-period=10s"
+
 // snapshotter is external-snapshotter's sidecar. Volumes are of one node, so each node has its own.
 func (b *builder) snapshotter() supervise.Process {
 	p := b.process("csi-snapshotter", filepath.Join(b.lab.Bin(), "csi-snapshotter"),
 		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--csi-address="+csi.Socket, "--node-deployment=true",
-		"--retry-interval-start=100ms", "--retry-interval-max=5s")
+		"--retry-interval-start=100ms", "--retry-interval-max=5s", resync)
 	p.Env = []string{"NODE_NAME=" + b.n.Name()}
 	p.Ready = answers("unix", csi.Socket)
 	return p
@@ -205,7 +211,7 @@ func (b *builder) snapshotter() supervise.Process {
 func (b *builder) snapshotController() supervise.Process {
 	p := b.process("snapshot-controller", filepath.Join(b.lab.Bin(), "snapshot-controller"),
 		"--kubeconfig="+Kubeconfig(b.n.Cluster, "csi"), "--enable-distributed-snapshotting=true",
-		"--retry-interval-start=100ms", "--retry-interval-max=5s")
+		"--retry-interval-start=100ms", "--retry-interval-max=5s", resync)
 	p.Ready = apiAnswers
 	return p
 }
