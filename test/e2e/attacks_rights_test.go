@@ -357,8 +357,15 @@ func TestOnlyWhoMayCreatePodsMayAskForShipments(t *testing.T) {
 	c := withToken(t, s.a, "lab-a", token.Status.Token)
 	mine := handMade(t, s, s.a, "mine")
 	const policy, words = "shipments.kubectl-motion.dev", "may create pods in namespace"
-	mine.Spec.Generation = 4
-	_, err = cluster.Update(t.Context(), c, v1alpha1.VolumeShipments, blue, mine)
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error { // its agent writes the status
+		now, err := cluster.Get[v1alpha1.VolumeShipment](t.Context(), s.a, v1alpha1.VolumeShipments, blue, mine.Name)
+		if err != nil {
+			return err
+		}
+		now.Spec.Generation = 4
+		_, err = cluster.Update(t.Context(), c, v1alpha1.VolumeShipments, blue, now)
+		return err
+	})
 	deniedByPolicy(t, err, policy, words)
 	mine.ObjectMeta = metav1.ObjectMeta{Name: "clerks"}
 	_, err = cluster.Create(t.Context(), c, v1alpha1.VolumeShipments, blue, mine)

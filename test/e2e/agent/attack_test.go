@@ -221,9 +221,7 @@ func TestAShipmentIsMadeOnlyByWhoMayCreatePodsAndNeverByAnAgent(t *testing.T) {
 		return err == nil || strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), nil
 	})
 	wantForbidden(t, err, "only who may create pods in namespace "+s.Namespace)
-	existing := p.send.get()
-	existing.Spec.Generation = 9
-	_, err = cluster.Update(t.Context(), shipper, v1alpha1.VolumeShipments, s.Namespace, existing)
+	err = p.send.tryChange(shipper, func(s *v1alpha1.VolumeShipmentSpec) { s.Generation = 9 })
 	wantForbidden(t, err, "only who may create pods in namespace "+s.Namespace)
 	_, err = cluster.Create(t.Context(), impersonate(t, p.send.c, agentOf("lab-a-node-1")), v1alpha1.VolumeShipments, s.Namespace, s)
 	wantForbidden(t, err, "agents serve shipments and do not ask for them")
@@ -265,9 +263,7 @@ func TestWhatAShipmentIsAboutCannotBeChanged(t *testing.T) {
 		"older generation": func(s *v1alpha1.VolumeShipmentSpec) { s.Generation-- },
 		"view alone":       func(s *v1alpha1.VolumeShipmentSpec) { s.View = v1alpha1.ViewStopped },
 	} {
-		s := p.send.get()
-		edit(&s.Spec)
-		if _, err := cluster.Update(t.Context(), p.send.c, v1alpha1.VolumeShipments, s.Namespace, s); !apierrors.IsInvalid(err) {
+		if err := p.send.tryChange(p.send.c, edit); !apierrors.IsInvalid(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -428,15 +428,21 @@ func (e *end) awaitCondition(name, kind, want string) metav1.Condition {
 // change updates the shipment's spec.
 func (e *end) change(f func(*v1alpha1.VolumeShipmentSpec)) {
 	e.t.Helper()
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		s := e.get()
-		f(&s.Spec)
-		_, err := cluster.Update(e.t.Context(), e.c, v1alpha1.VolumeShipments, e.namespace, s)
-		return err
-	})
-	if err != nil {
+	if err := e.tryChange(e.c, f); err != nil {
 		e.t.Fatal(err)
 	}
+}
+
+// tryChange updates the shipment's spec as c's identity, however often its agent writes the
+// status meanwhile.
+func (e *end) tryChange(c *cluster.Cluster, f func(*v1alpha1.VolumeShipmentSpec)) error {
+	e.t.Helper()
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		s := e.get()
+		f(&s.Spec)
+		_, err := cluster.Update(e.t.Context(), c, v1alpha1.VolumeShipments, e.namespace, s)
+		return err
+	})
 }
 
 // introduce tells each end what the other published.
