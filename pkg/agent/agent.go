@@ -80,10 +80,17 @@ func (k key) String() string { return k.namespace + "/" + k.name }
 func New(config Config, env *session.Env) *Agent {
 	return &Agent{
 		config: config, env: env, log: config.Log,
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[key](100*time.Millisecond, statusPeriod)),
+		queue:    newQueue(),
 		sessions: map[key]*session.Session{}, wrote: map[key]time.Time{},
 	}
+}
+
+func newQueue() workqueue.TypedRateLimitingInterface[key] {
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[key](100*time.Millisecond, statusPeriod)
+	order := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[key]{Queue: newTurns()})
+	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[key]{
+		DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[key]{Queue: order}),
+	})
 }
 
 // Run serves until ctx ends. When it returns every volume is closed.

@@ -227,8 +227,8 @@ func (a *Agent) writeStatus(ctx context.Context, k key, s *v1alpha1.VolumeShipme
 	now := time.Now()
 	next := nextStatus(s, seen, now)
 	again := idlePeriod
-	if seen.report != nil && !seen.report.Ended {
-		again = statusPeriod
+	if r := seen.report; r != nil && !r.Ended && r.Reason == v1alpha1.ReasonShipping {
+		again = statusPeriod // its figures grow; whatever else is news comes by itself
 	}
 	switch compare(&s.Status, &next) {
 	case same:

@@ -141,7 +141,7 @@ type Session struct {
 }
 
 // Start begins a session. changed is called, from any goroutine, when the
-// report's reason or end changes; figures change without it.
+// report's reason, message or end changes; figures change without it.
 func Start(ctx context.Context, env *Env, job Job, changed func()) *Session {
 	s := newSession(env, job, changed)
 	switch job.Role {
@@ -325,14 +325,15 @@ func (s *Session) tell(reason string, err error) {
 		message = fault.Message(err)
 	}
 	s.mu.Lock()
-	news := s.report.Reason != reason
+	news, said := s.report.Reason != reason, s.report.Message != message
 	s.report.Reason, s.report.Message = reason, message
 	s.mu.Unlock()
-	if !news {
-		return
+	if news {
+		s.log.Info("session waits or works", "reason", reason, "message", message)
 	}
-	s.log.Info("session waits or works", "reason", reason, "message", message)
-	s.changed()
+	if news || said {
+		s.changed()
+	}
 }
 
 // connected notes that a connection stands.

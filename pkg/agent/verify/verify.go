@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
@@ -216,7 +217,7 @@ func (v *Verifier) neighbours(ctx context.Context, s *v1alpha1.VolumeShipment, p
 	if err != nil {
 		return nil, fmt.Errorf("pods of %s: %w", s.Namespace, err)
 	}
-	shipments, err := cluster.List[v1alpha1.VolumeShipment](ctx, v.Cluster, v1alpha1.VolumeShipments, s.Namespace, metav1.ListOptions{})
+	shipments, err := v.otherReceivers(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("shipments of %s: %w", s.Namespace, err)
 	}
@@ -230,4 +231,23 @@ func (v *Verifier) neighbours(ctx context.Context, s *v1alpha1.VolumeShipment, p
 	}
 	out.Attachments = attachments.Items
 	return out, nil
+}
+
+// otherReceivers lists at least the shipments that other nodes receive into s's claim with. All
+// of the namespace would be the same to check.Exclusive; but where there are a thousand, and each is
+// verified again and again, listing them all every time leaves the API server no time for anybody else.
+// Servers before Kubernetes 1.31, and those with an older definition, do not know the selector.
+func (v *Verifier) otherReceivers(ctx context.Context, s *v1alpha1.VolumeShipment) ([]v1alpha1.VolumeShipment, error) {
+	claim, _ := s.Spec.Mounted()
+	those := fields.AndSelectors(
+		fields.OneTermEqualSelector("spec.role", string(v1alpha1.RoleReceive)),
+		fields.OneTermEqualSelector("spec.claimName", claim),
+		fields.OneTermNotEqualSelector("status.nodeName", ""),
+		fields.OneTermNotEqualSelector("status.nodeName", v.Node))
+	found, err := cluster.List[v1alpha1.VolumeShipment](ctx, v.Cluster, v1alpha1.VolumeShipments, s.Namespace,
+		metav1.ListOptions{FieldSelector: those.String()})
+	if apierrors.IsBadRequest(err) {
+		return cluster.List[v1alpha1.VolumeShipment](ctx, v.Cluster, v1alpha1.VolumeShipments, s.Namespace, metav1.ListOptions{})
+	}
+	return found, err
 }

@@ -303,6 +303,9 @@ type VolumeShipmentStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=motion
+// +kubebuilder:selectablefield:JSONPath=`.spec.role`
+// +kubebuilder:selectablefield:JSONPath=`.spec.claimName`
+// +kubebuilder:selectablefield:JSONPath=`.status.nodeName`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimName`
 // +kubebuilder:printcolumn:name="View",type=string,JSONPath=`.spec.view`

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
@@ -34,7 +36,16 @@ func TestAThousandShipmentsOfAnotherTeamBesideOne(t *testing.T) {
 	}
 	alone := ship()
 	blue.crowd(many)
-	blue.send.await("blue's shipments to be taken up", func(context.Context) (bool, error) { return blue.send.waiting() >= many, nil })
+	begun := time.Now()
+	// Not asked for more often: a list of a thousand is work for the API server, too.
+	err := wait.PollUntilContextTimeout(t.Context(), 2*time.Second, 5*time.Minute, true, func(context.Context) (bool, error) {
+		n := blue.send.waiting()
+		t.Logf("%d of %d shipments are taken up after %s", n, many, time.Since(begun).Round(time.Second))
+		return n >= many, nil
+	})
+	if err != nil {
+		t.Fatalf("blue's shipments are not taken up: %v", err)
+	}
 	beside := ship()
 	t.Logf("100 MB alone %s, beside %d shipments of another namespace %s (%.2f times as long)", alone, many, beside, beside.Seconds()/alone.Seconds())
 }
