@@ -5,19 +5,23 @@ package verify_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/agenttest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
 // Each case bends one object of a world in which every check passes.
@@ -83,6 +87,49 @@ func TestAnotherWriterIsReported(t *testing.T) {
 			facts, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
 			if err != nil || facts.Shared == nil || fault.Reason(facts.Shared) != v1alpha1.ReasonNotExclusive {
 				t.Errorf("%+v, %v", facts, err)
+			}
+		})
+	}
+}
+
+// Only the shipments that could matter are asked for; a server that does not know how
+// to select them is asked for all.
+func TestAnotherNodesReceiverIsSeen(t *testing.T) {
+	for name, selects := range map[string]bool{"by a selector": true, "where there is none": false} {
+		t.Run(name, func(t *testing.T) {
+			w := agenttest.Fine(v1alpha1.RoleReceive)
+			v := agenttest.New(t, w)
+			other := w.Shipment.DeepCopy()
+			other.Name, other.UID, other.Status.NodeName = "other", agenttest.PeerUID, "node-2"
+			if _, err := cluster.Create(t.Context(), v.Cluster, v1alpha1.VolumeShipments, agenttest.Namespace, other); err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			v.Cluster.Dynamic.(*dynamicfake.FakeDynamicClient).PrependReactor("list", "volumeshipments",
+				func(a clienttesting.Action) (bool, runtime.Object, error) {
+					asked++
+					those := a.(clienttesting.ListAction).GetListRestrictions().Fields
+					if those.Empty() {
+						return false, nil, nil
+					}
+					if !selects {
+						return true, nil, apierrors.NewBadRequest("field label not supported: spec.role")
+					}
+					of := fields.Set{"spec.role": "Receive", "spec.claimName": agenttest.Claim}
+					for node, want := range map[string]bool{"": false, agenttest.Node: false, "node-2": true} {
+						of["status.nodeName"] = node
+						if those.Matches(of) != want {
+							t.Errorf("%s, of %v: %t", those, of, !want)
+						}
+					}
+					return false, nil, nil
+				})
+			facts, err := v.Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			if err != nil || facts.Shared == nil || !strings.Contains(facts.Shared.Error(), "shipment other") {
+				t.Errorf("%+v, %v", facts, err)
+			}
+			if want := map[bool]int{true: 1, false: 2}[selects]; asked != want {
+				t.Errorf("shipments were listed %d times, want %d", asked, want)
 			}
 		})
 	}
