@@ -30,7 +30,7 @@ type direct struct {
 // FromStorage opens the file once more with O_DIRECT. Where the filesystem has no such
 // thing, what is cached is dropped first.
 func (f *file) FromStorage() error {
-	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	fd, err := openDirect(f.fd)
 	if errors.Is(err, unix.EINVAL) {
 		return unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED)
 	}
@@ -41,10 +41,22 @@ func (f *file) FromStorage() error {
 	return nil
 }
 
-// read fills buf, or less at the end of the file: where a read ends in mid-block, the file does.
-func (d *direct) read(buf []byte, off int64) (done int, err error) {
+// openDirect opens the file that fd stands for once more with O_DIRECT. Its access time stays as
+// it is, like that of everything else that a view reads, unless the file is somebody else's.
+func openDirect(fd int) (int, error) {
+	path := fmt.Sprintf("/proc/self/fd/%d", fd)
+	const flags = unix.O_RDONLY | unix.O_DIRECT | unix.O_CLOEXEC
+	out, err := unix.Open(path, flags|unix.O_NOATIME, 0)
+	if errors.Is(err, unix.EPERM) {
+		out, err = unix.Open(path, flags, 0)
+	}
+	return out, err
+}
+
+// readDirect fills buf, or less at the end of the file: where a read ends in mid-block, the file does.
+func readDirect(fd int, buf []byte, off int64) (done int, err error) {
 	for done < len(buf) && done%DirectAlign == 0 {
-		n, err := unix.Pread(d.fd, buf[done:], off+int64(done))
+		n, err := unix.Pread(fd, buf[done:], off+int64(done))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -62,7 +74,7 @@ func (d *direct) readAt(f *file, b []byte, off int64) (int, error) {
 	if len(d.buf) < want {
 		d.buf = AlignedBuffer(want)
 	}
-	n, err := d.read(d.buf[:want], off-int64(skip))
+	n, err := readDirect(d.fd, d.buf[:want], off-int64(skip))
 	if err != nil {
 		return 0, fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read from its storage at %d", off))
 	}

@@ -3,12 +3,7 @@
 
 package scan
 
-import (
-	"errors"
-	"fmt"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // pastFrom is the size from which on it is asked whether a file is better read past the page
 // cache.
@@ -36,7 +31,7 @@ func openPast(fd int, size int64) int {
 	if int64(cached.Cache)*int64(unix.Getpagesize()) > size/4 {
 		return -1
 	}
-	past, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	past, err := openDirect(fd)
 	if err != nil {
 		return -1
 	}
@@ -45,20 +40,10 @@ func openPast(fd int, size int64) int {
 
 // readPast reads as much of b as can be read past the page cache: up to the last whole block.
 // What is left, after an error too, is for the caller to read.
-func readPast(fd int, b []byte, off int64) (done int) {
+func readPast(fd int, b []byte, off int64) int {
 	if fd < 0 || !Aligned(b, off) {
 		return 0
 	}
-	whole := len(b) &^ (DirectAlign - 1)
-	for done < whole && done%DirectAlign == 0 {
-		n, err := unix.Pread(fd, b[done:whole], off+int64(done))
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil || n == 0 {
-			break
-		}
-		done += n
-	}
+	done, _ := readDirect(fd, b[:len(b)&^(DirectAlign-1)], off)
 	return done
 }
