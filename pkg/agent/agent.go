@@ -13,7 +13,8 @@
 // claims it by writing status.nodeName with the resourceVersion that it read, and
 // gives it up when that pod goes. The controller here is level-driven: reconcile
 // looks at one shipment as it is now and brings session and status in line; what
-// informers deliver only says when to look.
+// informers deliver only says when to look. Namespaces have their shipments looked at
+// in turn (turns), so that nobody waits for another team's thousand.
 package agent
 
 import (
