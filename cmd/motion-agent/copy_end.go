@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -164,33 +165,62 @@ func (e *copyEnd) receive(ctx context.Context, n *notes, log *slog.Logger) (ship
 	if err != nil {
 		return ship.Result{}, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	defer l.Close()
 	n.say(copyNote{Address: l.Addr().String()})
 	o := ship.ReceiveOptions{Verify: e.Options.Verify, TrustTarget: e.Options.TrustTarget, SpecialFiles: ship.Preserve, Logger: log}
-	return ship.Receive(ctx, target, acceptFrom(l, local, peer), state, o)
+	return ship.Receive(ctx, target, acceptFrom(ctx, l, local, peer), state, o)
 }
 
+// proving is how many connections may prove at the same time who they are.
+const proving = 16
+
 // acceptFrom gives authenticated connections of a listener. Whoever fails to be the other
-// end is turned away.
-func acceptFrom(l net.Listener, local link.Local, peer link.Peer) ship.Conn {
-	return func(ctx context.Context) (net.Conn, error) {
-		stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-		defer stop()
+// end is turned away, and nobody waits for somebody else's proof.
+func acceptFrom(ctx context.Context, l net.Listener, local link.Local, peer link.Peer) ship.Conn {
+	proved, over := make(chan net.Conn), make(chan error, 1)
+	room := make(chan struct{}, proving)
+	prove := func(raw net.Conn) {
+		defer func() { <-room }()
+		_ = raw.SetReadDeadline(time.Now().Add(link.HandshakeTimeout))
+		preface, err := link.ReadPreface(raw)
+		if err != nil {
+			_ = raw.Close()
+			return
+		}
+		_ = raw.SetReadDeadline(time.Time{}) // Accept has its own
+		c, err := link.Accept(ctx, raw, preface, local, peer)
+		if err != nil {
+			return
+		}
+		select {
+		case proved <- c:
+		case <-ctx.Done():
+			_ = c.Close()
+		}
+	}
+	go func() {
 		for {
 			raw, err := l.Accept()
 			if err != nil {
-				return nil, errors.Join(err, context.Cause(ctx))
+				over <- err
+				return
 			}
-			preface, err := link.ReadPreface(raw)
-			if err != nil {
-				_ = raw.Close()
-				continue
-			}
-			if c, err := link.Accept(ctx, raw, preface, local, peer); err == nil {
-				return c, nil
-			}
+			room <- struct{}{}
+			go prove(raw)
+		}
+	}()
+	return func(ctx context.Context) (net.Conn, error) {
+		select {
+		case c := <-proved:
+			return c, nil
+		case err := <-over:
+			return nil, err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
 }

@@ -149,9 +149,12 @@ type sendSession struct {
 	words   chan struct{} // closed when the control connection has nothing more to say
 	pass    *pass
 	base    *baseStream
-	conns   []net.Conn
 	started time.Time
 	scanned time.Time
+
+	connMu sync.Mutex
+	closed bool // the session is over: whatever connects still is closed at once
+	conns  []net.Conn
 }
 
 // session runs one session to its end. When it returns, nothing of it is left.
@@ -164,9 +167,7 @@ func (s *sender) session(ctx context.Context) (err error) {
 	s.count.restart()
 	defer func() {
 		cancel(errLost)
-		for _, c := range x.conns {
-			_ = c.Close()
-		}
+		x.closeAll()
 		x.group.Wait()
 		x.discard(err)
 	}()
@@ -193,13 +194,36 @@ type dialError struct{ error }
 
 func (e *dialError) Unwrap() error { return e.error }
 
+// owns makes the session's end close c, and says whether the session still goes on.
+func (x *sendSession) owns(c net.Conn) bool {
+	x.connMu.Lock()
+	defer x.connMu.Unlock()
+	if x.closed {
+		_ = c.Close()
+		return false
+	}
+	x.conns = append(x.conns, c)
+	return true
+}
+
+func (x *sendSession) closeAll() {
+	x.connMu.Lock()
+	defer x.connMu.Unlock()
+	x.closed = true
+	for _, c := range x.conns {
+		_ = c.Close()
+	}
+}
+
 // connect makes a connection and says what it is for.
 func (x *sendSession) connect(index int) (net.Conn, error) {
 	c, err := x.dial(x.ctx)
 	if err != nil {
 		return nil, &fault.Error{Reason: fault.ConnectionLost, What: "connect to the other end", Err: &dialError{err}}
 	}
-	x.conns = append(x.conns, c)
+	if !x.owns(c) {
+		return nil, context.Cause(x.ctx)
+	}
 	_, err = c.Write(wire.AppendMessage(nil, wire.Open{Version: wire.Version, Session: x.id, Index: uint8(index)}))
 	return c, fault.Wrap(fault.ConnectionLost, err, "greet the other end")
 }
@@ -366,16 +390,7 @@ func (x *sendSession) scan(w wire.Welcome) error {
 			return err
 		}
 	}
-	var data []net.Conn
-	for i := range x.o.Connections {
-		c, err := x.connect(1 + i)
-		if err != nil {
-			return err
-		}
-		data = append(data, c)
-		x.group.Go(func() { x.pump(c) })
-	}
-	x.group.Go(func() { x.watch(data) })
+	x.connectData()
 	x.group.Go(func() {
 		done, err := x.pass.run(x.ctx, newBaseJoin(kept, x.base), memory)
 		close(x.pass.frames)
@@ -386,6 +401,29 @@ func (x *sendSession) scan(w wire.Welcome) error {
 		x.event(session.Scanned{Done: done})
 	})
 	return nil
+}
+
+// connectData makes the data connections, all at once and while the source is already being
+// read: over a long way each takes three round trips.
+func (x *sendSession) connectData() {
+	var mu sync.Mutex
+	var data []net.Conn
+	for i := range x.o.Connections {
+		x.group.Go(func() {
+			c, err := x.connect(1 + i)
+			if err != nil {
+				x.event(session.Failed{Err: err})
+				return
+			}
+			mu.Lock()
+			data = append(data, c)
+			if len(data) == x.o.Connections {
+				x.group.Go(func() { x.watch(data) })
+			}
+			mu.Unlock()
+			x.pump(c)
+		})
+	}
 }
 
 func (x *sendSession) event(in session.Input) {

@@ -47,7 +47,8 @@ type View = scan.View
 type Target = land.Target
 
 // Conn gives one more authenticated connection to the other end (see package link). It
-// blocks until there is one or ctx ends.
+// blocks until there is one or ctx ends. Send calls it concurrently, Receive does not: what a
+// new connection must prove there should not keep the next one waiting.
 type Conn = func(ctx context.Context) (net.Conn, error)
 
 // Error and Reason say why a shipment stopped; see package fault.

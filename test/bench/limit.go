@@ -22,8 +22,21 @@ import (
 // that any faithful copy has to make, without a protocol, digests or a state. They are
 // processes of their own, so that their start counts as it does for everybody.
 
-// bare runs one limit: "walk", "copy" or "read", the number of workers, and paths.
+// bare runs one limit: "walk", "copy", "read" or "clone", the number of workers, and paths; or
+// "digest" or "tls" and a number of bytes.
 func bare(args []string) error {
+	if len(args) == 2 {
+		n, err := strconv.ParseInt(args[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		switch args[0] {
+		case "digest":
+			return digest(n)
+		case "tls":
+			return encrypt(n)
+		}
+	}
 	if len(args) < 3 {
 		return errors.New("a limit, the number of workers and a path")
 	}

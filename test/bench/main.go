@@ -141,7 +141,7 @@ func run(ctx context.Context, args []string) error {
 	size, files := int64(0), int64(0)
 	for _, r := range rows {
 		f, b := r.data.extent(o)
-		size, files = max(size, 8*b, f*(8<<10)), max(files, f)
+		size, files = max(size, room*b, f*(8<<10)), max(files, f)
 	}
 	w, err := newWorld(ctx, o.agent, o.dir, max(size, 16<<30), files, os.Stderr)
 	if w != nil {
@@ -156,6 +156,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	return measure(w, o, rows, os.Stdout)
 }
+
+// room is how many copies of the large file a filesystem must take: one of each contender, one
+// that rsync makes beside its own, and the limit's.
+const room = 12
 
 // apart starts this program again in mount and network namespaces of its own, so that
 // nothing of it is seen outside or outlives it.

@@ -12,10 +12,22 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
+
+// TestMain lets this binary be a bare program, as bench is.
+func TestMain(m *testing.M) {
+	if os.Getenv("MOTION_BENCH_TEST") != "" && len(os.Args) > 1 && os.Args[1] == "bare" {
+		if err := bare(os.Args[2:]); err != nil {
+			panic(err)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
 
 func testWorld(t *testing.T) *world {
 	return &world{ctx: t.Context(), src: t.TempDir(), dst: t.TempDir(), state: t.TempDir(), talk: io.Discard, warm: true}
@@ -63,6 +75,35 @@ func TestARowThatGoesWrongLeavesTheOthersTheirPlace(t *testing.T) {
 	}
 	if left, err := os.ReadDir(w.src); err != nil || len(left) > 0 {
 		t.Errorf("data of rows that are over is left: %v %v", left, err)
+	}
+}
+
+// Who has no other end to reach is shown, and is not what ours is measured by; and the limit is
+// not less than what its work takes on all cores.
+func TestWhoCountsAndWhatTheLimitIs(t *testing.T) {
+	slow := timing{wall: 10 * time.Second}
+	r := row{name: "x", better: 0.6, ours: ours(), peers: []contender{{name: "far"}, {name: "near", near: true}}}
+	m := &meter{w: testWorld(t), o: &options{bigMiB: sample >> 20}, row: r}
+	cells, notes, err := m.cells([][]timing{{{wall: 5 * time.Second}}, {slow}, {{wall: time.Second}}, nil})
+	if err != nil || cells[2] != "10.00 (far)" || cells[6] != "pass 0.60 x peer" || !strings.Contains(notes[0], "near 1.00 s") {
+		t.Errorf("%q %q %v", cells, notes, err)
+	}
+	m.row.peers = m.row.peers[1:]
+	if _, _, err := m.cells([][]timing{{slow}, {slow}, nil}); err == nil {
+		t.Error("a row without anybody who counts")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MOTION_BENCH_TEST", "bare")
+	m.w.self, m.row.data, m.row.work = self, big, [][]string{{"digest"}}
+	best := timing{wall: time.Nanosecond, cpu: time.Hour}
+	if err := m.work(&best); err != nil || best.wall < time.Hour/time.Duration(runtime.NumCPU()) || best.cpu <= time.Hour {
+		t.Errorf("%+v %v", best, err)
+	}
+	if err := errors.Join(digest(1<<20), encrypt(1<<20)); err != nil {
+		t.Error(err)
 	}
 }
 

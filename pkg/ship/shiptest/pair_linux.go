@@ -34,6 +34,8 @@ type Pair struct {
 	Scan scan.Options
 	Send ship.SendOptions
 	Recv ship.ReceiveOptions
+	// Dialling, when set, is called before each connection of the sender is made, concurrently.
+	Dialling func(context.Context) error
 	// Wrap, when set, is given each connection of the sender.
 	Wrap func(net.Conn) net.Conn
 	// Secure authenticates and encrypts the connections by package link.
@@ -133,6 +135,11 @@ func (p *Pair) Try(ctx context.Context) Outcome {
 func (p *Pair) connect(l net.Listener) (dial, accept ship.Conn) {
 	var d net.Dialer
 	dial = func(ctx context.Context) (net.Conn, error) {
+		if p.Dialling != nil {
+			if err := p.Dialling(ctx); err != nil {
+				return nil, err
+			}
+		}
 		c, err := d.DialContext(ctx, "tcp", l.Addr().String())
 		if err == nil && p.Wrap != nil {
 			c = p.Wrap(c)
