@@ -14,12 +14,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -153,77 +151,6 @@ func (f *Fleet) Prepare(ctx context.Context) error {
 		}
 	}
 	return f.connect(ctx)
-}
-
-// ensureClaim makes the target's claim, and finds the UIDs that the shipments
-// are bound to.
-func (f *Fleet) ensureClaim(ctx context.Context, v *Volume) error {
-	source, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Namespace).Get(ctx, v.Claim, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.Claim, f.Source, err)
-	}
-	set, err := apply.Apply(ctx, f.Target.Cluster, []apply.Object{v.Manifest}, apply.Options{})
-	if err == nil {
-		err = set.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.TargetClaim, f.Target, err)
-	}
-	for _, row := range set.Rows {
-		progress.Objectf(f.Sink, "%s %s", row.Ref, row.Outcome)
-	}
-	target, err := f.targetClaim(ctx, v)
-	if err != nil {
-		return err
-	}
-	v.grows = growing(target)
-	v.link = &shipment.Link{
-		Source:    end(f.Source, v.Claim, string(source.UID)),
-		Target:    end(f.Target, v.TargetClaim, string(target.GetUID())),
-		Migration: f.Name, Limits: f.Limits, Addressless: f.Route == route.Relay, Brought: f.relayable(),
-	}
-	return nil
-}
-
-func (f *Fleet) targetClaim(ctx context.Context, v *Volume) (*corev1.PersistentVolumeClaim, error) {
-	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, v.TargetClaim, metav1.GetOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.TargetClaim, f.Target, err)
-	}
-	return c, nil
-}
-
-// growing is the size that a bound claim asks for and does not have; nil when it
-// has what it asks for.
-func growing(c *corev1.PersistentVolumeClaim) *resource.Quantity {
-	asked, has := c.Spec.Resources.Requests[corev1.ResourceStorage], c.Status.Capacity[corev1.ResourceStorage]
-	if c.Status.Phase != corev1.ClaimBound || has.Cmp(asked) >= 0 {
-		return nil
-	}
-	return &asked
-}
-
-// expanded returns what is told about a target's claim that has not grown yet, ""
-// when it has. Many drivers grow a filesystem only while a pod has it: the holder.
-func (f *Fleet) expanded(ctx context.Context, v *Volume) (string, error) {
-	if v.grows == nil {
-		return "", nil
-	}
-	c, err := f.targetClaim(ctx, v)
-	if err != nil {
-		return "", err
-	}
-	if v.grows = growing(c); v.grows == nil {
-		return "", nil
-	}
-	has := c.Status.Capacity[corev1.ResourceStorage]
-	why := fmt.Sprintf("its claim on %s is to grow from %s to %s", f.Target.Cluster.Name, has.String(), v.grows.String())
-	for _, cond := range c.Status.Conditions {
-		if cond.Status == corev1.ConditionTrue && cond.Message != "" {
-			why += ": " + cond.Message
-		}
-	}
-	return why, nil
 }
 
 func end(p Side, claim, uid string) shipment.End {
@@ -399,22 +326,6 @@ func (f *Fleet) troubles(ctx context.Context) string {
 	return text.String()
 }
 
-// unprovisioned is what the target's storage said last about a claim that it makes no
-// volume for; "" when it said nothing, or nobody may read it.
-func (f *Fleet) unprovisioned(ctx context.Context, claim string) string {
-	events, err := f.Target.Cluster.Kube.CoreV1().Events(f.Target.Namespace).List(ctx, metav1.ListOptions{
-		FieldSelector: "involvedObject.kind=PersistentVolumeClaim,involvedObject.name=" + claim + ",reason=ProvisioningFailed",
-	})
-	if err != nil || len(events.Items) == 0 {
-		return ""
-	}
-	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, claim, metav1.GetOptions{})
-	if err != nil || c.Status.Phase == corev1.ClaimBound {
-		return ""
-	}
-	return slices.MaxFunc(events.Items, func(a, b corev1.Event) int { return a.LastTimestamp.Compare(b.LastTimestamp.Time) }).Message
-}
-
 // Pass asks for one generation of every volume and waits until all have ended.
 // The outcomes stand in the volumes; the error is about the asking only.
 func (f *Fleet) Pass(ctx context.Context, how v1alpha1.View) error {
@@ -544,105 +455,4 @@ func (f *Fleet) Release(ctx context.Context) error {
 	}
 	work.Wait()
 	return errors.Join(errs...)
-}
-
-// Failures are the volumes whose last pass did not end in a promotion.
-func (f *Fleet) Failures() []string {
-	var out []string
-	for _, v := range f.Volumes {
-		if !v.Outcome.Promoted {
-			out = append(out, fmt.Sprintf("volume %s: %s: %s", v.Claim, v.Outcome.Reason, v.Outcome.Message))
-		}
-	}
-	return out
-}
-
-// Claims are the names of the source's claims on their way.
-func (f *Fleet) Claims() []string {
-	out := make([]string, 0, len(f.Volumes))
-	for _, v := range f.Volumes {
-		out = append(out, v.Claim)
-	}
-	return out
-}
-
-// Lines are the volumes as the Migration records them.
-func (f *Fleet) Lines(before []v1alpha1.MigrationVolume) []v1alpha1.MigrationVolume {
-	earlier := map[string]v1alpha1.MigrationVolume{}
-	for _, l := range before {
-		earlier[l.Claim] = l
-	}
-	out := make([]v1alpha1.MigrationVolume, 0, len(f.Volumes))
-	for _, v := range f.Volumes {
-		l := earlier[v.Claim]
-		l.Claim, l.TargetClaim = v.Claim, v.TargetClaim
-		l.SentBytes, l.WireBytes = v.Sent, v.Wire
-		if v.pass.skipped {
-			out = append(out, l)
-			continue
-		}
-		l.Reason = v.Outcome.Reason
-		if v.Outcome.Shipped {
-			l.ShippedGeneration = v.Generation
-		}
-		if v.Outcome.Promoted {
-			l.PromotedGeneration, l.Consistency, l.Digest, l.Reason = v.Generation, v.worth(), v.Outcome.Digest, ""
-		}
-		out = append(out, l)
-	}
-	return out
-}
-
-// Moved says whether a volume arrived but moved under the read.
-func (f *Fleet) Moved() bool {
-	for _, v := range f.Volumes {
-		if v.Outcome.Shipped && !v.Outcome.Promoted {
-			return true
-		}
-	}
-	return false
-}
-
-// Broken is the first volume that did not arrive.
-func (f *Fleet) Broken() error {
-	for _, v := range f.Volumes {
-		switch {
-		case v.pass.skipped:
-		case v.Outcome.Reason == v1alpha1.ReasonDigestMismatch:
-			return &VerificationError{Claim: v.Claim, Message: v.Outcome.Message}
-		case !v.Outcome.Shipped:
-			return fmt.Errorf("volume %s: %s: %s%s", v.Claim, v.Outcome.Reason, v.Outcome.Message, remedy(v.Outcome.Reason))
-		}
-	}
-	return nil
-}
-
-// remedy is what a user can do about a reason.
-func remedy(reason string) string {
-	switch reason {
-	case v1alpha1.ReasonTargetFull:
-		return "\nhint: make room on the target volume or let it be larger, then run the same command: what has arrived is not sent again"
-	case v1alpha1.ReasonPolicyDenied, v1alpha1.ReasonAddressNotAllowed:
-		return "\nhint: an administrator has to allow it: kubectl get motionpolicies, and kubectl motion pair"
-	case v1alpha1.ReasonSpecialFileRefused:
-		return "\nhint: remove the file, or an administrator sets specialFiles: Preserve in the MotionPolicies of both clusters"
-	case v1alpha1.ReasonTargetAbility:
-		return "\nhint: give the volume a storage class whose filesystem can hold it (--storage-class OLD=NEW), or remove it from the source: nothing is left out by itself"
-	case v1alpha1.ReasonBlockDevicesOff:
-		return "\nhint: an administrator lets the agents open raw block volumes: kubectl motion pair --block-devices"
-	case v1alpha1.ReasonNotExclusive:
-		return "\nhint: another pod has the volume: see kubectl describe pvc"
-	case v1alpha1.ReasonPeerUnreachable:
-		return "\nhint: if only the API servers of the clusters can be reached, an administrator runs kubectl motion agent install --relay on both, and kubectl motion pair --relay"
-	case v1alpha1.ReasonPeerVersion:
-		return "\nhint: the agents of the two clusters differ: an administrator runs kubectl motion pair again"
-	}
-	return ""
-}
-
-// VerificationError means that the two ends disagree about a volume's content.
-type VerificationError struct{ Claim, Message string }
-
-func (e *VerificationError) Error() string {
-	return fmt.Sprintf("volume %s: source and target do not agree: %s; the target was not started", e.Claim, e.Message)
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
@@ -75,7 +77,7 @@ func (x *recvSession) survey(head manifest.Head, same bool) error {
 		return err
 	}
 	x.verdict.digest, x.verdict.count = b.root.Sum(), b.root.Count()
-	x.found.end(nil)
+	x.found.End(nil)
 	return nil
 }
 
@@ -85,9 +87,9 @@ func (x *recvSession) walkFor(b *baseSender, recorded manifest.Iterator) error {
 		return err
 	}
 	defer view.Close()
-	s := &survey{view: view, store: x.store, settledOnly: true, count: x.count}
-	s.emit = func(f *found) error { return b.path(s, f) }
-	return s.run(x.ctx, recorded)
+	s := &survey.Survey{View: view, Store: x.store, SettledOnly: true, Count: x.count}
+	s.Emit = func(f *survey.Found) error { return b.path(f) }
+	return s.Run(x.ctx, recorded)
 }
 
 // baseSender turns a survey into the base that the other end plans on.
@@ -108,20 +110,20 @@ const (
 )
 
 // path takes the next path of the survey.
-func (b *baseSender) path(s *survey, f *found) error {
-	if err := b.stagedBefore(f.r.Entry.Path, false); err != nil {
+func (b *baseSender) path(f *survey.Found) error {
+	if err := b.stagedBefore(f.R.Entry.Path, false); err != nil {
 		return err
 	}
-	if !f.r.Gone {
-		b.root.Add(&f.r.Entry)
-		b.x.count.entries.Add(1)
+	if !f.R.Gone {
+		b.root.Add(&f.R.Entry)
+		b.x.count.Entries.Add(1)
 	}
-	return b.decide(s, f)
+	return b.decide(f)
 }
 
 // decide tells the other end what counts at a path, and puts on record what was found.
-func (b *baseSender) decide(s *survey, f *found) error {
-	path := f.r.Entry.Path
+func (b *baseSender) decide(f *survey.Found) error {
+	path := f.R.Entry.Path
 	for n := len(b.below); n > 0 && !tree.Inside(path, b.below[n-1].path); n-- {
 		b.below = b.below[:n-1]
 	}
@@ -131,9 +133,9 @@ func (b *baseSender) decide(s *survey, f *found) error {
 	}
 	journaled := ok && r.Entry.Path == path
 	if !journaled && len(b.below) > 0 {
-		return b.follow(s, f, b.below[len(b.below)-1].what)
+		return b.follow(f, b.below[len(b.below)-1].what)
 	}
-	if err := b.keepFound(s, f); err != nil {
+	if err := b.keepFound(f); err != nil {
 		return err
 	}
 	hides := journaled && (r.Hides || r.Gone || r.Entry.Kind != tree.Dir)
@@ -141,23 +143,23 @@ func (b *baseSender) decide(s *survey, f *found) error {
 	if err != nil {
 		return err
 	}
-	if !f.same {
-		if err := b.drift(s, f, overlaid); err != nil {
+	if !f.Same {
+		if err := b.drift(f, overlaid); err != nil {
 			return err
 		}
 		if !overlaid {
-			effective = f.r
+			effective = f.R
 		}
 	}
-	if hides && f.r.Entry.Kind == tree.Dir && !b.x.inPlace {
+	if hides && f.R.Entry.Kind == tree.Dir && !b.x.inPlace {
 		b.below = append(b.below, rule{path, ruleBelow(&effective, overlaid)})
 	}
-	if f.r.Entry.Kind == tree.Image && f.r.Stamp.Ino == 0 {
+	if f.R.Entry.Kind == tree.Image && f.R.Stamp.Ino == 0 {
 		b.x.verdict.blind = true
 	}
 	// The other end has a copy of the promoted generation only: what the journal of an
 	// earlier session says must be told again.
-	if f.differs || journaled || !b.same {
+	if f.Differs || journaled || !b.same {
 		return b.tell(effective)
 	}
 	return b.progress(path)
@@ -165,16 +167,16 @@ func (b *baseSender) decide(s *survey, f *found) error {
 
 // keepFound puts the leaf digests of a content that was read where they can be read again:
 // what is staged over it is held against them.
-func (b *baseSender) keepFound(s *survey, f *found) error {
-	if f.rows == nil {
+func (b *baseSender) keepFound(f *survey.Found) error {
+	if f.Digests == nil {
 		return nil
 	}
 	b.x.runMu.Lock()
 	defer b.x.runMu.Unlock()
-	if err := s.keepRows(b.x.drift, f); err != nil {
+	if err := survey.KeepRows(b.x.store, b.x.drift, f); err != nil {
 		return err
 	}
-	f.rows = nil
+	f.Digests = nil
 	return b.x.drift.FlushRows()
 }
 
@@ -208,37 +210,37 @@ func ruleBelow(effective *manifest.Record, overlaid bool) fate {
 }
 
 // follow applies a rule to a path of which the journal says nothing.
-func (b *baseSender) follow(s *survey, f *found, what fate) error {
+func (b *baseSender) follow(f *survey.Found, what fate) error {
 	if what == stands {
-		if err := b.drift(s, f, false); err != nil {
+		if err := b.drift(f, false); err != nil {
 			return err
 		}
-		return b.tell(f.r)
+		return b.tell(f.R)
 	}
-	gone := manifest.Record{Entry: tree.Entry{Path: f.r.Entry.Path}, Gone: true}
+	gone := manifest.Record{Entry: tree.Entry{Path: f.R.Entry.Path}, Gone: true}
 	b.x.runMu.Lock()
 	err := b.x.drift.Add(&gone)
 	b.x.runMu.Unlock()
 	if err != nil || what == goesUnsaid {
 		return err
 	}
-	b.x.found.push(gone)
+	b.x.found.Push(gone)
 	return b.tell(gone)
 }
 
 // overlaid gives what counts at the path of f: what is staged there, if anything is that
 // still fits, or what was found.
-func (b *baseSender) overlaid(f *found) (manifest.Record, bool, error) {
+func (b *baseSender) overlaid(f *survey.Found) (manifest.Record, bool, error) {
 	r, ok, err := b.staged.Peek()
-	if err != nil || !ok || r.Entry.Path != f.r.Entry.Path {
-		return f.r, false, err
+	if err != nil || !ok || r.Entry.Path != f.R.Entry.Path {
+		return f.R, false, err
 	}
 	rec := *r
 	b.staged.Skip()
-	if f.differs || b.x.inPlace || rec.Found {
-		return f.r, false, nil
+	if f.Differs || b.x.inPlace || rec.Found {
+		return f.R, false, nil
 	}
-	return b.usable(rec, &f.r)
+	return b.usable(rec, &f.R)
 }
 
 // usable checks what is staged over under, and completes it.
@@ -249,7 +251,7 @@ func (b *baseSender) usable(rec manifest.Record, under *manifest.Record) (manife
 	}
 	if !ok {
 		// What is found counts again, against what the journal says.
-		b.x.found.push(*under)
+		b.x.found.Push(*under)
 		b.x.runMu.Lock()
 		defer b.x.runMu.Unlock()
 		again := *under
@@ -261,7 +263,7 @@ func (b *baseSender) usable(rec manifest.Record, under *manifest.Record) (manife
 		return checked, true, err
 	}
 	if checked.Rows != rec.Rows || checked.Entry.Content != rec.Entry.Content {
-		b.x.found.push(checked)
+		b.x.found.Push(checked)
 		b.x.runMu.Lock()
 		defer b.x.runMu.Unlock()
 		err = b.x.drift.Add(&checked)
@@ -276,48 +278,42 @@ func (b *baseSender) complete(partial, under *manifest.Record) (manifest.Record,
 	defer b.x.runMu.Unlock()
 	r := *under
 	r.Entry.Size, r.Staged, r.Patch, r.Found, r.Rows = partial.Entry.Size, partial.Staged, true, false, b.x.drift.Rows()
-	j := &journal{
-		store: b.x.store, w: b.x.drift, hash: tree.NewContent(r.Entry.Size),
-		in: &incoming{path: r.Entry.Path, patch: true, fresh: true, base: *under},
-	}
 	rows := make([]byte, partial.Known*tree.LeafDigestSize)
 	if err := b.x.store.ReadRows(partial.Rows, 0, rows); err != nil {
 		return r, err
 	}
-	if err := j.digests(rows); err != nil {
-		return r, err
-	}
-	if err := j.fill(tree.LeafCount(r.Entry.Size)); err != nil {
+	content, err := apply.Over(b.x.store, b.x.drift, under, rows, r.Entry.Size)
+	if err != nil {
 		return r, err
 	}
 	if err := b.x.drift.FlushRows(); err != nil {
 		return r, err
 	}
-	r.Entry.Content = j.hash.Sum()
-	b.x.found.push(r)
+	r.Entry.Content = content
+	b.x.found.Push(r)
 	return r, b.x.drift.Add(&r)
 }
 
 // drift puts on record that the target is not as recorded.
-func (b *baseSender) drift(s *survey, f *found, overlaid bool) error {
+func (b *baseSender) drift(f *survey.Found, overlaid bool) error {
 	b.x.runMu.Lock()
 	defer b.x.runMu.Unlock()
 	if overlaid {
 		return nil // only its stamp is new; what is staged counts
 	}
-	f.r.Found, f.r.Staged, f.r.Patch = true, 0, false
-	if f.r.Rows.Run != b.x.drift.Number() {
-		if err := s.keepRows(b.x.drift, f); err != nil {
+	f.R.Found, f.R.Staged, f.R.Patch = true, 0, false
+	if f.R.Rows.Run != b.x.drift.Number() {
+		if err := survey.KeepRows(b.x.store, b.x.drift, f); err != nil {
 			return err
 		}
 		if err := b.x.drift.FlushRows(); err != nil {
 			return err
 		}
 	}
-	if err := b.x.drift.Add(&f.r); err != nil {
+	if err := b.x.drift.Add(&f.R); err != nil {
 		return err
 	}
-	b.x.found.push(f.r)
+	b.x.found.Push(f.R)
 	return nil
 }
 
@@ -347,7 +343,6 @@ func (b *baseSender) stagedBefore(path string, all bool) error {
 func (b *baseSender) trust(recorded manifest.Iterator) error {
 	defer recorded.Close()
 	it := manifest.Present(recorded)
-	s := &survey{store: b.x.store}
 	for {
 		r, err := it.Next()
 		if errors.Is(err, io.EOF) {
@@ -356,7 +351,7 @@ func (b *baseSender) trust(recorded manifest.Iterator) error {
 		if err != nil {
 			return err
 		}
-		if err := b.path(s, &found{r: r, same: true}); err != nil {
+		if err := b.path(&survey.Found{R: r, Same: true}); err != nil {
 			return err
 		}
 	}
@@ -408,7 +403,7 @@ func (b *baseSender) flush(through string, last bool) error {
 	b.msg.Through, b.msg.Last = through, last
 	err := b.x.out.pushSlowly(b.msg)
 	b.msg, b.size, b.seen = wire.Base{}, 0, 0
-	b.x.found.progress(through)
+	b.x.found.Progress(through)
 	return err
 }
 

@@ -54,7 +54,7 @@ func (x *sendSession) watch(conns []net.Conn) {
 		return sum
 	}
 	before, at := look(), time.Now()
-	x.pass.narrow.Store(before.trip > farAway)
+	x.pass.Narrow(before.trip > farAway)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -63,12 +63,12 @@ func (x *sendSession) watch(conns []net.Conn) {
 		case <-x.ctx.Done():
 			return
 		}
-		if len(x.pass.frames) == 0 {
+		if x.pass.Waiting() == 0 {
 			before, at = look(), time.Now()
 			continue // nothing waits
 		}
 		after, now := look(), time.Now()
-		x.pass.narrow.Store(narrow(before, after, now.Sub(at), len(conns)))
+		x.pass.Narrow(narrow(before, after, now.Sub(at), len(conns)))
 		before, at = after, now
 	}
 }

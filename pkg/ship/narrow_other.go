@@ -5,6 +5,8 @@
 
 package ship
 
-import "net"
+import (
+	"net"
+)
 
 func trafficOf(net.Conn) (traffic, bool) { return traffic{}, false }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
@@ -17,7 +18,7 @@ import (
 type outbox struct {
 	ctx    context.Context
 	c      net.Conn
-	count  *counters
+	count  *count.Counters
 	mu     sync.Mutex
 	wake   sync.Cond
 	queue  []wire.Message
@@ -26,7 +27,7 @@ type outbox struct {
 	closed bool
 }
 
-func newOutbox(ctx context.Context, c net.Conn, count *counters) *outbox {
+func newOutbox(ctx context.Context, c net.Conn, count *count.Counters) *outbox {
 	o := &outbox{ctx: ctx, c: c, count: count, slots: make(chan struct{}, 4), done: make(chan struct{})}
 	o.wake.L = &o.mu
 	context.AfterFunc(ctx, func() {
@@ -88,7 +89,7 @@ func (o *outbox) run() {
 			<-o.slots
 		}
 		b := wire.AppendMessage(nil, m)
-		o.count.wire.Add(int64(len(b)))
+		o.count.Wire.Add(int64(len(b)))
 		if _, err := o.c.Write(b); err != nil {
 			return // the reading side notices
 		}

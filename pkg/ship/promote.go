@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -164,7 +165,6 @@ func (x *recvSession) mergeDrift(head manifest.Head) error {
 	if x.tree, err = x.store.NewRun(); err != nil {
 		return err
 	}
-	s := &survey{store: x.store}
 	present := manifest.Present(it)
 	for {
 		r, err := present.Next()
@@ -174,12 +174,12 @@ func (x *recvSession) mergeDrift(head manifest.Head) error {
 		if err != nil {
 			return err
 		}
-		f := found{r: r}
-		f.r.Found = false
-		if err := s.keepRows(x.tree, &f); err != nil {
+		f := survey.Found{R: r}
+		f.R.Found = false
+		if err := survey.KeepRows(x.store, x.tree, &f); err != nil {
 			return err
 		}
-		if err := x.tree.Add(&f.r); err != nil {
+		if err := x.tree.Add(&f.R); err != nil {
 			return err
 		}
 	}

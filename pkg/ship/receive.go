@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
@@ -29,17 +30,17 @@ const (
 
 func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOptions) (Result, error) {
 	r := &receiver{
-		target: t, accept: accept, store: st.store, o: o, count: newCounters(), log: logger(o.Logger),
+		target: t, accept: accept, store: st.store, o: o, count: count.New(), log: logger(o.Logger),
 		controls: make(chan *greeted, 1),
 	}
 	r.o.Idle = idleOr(r.o.Idle)
 	if notice := r.store.Notice(); notice != "" {
 		r.log.Warn("the state at the target was damaged and has been set aside; the target will be read to rebuild it", "cause", notice)
 	}
-	stop := r.count.report(o.Progress)
+	stop := r.count.Report(o.Progress)
 	defer stop()
 	err := r.run(ctx)
-	r.result.Figures = r.count.figures()
+	r.result.Figures = r.count.Figures()
 	return r.result, err
 }
 
@@ -49,7 +50,7 @@ type receiver struct {
 	accept Conn
 	store  *manifest.Store
 	o      ReceiveOptions
-	count  *counters
+	count  *count.Counters
 	log    *slog.Logger
 
 	controls chan *greeted
@@ -137,7 +138,7 @@ func (r *receiver) sort(ctx context.Context, c net.Conn) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	_ = c.SetReadDeadline(time.Now().Add(openTimeout))
-	g := &greeted{Conn: c, in: bufio.NewReaderSize(countingReader{c, &r.count.wire}, connBuffer)}
+	g := &greeted{Conn: c, in: bufio.NewReaderSize(count.Reader{Reader: c, N: &r.count.Wire}, connBuffer)}
 	m, err := wire.ReadMessage(g.in)
 	open, ok := m.(wire.Open)
 	if err != nil || !ok {

@@ -8,22 +8,20 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
-
-// receiveMemory bounds the frames that wait to be applied or are being applied.
-const receiveMemory = 64 << 20
 
 // recvSession is one session's driver.
 type recvSession struct {
@@ -48,18 +46,18 @@ type recvSession struct {
 	buffers *pipe.Buffers
 
 	mask     tree.Mask
-	applier  *applier
+	applier  *apply.Applier
 	dispatch chan *arrivedFrame
 	journalQ chan journalItem
-	found    *exceptions
+	found    *survey.Exceptions
 	verdict  surveyVerdict
 	agreed   bool
 
 	// Only for the driver:
-	applied  map[uint64]*applied
+	applied  map[uint64]*apply.Frame
 	prefix   uint64
 	through  uint64 // what the sync under way covers; 0 when there is none
-	held     []*applied
+	held     []*apply.Frame
 	cut      tree.Time
 	lastSeen uint64
 	fallBack bool // the stage does not fit
@@ -71,19 +69,8 @@ type recvSession struct {
 	tree    *manifest.Writer // the whole tree after promotion
 }
 
-// arrivedFrame is a decoded frame.
-type arrivedFrame struct {
-	seq  uint64
-	ops  []wire.Op
-	raw  []byte
-	back []byte // the buffer that raw is in
-	// pooled: back is one of the session's buffers.
-	pooled bool
-	cost   int64
-}
-
 type journalItem struct {
-	results []result
+	frame   *apply.Frame
 	persist uint64 // when not 0: make durable, with cut
 	cut     tree.Time
 }
@@ -102,26 +89,14 @@ func newRecvSession(ctx context.Context, r *receiver, c *greeted, inPlace bool) 
 	x := &recvSession{
 		receiver: r, ctx: ctx, cancel: cancel, id: c.open.Session, control: c, inPlace: inPlace,
 		machine: session.NewReceiver(inPlace), events: make(chan session.Input, 1024), frames: map[uint64]*arrivedFrame{},
-		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*applied{},
+		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*apply.Frame{},
 	}
 	x.window = newWindow(ctx, receiveMemory)
-	x.buffers = pipe.NewBuffers(appliers, newFrameBuffer)
+	x.buffers = pipe.NewBuffers(apply.Workers, newFrameBuffer)
 	x.out = newOutbox(ctx, c, r.count)
-	x.found = newExceptions(ctx)
-	r.count.restart()
+	x.found = survey.NewExceptions(ctx)
+	r.count.Restart()
 	return x
-}
-
-// attach takes a data connection.
-func (x *recvSession) attach(g *greeted) bool {
-	x.connMu.Lock()
-	defer x.connMu.Unlock()
-	if len(x.conns) >= maxConns || x.ctx.Err() != nil {
-		return false
-	}
-	x.conns = append(x.conns, g)
-	x.group.Go(func() { x.readFrames(g) })
-	return true
 }
 
 func (x *recvSession) event(in session.Input) {
@@ -195,7 +170,7 @@ func (x *recvSession) close() {
 	x.connMu.Unlock()
 	x.group.Wait()
 	if x.applier != nil {
-		x.applier.close()
+		x.applier.Close()
 	}
 	x.runMu.Lock()
 	defer x.runMu.Unlock()
@@ -221,82 +196,6 @@ func (x *recvSession) listen() {
 		}
 		x.event(session.Message{M: m})
 	}
-}
-
-// readFrames reads a data connection.
-func (x *recvSession) readFrames(g *greeted) {
-	var packed []byte
-	for {
-		h, err := wire.ReadHeader(g.in)
-		if errors.Is(err, io.EOF) {
-			return // the source has nothing more to send on this one
-		}
-		if err != nil {
-			x.failed(broken(err))
-			return
-		}
-		f := &arrivedFrame{seq: h.Seq, cost: frameCost(h)}
-		if !x.window.admit(f.seq, f.cost) {
-			return
-		}
-		if packed, err = x.readFrame(g, h, f, packed); err == nil {
-			f.ops, err = wire.DecodeOps(f.raw)
-		}
-		if err != nil {
-			x.failed(broken(err))
-			return
-		}
-		x.count.sent.Add(int64(h.RawLen))
-		x.frameMu.Lock()
-		x.frames[f.seq] = f
-		x.frameMu.Unlock()
-		x.event(session.FrameArrived{Seq: f.seq})
-	}
-}
-
-// frameRoom is room in a frame's buffer in front of its body, so that the data of a large
-// content can be put where they are aligned.
-const frameRoom = 4096
-
-func newFrameBuffer() []byte { return scan.AlignedBuffer(frameRoom + frameBuffer + 4096) }
-
-// frameCost is the memory that a frame takes until it is applied.
-func frameCost(h wire.Header) int64 {
-	if h.RawLen <= smallFrame {
-		return int64(h.RawLen + 1024)
-	}
-	return int64(max(frameBuffer, h.RawLen) + 2*frameRoom)
-}
-
-// readFrame reads a frame's operations. What was not compressed is read once and stays there.
-func (x *recvSession) readFrame(g *greeted, h wire.Header, f *arrivedFrame, packed []byte) ([]byte, error) {
-	room := frameRoom + h.RawLen + 4
-	if h.RawLen <= smallFrame || room > frameRoom+frameBuffer {
-		f.back = make([]byte, max(room, frameRoom+h.BodyLen))
-	} else {
-		f.back, f.pooled = x.buffers.Get(), true
-	}
-	peek, err := g.in.Peek(min(h.BodyLen, 32))
-	if err != nil {
-		return packed, err
-	}
-	body := f.back[frameRoom-wire.DataAt(peek, h):]
-	if h.BodyLen != h.RawLen+4 { // compressed
-		if packed, err = wire.ReadBody(g.in, h, packed); err != nil {
-			return packed, err
-		}
-		f.raw, err = wire.Unpack(f.back[:0], packed, h.RawLen)
-		return packed, err
-	}
-	if body, err = wire.ReadBody(g.in, h, body[:h.BodyLen:h.BodyLen]); err != nil {
-		return packed, err
-	}
-	var ok bool
-	if f.raw, ok = wire.Whole(body, h.RawLen); ok {
-		return packed, nil
-	}
-	f.raw, err = wire.Unpack(make([]byte, 0, h.RawLen), body, h.RawLen)
-	return packed, err
 }
 
 func (x *recvSession) act(a session.Action) error {
@@ -367,7 +266,7 @@ func (x *recvSession) begin(h wire.Hello) error {
 		w.Whole, w.Promoted = true, digest
 		w.Same = h.Known && h.Have == digest
 	}
-	x.count.total.Store(head.Entries)
+	x.count.Total.Store(head.Entries)
 	if err := x.prepare(head); err != nil {
 		return err
 	}
@@ -440,14 +339,12 @@ func (x *recvSession) prepare(head manifest.Head) error {
 	if err != nil {
 		return err
 	}
-	a := newApplier(x.ctx, x.target, x.inPlace)
-	a.preserve, a.count, a.maxSize = x.o.SpecialFiles == Preserve, x.count, x.o.MaxBytes
-	a.base = &surveyed{kept: manifest.NewCursor(kept), found: x.found}
-	a.staged.Store(head.Staged)
-	a.fail = x.failed
-	x.applier = a
-	for range appliers {
-		x.group.Go(func() { a.worker(x.ctx) })
+	x.applier = apply.New(x.ctx, x.target, apply.Options{
+		InPlace: x.inPlace, Preserve: x.o.SpecialFiles == Preserve, MaxSize: x.o.MaxBytes, Staged: head.Staged,
+		Base: survey.NewRecord(manifest.NewCursor(kept), x.found), Count: x.count, Fail: x.failed,
+	})
+	for range apply.Workers {
+		x.group.Go(func() { x.applier.Work(x.ctx) })
 	}
 	x.group.Go(x.dispatchAll)
 	x.group.Go(x.writeJournal)
@@ -469,16 +366,15 @@ func (x *recvSession) dispatchAll() {
 				return
 			}
 		}
-		a := &applied{seq: f.seq, release: f.cost, done: x.frameDone(f)}
-		if err := x.applier.dispatch(a, f.ops); err != nil {
+		if err := x.applier.Dispatch(&apply.Frame{Seq: f.seq, Done: x.frameDone(f)}, f.ops); err != nil {
 			x.failed(err)
 			return
 		}
 	}
 }
 
-func (x *recvSession) frameDone(f *arrivedFrame) func(*applied) {
-	return func(a *applied) {
+func (x *recvSession) frameDone(f *arrivedFrame) func(*apply.Frame) {
+	return func(a *apply.Frame) {
 		f.ops, f.raw = nil, nil
 		if f.pooled {
 			x.buffers.Put(f.back)
@@ -486,9 +382,9 @@ func (x *recvSession) frameDone(f *arrivedFrame) func(*applied) {
 		f.back = nil
 		x.window.release(f.cost)
 		x.frameMu.Lock()
-		x.applied[a.seq] = a
+		x.applied[a.Seq] = a
 		x.frameMu.Unlock()
-		x.event(session.Applied{Seq: a.seq})
+		x.event(session.Applied{Seq: a.Seq})
 	}
 }
 
@@ -544,13 +440,13 @@ func (x *recvSession) wasApplied() {
 		x.prefix++
 		x.held = append(x.held, a)
 	}
-	x.applier.reached(x.prefix)
+	x.applier.Reached(x.prefix)
 	x.release()
 }
 
 func (x *recvSession) release() {
-	for len(x.held) > 0 && (x.through == 0 || x.held[0].seq <= x.through) {
-		x.journalQ <- journalItem{results: x.held[0].results}
+	for len(x.held) > 0 && (x.through == 0 || x.held[0].Seq <= x.through) {
+		x.journalQ <- journalItem{frame: x.held[0]}
 		x.held = x.held[1:]
 	}
 }
@@ -570,7 +466,7 @@ func (x *recvSession) sync(through uint64) {
 
 // writeJournal writes the journal, and makes it durable when asked.
 func (x *recvSession) writeJournal() {
-	j := &journal{store: x.store, w: x.journal}
+	j := apply.NewJournal(x.store, x.journal)
 	for {
 		var item journalItem
 		select {
@@ -579,13 +475,13 @@ func (x *recvSession) writeJournal() {
 			return
 		}
 		if item.persist == 0 {
-			if err := j.add(item.results); err != nil {
+			if err := j.Add(item.frame); err != nil {
 				x.failed(err)
 				return
 			}
 			continue
 		}
-		err := j.partial()
+		err := j.Partial()
 		if err == nil {
 			err = x.persist(item)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -357,19 +358,19 @@ func (x *recvSession) describeAll(ctx context.Context, head manifest.Head) (tree
 		return tree.Digest{}, err
 	}
 	root := tree.NewRoot(x.mask)
-	s := &survey{view: view, store: x.store, all: x.o.Verify, count: x.count}
-	s.emit = func(f *found) error {
-		if f.r.Gone {
+	s := &survey.Survey{View: view, Store: x.store, All: x.o.Verify, Count: x.count}
+	s.Emit = func(f *survey.Found) error {
+		if f.R.Gone {
 			return nil
 		}
-		f.r.Staged, f.r.Patch, f.r.Found, f.r.Partial = 0, false, false, false
-		root.Add(&f.r.Entry)
-		if err := s.keepRows(x.tree, f); err != nil {
+		f.R.Staged, f.R.Patch, f.R.Found, f.R.Partial = 0, false, false, false
+		root.Add(&f.R.Entry)
+		if err := survey.KeepRows(x.store, x.tree, f); err != nil {
 			return err
 		}
-		return x.tree.Add(&f.r)
+		return x.tree.Add(&f.R)
 	}
-	if err := s.run(ctx, recorded); err != nil {
+	if err := s.Run(ctx, recorded); err != nil {
 		return tree.Digest{}, err
 	}
 	return root.Sum(), nil

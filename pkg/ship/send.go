@@ -16,11 +16,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/source"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
@@ -37,7 +38,7 @@ const (
 )
 
 func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Result, error) {
-	s := &sender{view: v, dial: dial, store: st.store, o: o, count: newCounters(), log: logger(o.Logger)}
+	s := &sender{view: v, dial: dial, store: st.store, o: o, count: count.New(), log: logger(o.Logger)}
 	if s.o.Connections == 0 {
 		s.o.Connections = 4
 	}
@@ -59,10 +60,10 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 		return Result{}, err
 	}
 	v.LeaveOut(maskOf(o))
-	stop := s.count.report(o.Progress)
+	stop := s.count.Report(o.Progress)
 	defer stop()
 	err := s.run(ctx)
-	s.result.Figures = s.count.figures()
+	s.result.Figures = s.count.Figures()
 	return s.result, err
 }
 
@@ -86,7 +87,7 @@ type sender struct {
 	dial  Conn
 	store *manifest.Store
 	o     SendOptions
-	count *counters
+	count *count.Counters
 	log   *slog.Logger
 	rate  *pipe.Rate
 
@@ -98,7 +99,7 @@ func (s *sender) run(ctx context.Context) error {
 	s.rate = pipe.NewRate(s.o.Bandwidth)
 	failures := 0
 	for {
-		before := s.count.wire.Load()
+		before := s.count.Wire.Load()
 		err := s.session(ctx)
 		s.result.Sessions++
 		if err == nil {
@@ -111,7 +112,7 @@ func (s *sender) run(ctx context.Context) error {
 		if fault.Of(err) != fault.ConnectionLost || errors.As(err, &noDial) {
 			return err
 		}
-		if failures++; s.count.wire.Load() > before+1<<20 {
+		if failures++; s.count.Wire.Load() > before+1<<20 {
 			failures = 0
 		}
 		if s.o.Reconnects < 0 || failures >= s.o.Reconnects {
@@ -147,7 +148,7 @@ type sendSession struct {
 	events  chan session.Input
 	control net.Conn
 	words   chan struct{} // closed when the control connection has nothing more to say
-	pass    *pass
+	pass    *source.Pass
 	base    *baseStream
 	started time.Time
 	scanned time.Time
@@ -164,7 +165,7 @@ func (s *sender) session(ctx context.Context) (err error) {
 		sender: s, ctx: ctx, cancel: cancel, machine: session.NewSender(), events: make(chan session.Input, 1024),
 		words: make(chan struct{}), started: time.Now(),
 	}
-	s.count.restart()
+	s.count.Restart()
 	defer func() {
 		cancel(errLost)
 		x.closeAll()
@@ -187,45 +188,6 @@ func (s *sender) session(ctx context.Context) (err error) {
 	x.group.Go(x.live)
 	x.machine.Step(session.Started{Hello: x.hello()})
 	return x.drive()
-}
-
-// dialError is the caller's own failure to give a connection: it is not tried again here.
-type dialError struct{ error }
-
-func (e *dialError) Unwrap() error { return e.error }
-
-// owns makes the session's end close c, and says whether the session still goes on.
-func (x *sendSession) owns(c net.Conn) bool {
-	x.connMu.Lock()
-	defer x.connMu.Unlock()
-	if x.closed {
-		_ = c.Close()
-		return false
-	}
-	x.conns = append(x.conns, c)
-	return true
-}
-
-func (x *sendSession) closeAll() {
-	x.connMu.Lock()
-	defer x.connMu.Unlock()
-	x.closed = true
-	for _, c := range x.conns {
-		_ = c.Close()
-	}
-}
-
-// connect makes a connection and says what it is for.
-func (x *sendSession) connect(index int) (net.Conn, error) {
-	c, err := x.dial(x.ctx)
-	if err != nil {
-		return nil, &fault.Error{Reason: fault.ConnectionLost, What: "connect to the other end", Err: &dialError{err}}
-	}
-	if !x.owns(c) {
-		return nil, context.Cause(x.ctx)
-	}
-	_, err = c.Write(wire.AppendMessage(nil, wire.Open{Version: wire.Version, Session: x.id, Index: uint8(index)}))
-	return c, fault.Wrap(fault.ConnectionLost, err, "greet the other end")
 }
 
 func (x *sendSession) hello() wire.Hello {
@@ -337,7 +299,7 @@ func (x *sendSession) act(a session.Action) error {
 
 func (x *sendSession) write(m wire.Message) error {
 	b := wire.AppendMessage(nil, m)
-	x.count.wire.Add(int64(len(b)))
+	x.count.Wire.Add(int64(len(b)))
 	_ = x.control.SetWriteDeadline(time.Now().Add(x.o.Idle))
 	_, err := x.control.Write(b)
 	return fault.Wrap(fault.ConnectionLost, err, "write to the other end")
@@ -363,20 +325,16 @@ func beforePromote(ctx context.Context, ask func(context.Context) error) error {
 
 // scan begins to read the source.
 func (x *sendSession) scan(w wire.Welcome) error {
-	x.count.total.Store(w.Entries)
-	info := x.view.Info()
-	x.pass = &pass{
-		view: x.view, store: x.store, o: x.o, count: x.count, budget: pipe.NewBudget(sendMemory), mask: maskOf(x.o),
-		trusting: x.o.Precopy || info.Trusted && info.Stamps == scan.Exact, frames: make(chan outFrame, queued),
-		report: x.event, open: map[scan.Content]struct{}{}, root: tree.NewRoot(maskOf(x.o)),
-		frameBufs: pipe.NewBuffers(readers+queued, func() []byte { return make([]byte, frameBuffer) }),
-		pieceBufs: pipe.NewBuffers(readers+queued, func() []byte { return scan.AlignedBuffer(pieceRoom + pieceSize) }),
-	}
-	x.pass.narrow.Store(x.o.Bandwidth > 0)
+	x.count.Total.Store(w.Entries)
 	var err error
-	if x.pass.record, err = x.store.NewRun(); err != nil {
+	x.pass, err = source.New(source.Options{
+		View: x.view, Store: x.store, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve, Precopy: x.o.Precopy, Count: x.count,
+		Queued: func(q session.Queued) { x.event(q) },
+	})
+	if err != nil {
 		return err
 	}
+	x.pass.Narrow(x.o.Bandwidth > 0)
 	head := x.store.Head()
 	kept := manifest.Empty()
 	if w.Same {
@@ -392,8 +350,7 @@ func (x *sendSession) scan(w wire.Welcome) error {
 	}
 	x.connectData()
 	x.group.Go(func() {
-		done, err := x.pass.run(x.ctx, newBaseJoin(kept, x.base), memory)
-		close(x.pass.frames)
+		done, err := x.pass.Run(x.ctx, newBaseJoin(kept, x.base), memory)
 		if err != nil {
 			x.event(session.Failed{Err: err})
 			return
@@ -401,29 +358,6 @@ func (x *sendSession) scan(w wire.Welcome) error {
 		x.event(session.Scanned{Done: done})
 	})
 	return nil
-}
-
-// connectData makes the data connections, all at once and while the source is already being
-// read: over a long way each takes three round trips.
-func (x *sendSession) connectData() {
-	var mu sync.Mutex
-	var data []net.Conn
-	for i := range x.o.Connections {
-		x.group.Go(func() {
-			c, err := x.connect(1 + i)
-			if err != nil {
-				x.event(session.Failed{Err: err})
-				return
-			}
-			mu.Lock()
-			data = append(data, c)
-			if len(data) == x.o.Connections {
-				x.group.Go(func() { x.watch(data) })
-			}
-			mu.Unlock()
-			x.pump(c)
-		})
-	}
 }
 
 func (x *sendSession) event(in session.Input) {
@@ -436,7 +370,7 @@ func (x *sendSession) event(in session.Input) {
 // listen reads the control connection.
 func (x *sendSession) listen() {
 	defer close(x.words)
-	in := bufio.NewReaderSize(countingReader{x.control, &x.count.wire}, connBuffer)
+	in := bufio.NewReaderSize(count.Reader{Reader: x.control, N: &x.count.Wire}, connBuffer)
 	for {
 		_ = x.control.SetReadDeadline(time.Now().Add(x.o.Idle))
 		m, err := wire.ReadMessage(in)
@@ -481,63 +415,6 @@ func (x *sendSession) tick() {
 	}
 }
 
-// pump writes frames to one data connection.
-func (x *sendSession) pump(c net.Conn) {
-	out := bufio.NewWriterSize(c, connBuffer)
-	for {
-		f, ok := x.nextFrame(out)
-		if !ok {
-			return
-		}
-		err := x.rate.Wait(x.ctx, len(f.frame))
-		if err == nil && len(f.frame) > connBuffer/4 {
-			err = out.Flush() // so that the frame is not copied once more
-		}
-		if err == nil && len(f.frame) > connBuffer/4 {
-			_, err = c.Write(f.frame)
-		} else if err == nil {
-			_, err = out.Write(f.frame)
-		}
-		x.count.wire.Add(int64(len(f.frame)))
-		f.free()
-		x.pass.budget.Release(f.release)
-		if err != nil {
-			x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
-			return
-		}
-	}
-}
-
-// nextFrame waits for a frame, flushing what was gathered when there is none at once. After
-// the last one it flushes and gives false.
-func (x *sendSession) nextFrame(out *bufio.Writer) (outFrame, bool) {
-	select {
-	case f, ok := <-x.pass.frames:
-		if ok {
-			return f, true
-		}
-	default:
-		if out.Buffered() > 0 {
-			if err := out.Flush(); err != nil {
-				x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
-				return outFrame{}, false
-			}
-		}
-	}
-	select {
-	case f, ok := <-x.pass.frames:
-		if ok {
-			return f, true
-		}
-	case <-x.ctx.Done():
-		return outFrame{}, false
-	}
-	if err := out.Flush(); err != nil {
-		x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
-	}
-	return outFrame{}, false
-}
-
 // end closes the session: what went well is kept, what failed here is told to the other end.
 func (x *sendSession) end(err error) error {
 	if err != nil {
@@ -548,9 +425,9 @@ func (x *sendSession) end(err error) error {
 		return err
 	}
 	out := x.machine.Outcome()
-	x.result.Promoted, x.result.Unchanged = out.Promoted, x.pass.seq == 0
+	x.result.Promoted, x.result.Unchanged = out.Promoted, x.pass.Last() == 0
 	x.result.Strength = strengthOf(out.Strength)
-	x.result.Digest = x.pass.root.Sum().String()
+	x.result.Digest = x.pass.Digest().String()
 	x.result.ScanTime, x.result.PromoteTime = x.scanned.Sub(x.started), time.Since(x.scanned)
 	x.result.ShipTime = x.result.ScanTime
 	return x.keep(out.Promoted)
@@ -585,17 +462,17 @@ func strengthOf(n uint8) Strength {
 
 // keep makes the pass's manifest the one to begin from next time.
 func (x *sendSession) keep(promoted bool) error {
-	if err := x.store.Seal(x.pass.record, x.pass.seq, tree.Time{}); err != nil {
+	if err := x.store.Seal(x.pass.Manifest(), x.pass.Last(), tree.Time{}); err != nil {
 		return err
 	}
 	head := x.store.Head()
 	if promoted {
 		head.Digest, head.Mask, head.Generation = x.result.Digest, uint32(maskOf(x.o)), x.o.Generation
-		head.Base, head.Memory, head.Entries = x.pass.record.Number(), nil, x.pass.record.Records()
+		head.Base, head.Memory, head.Entries = x.pass.Manifest().Number(), nil, x.pass.Manifest().Records()
 		head.Journal, head.Stage = nil, ""
 		head.Phase, head.Image = manifest.Whole, x.view.Info().Image
 	} else {
-		head.Memory = append(slices.Clone(head.Memory), x.pass.record.Number())
+		head.Memory = append(slices.Clone(head.Memory), x.pass.Manifest().Number())
 	}
 	return x.store.Commit(head)
 }
@@ -606,16 +483,23 @@ func (x *sendSession) discard(failed error) {
 		_ = x.base.rows.Close()
 		x.store.Discard(x.base.rows.Number())
 	}
-	if x.pass == nil || x.pass.record == nil {
+	if x.pass == nil {
 		return
 	}
-	if failed != nil && x.pass.record.Records() > 0 && x.store.Seal(x.pass.record, 0, tree.Time{}) == nil {
+	if failed != nil && x.pass.Manifest().Records() > 0 && x.store.Seal(x.pass.Manifest(), 0, tree.Time{}) == nil {
 		head := x.store.Head()
-		head.Memory = append(slices.Clone(head.Memory), x.pass.record.Number())
+		head.Memory = append(slices.Clone(head.Memory), x.pass.Manifest().Number())
 		if err := x.store.Commit(head); err != nil {
 			x.log.Warn("what was read is not remembered", "error", err)
 		}
 	}
-	_ = x.pass.record.Close()
-	x.store.Discard(x.pass.record.Number())
+	_ = x.pass.Manifest().Close()
+	x.store.Discard(x.pass.Manifest().Number())
+}
+
+func logger(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
 }

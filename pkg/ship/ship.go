@@ -34,6 +34,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
@@ -139,23 +140,8 @@ type ReceiveOptions struct {
 	Logger   *slog.Logger
 }
 
-// Figures say how far a pass is. Each end fills in what it knows.
-type Figures struct {
-	// Entries seen so far; TotalEntries is the base's count, 0 when unknown.
-	Entries, TotalEntries int64
-	// ScannedBytes is the size of all content seen; ReadBytes what was read of it. At a
-	// target the latter is what had to be read of the target itself.
-	ScannedBytes, ReadBytes int64
-	// Changed entries: sent whole, in part, as metadata only, or as a deletion.
-	Changed int64
-	// SentBytes is content before compression, WireBytes what crossed the connections.
-	SentBytes, WireBytes int64
-	// Moved entries changed while they were read; MovedPath is the first of them.
-	Moved     int64
-	MovedPath string
-	// Elapsed since the pass began.
-	Elapsed time.Duration
-}
+// Figures say how far a pass is; see package count.
+type Figures = count.Figures
 
 // Result is how a pass ended.
 type Result struct {

@@ -55,8 +55,9 @@ func (b *baseSender) reread(f land.File, rec, under *manifest.Record, stamp tree
 	defer b.x.runMu.Unlock()
 	out.Rows = b.x.drift.Rows()
 	hash := tree.NewContent(rec.Entry.Size)
-	buf := make([]byte, pieceSize)
-	const step = pieceSize / tree.LeafSize
+	const atOnce = 1 << 20
+	buf := make([]byte, atOnce)
+	const step = atOnce / tree.LeafSize
 	for first := int64(0); first < leaves; first += step {
 		rows, err := b.rowsOf(rec, under, first, min(step, leaves-first), f, buf)
 		if err != nil {

@@ -20,7 +20,7 @@ func (x *recvSession) unfits(known *fault.Error) bool {
 // beyond says whether the source has sent more than the target may ever hold: in place it
 // would not fit either, and the generation that is there should stay.
 func (x *recvSession) beyond() bool {
-	return x.applier != nil && x.o.MaxBytes > 0 && x.applier.got.Load() > x.o.MaxBytes
+	return x.applier != nil && x.o.MaxBytes > 0 && x.applier.Got() > x.o.MaxBytes
 }
 
 // tear gives up the stage and with it the promoted generation: from now on, until a pass is

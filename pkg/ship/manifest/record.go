@@ -64,6 +64,18 @@ func (r *Record) Leaves() int64 {
 	}
 }
 
+// Is says whether r is of exactly this entry, all of it.
+func (r *Record) Is(e *tree.Entry) bool { return !r.Partial && tree.EqualBody(&r.Entry, e) }
+
+// Describes says whether the inode that was seen with this entry and stamp is still what r
+// describes, by a stamp that proves it. What cannot be seen without opening it is not compared.
+func (r *Record) Describes(seen *tree.Entry, stamp tree.Stamp) bool {
+	e := &r.Entry
+	return !r.Gone && !r.Partial && r.Stamp.Settled && r.Stamp.Same(stamp) && e.Kind == seen.Kind &&
+		(seen.Kind == tree.Hardlink && e.Link == seen.Link ||
+			seen.Kind != tree.Hardlink && e.Size == seen.Size && e.MTime == seen.MTime && e.Mode == seen.Mode && e.UID == seen.UID && e.GID == seen.GID)
+}
+
 // HasRows says whether content of size bytes has its leaf digests kept.
 func HasRows(size int64) bool { return size > InlineLimit }
 

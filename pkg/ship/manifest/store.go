@@ -346,6 +346,22 @@ func (s *Store) ReadAll(runs ...uint64) (Iterator, error) {
 	return Overlay(its...), nil
 }
 
+// CopyRows appends n leaf digests that are kept elsewhere in the store to w.
+func (s *Store) CopyRows(w *Writer, from Rows, n int64) error {
+	const step = 4096 // leaves
+	buf := make([]byte, min(n, step)*tree.LeafDigestSize)
+	for first := int64(0); first < n; first += step {
+		part := buf[:min(step, n-first)*tree.LeafDigestSize]
+		if err := s.ReadRows(from, first, part); err != nil {
+			return err
+		}
+		if err := w.AddRows(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ReadRows reads the digests of len(buf)/16 leaves from the leaf index first on.
 func (s *Store) ReadRows(at Rows, first int64, buf []byte) error {
 	f, err := s.rowsFile(at.Run)

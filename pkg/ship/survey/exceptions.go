@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package ship
+package survey
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// exceptions carries what a survey found to be other than recorded to those who read the
+// Exceptions carries what a survey found to be other than recorded to those who read the
 // record meanwhile, in path order, and how far the survey has come.
-type exceptions struct {
+type Exceptions struct {
 	mu      sync.Mutex
 	wake    sync.Cond
 	queue   []manifest.Record
@@ -23,29 +23,32 @@ type exceptions struct {
 	err     error
 }
 
-func newExceptions(ctx context.Context) *exceptions {
-	e := &exceptions{}
+// NewExceptions gives an empty queue. When ctx ends it ends with its cause.
+func NewExceptions(ctx context.Context) *Exceptions {
+	e := &Exceptions{}
 	e.wake.L = &e.mu
-	context.AfterFunc(ctx, func() { e.end(context.Cause(ctx)) })
+	context.AfterFunc(ctx, func() { e.End(context.Cause(ctx)) })
 	return e
 }
 
-func (e *exceptions) push(r manifest.Record) {
+// Push adds what is other than recorded.
+func (e *Exceptions) Push(r manifest.Record) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.queue = append(e.queue, r)
 	e.wake.Broadcast()
 }
 
-func (e *exceptions) progress(through string) {
+// Progress says that everything up to a path has been looked at.
+func (e *Exceptions) Progress(through string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.through, e.began = through, true
 	e.wake.Broadcast()
 }
 
-// end says that nothing more comes; with err, because something went wrong.
-func (e *exceptions) end(err error) {
+// End says that nothing more comes; with err, because something went wrong.
+func (e *Exceptions) End(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.last {
@@ -56,7 +59,7 @@ func (e *exceptions) end(err error) {
 
 // head waits until it is known whether there is an exception up to limit (or, with all, at
 // all), and gives it without taking it.
-func (e *exceptions) head(limit string, all bool) (r manifest.Record, ok bool, err error) {
+func (e *Exceptions) head(limit string, all bool) (r manifest.Record, ok bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for len(e.queue) == 0 && !e.last && (all || !e.began || e.through < limit) {
@@ -69,23 +72,28 @@ func (e *exceptions) head(limit string, all bool) (r manifest.Record, ok bool, e
 	return r, all || r.Entry.Path <= limit, nil
 }
 
-func (e *exceptions) take() {
+func (e *Exceptions) take() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.queue = e.queue[1:]
 }
 
-// surveyed gives a record of the target as it is being surveyed: what is recorded, and the
+// Record gives a record of the target as it is being surveyed: what is recorded, and the
 // exceptions on top.
-type surveyed struct {
+type Record struct {
 	kept   *manifest.Cursor
-	found  *exceptions
+	found  *Exceptions
 	hidden string
 	hides  bool
 }
 
-// find gives what the target has at path; paths must come in ascending order.
-func (s *surveyed) find(path string) (manifest.Record, bool, error) {
+// NewRecord joins what is recorded, which Close closes, with what is found.
+func NewRecord(kept *manifest.Cursor, found *Exceptions) *Record {
+	return &Record{kept: kept, found: found}
+}
+
+// Find gives what the target has at path; paths must come in ascending order.
+func (s *Record) Find(path string) (manifest.Record, bool, error) {
 	for {
 		r, ok, err := s.found.head(path, false)
 		if err != nil {
@@ -110,4 +118,4 @@ func (s *surveyed) find(path string) (manifest.Record, bool, error) {
 }
 
 // Close closes the record.
-func (s *surveyed) Close() error { return s.kept.Close() }
+func (s *Record) Close() error { return s.kept.Close() }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package ship
+package source
 
 import (
 	"context"
@@ -64,7 +64,7 @@ func (s *spares) recorded() []recorded {
 // planner merges the source's walk with the base and the remembered stamps, and cuts the
 // outcome into jobs.
 type planner struct {
-	p      *pass
+	p      *Pass
 	walker *scan.Walker
 	base   *manifest.Cursor
 	memory *manifest.Cursor
@@ -86,7 +86,7 @@ func (l *planner) run(ctx context.Context, emit func(job) error) error {
 	for {
 		n, err := l.walker.Next()
 		for _, path := range l.walker.TakeMoved() {
-			l.p.count.move(path)
+			l.p.o.Count.Move(path)
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -122,7 +122,7 @@ func (l *planner) node(n *scan.Node, send func(job) error) error {
 	}
 	if l.p.trusting && l.memory == nil {
 		// What we remember is what we have a copy of.
-		if e.inBase && e.base.Kept && unchanged(n, &e.base) {
+		if e.inBase && e.base.Kept && e.base.Describes(&n.Entry, n.Stamp) {
 			e.known, e.isKnown = e.base, true
 		}
 	} else if l.p.trusting {
@@ -130,19 +130,11 @@ func (l *planner) node(n *scan.Node, send func(job) error) error {
 		if err != nil {
 			return err
 		}
-		if ok && unchanged(n, &known) {
+		if ok && known.Describes(&n.Entry, n.Stamp) {
 			e.known, e.isKnown = known, true
 		}
 	}
 	return l.add(e, send)
-}
-
-// unchanged says whether n is still the inode that known describes.
-func unchanged(n *scan.Node, known *manifest.Record) bool {
-	k := &known.Entry
-	return !known.Gone && !known.Partial && known.Stamp.Settled && known.Stamp.Same(n.Stamp) && k.Kind == n.Kind &&
-		(n.Kind == tree.Hardlink && k.Link == n.Link ||
-			n.Kind != tree.Hardlink && k.Size == n.Size && k.MTime == n.MTime && k.Mode == n.Mode && k.UID == n.UID && k.GID == n.GID)
 }
 
 // gone passes the base's paths before path (or all) that the source does not have.
@@ -167,8 +159,8 @@ func (l *planner) gone(path string, all bool, send func(job) error) error {
 
 func (l *planner) add(e planned, send func(job) error) error {
 	if e.node != nil {
-		l.p.count.entries.Add(1)
-		l.p.count.scanned.Add(e.node.Size)
+		l.p.o.Count.Entries.Add(1)
+		l.p.o.Count.Scanned.Add(e.node.Size)
 		if large(&e) {
 			return l.pieces(e, send)
 		}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package ship
+package apply
 
 import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
@@ -9,9 +9,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// journal writes what was applied into a run, in the order of the log. It checks each
+// Journal writes what was applied into a run, in the order of the log. It checks each
 // large content against what was announced. It is for one goroutine.
-type journal struct {
+type Journal struct {
 	store *manifest.Store
 	w     *manifest.Writer
 
@@ -22,10 +22,28 @@ type journal struct {
 	buf  []byte
 }
 
-// add takes the results of the next frame.
-func (j *journal) add(results []result) error {
-	for i := range results {
-		r := &results[i]
+// NewJournal writes into w, a run of store.
+func NewJournal(store *manifest.Store, w *manifest.Writer) *Journal {
+	return &Journal{store: store, w: w}
+}
+
+// Over gives the digest of a content of size bytes that begins with the leaf digests known, and
+// goes on as under has it, or with zeros. All of its leaf digests are appended to w, a run of store.
+func Over(store *manifest.Store, w *manifest.Writer, under *manifest.Record, known []byte, size int64) (tree.Digest, error) {
+	j := &Journal{store: store, w: w, hash: tree.NewContent(size), in: &incoming{path: under.Entry.Path, patch: true, fresh: true, base: *under}}
+	if err := j.digests(known); err != nil {
+		return tree.Digest{}, err
+	}
+	if err := j.fill(tree.LeafCount(size)); err != nil {
+		return tree.Digest{}, err
+	}
+	return j.hash.Sum(), nil
+}
+
+// Add puts on record what came of the next frame, which is done.
+func (j *Journal) Add(f *Frame) error {
+	for i := range f.results {
+		r := &f.results[i]
 		switch {
 		case r.open != nil:
 			j.in, j.hash, j.rows, j.leaf = r.open, tree.NewContent(r.open.size), j.w.Rows(), 0
@@ -47,7 +65,7 @@ func (j *journal) add(results []result) error {
 }
 
 // part takes the leaf digests of a range of the content.
-func (j *journal) part(r *result) error {
+func (j *Journal) part(r *result) error {
 	if err := j.fill(r.offset / tree.LeafSize); err != nil {
 		return err
 	}
@@ -57,7 +75,7 @@ func (j *journal) part(r *result) error {
 	return j.zeros(tree.LeafCount(r.zero))
 }
 
-func (j *journal) digests(rows []byte) error {
+func (j *Journal) digests(rows []byte) error {
 	j.hash.Add(rows)
 	j.leaf += int64(len(rows) / tree.LeafDigestSize)
 	return j.w.AddRows(rows)
@@ -65,14 +83,14 @@ func (j *journal) digests(rows []byte) error {
 
 const fillStep = 4096 // leaves
 
-func (j *journal) scratch(leaves int64) []byte {
+func (j *Journal) scratch(leaves int64) []byte {
 	if j.buf == nil {
 		j.buf = make([]byte, fillStep*tree.LeafDigestSize)
 	}
 	return j.buf[:min(leaves, fillStep)*tree.LeafDigestSize]
 }
 
-func (j *journal) zeros(leaves int64) error {
+func (j *Journal) zeros(leaves int64) error {
 	for leaves > 0 {
 		part := j.scratch(leaves)
 		clear(part)
@@ -86,7 +104,7 @@ func (j *journal) zeros(leaves int64) error {
 
 // fill takes the leaves up to the one given from the base. What was left out beyond it is
 // zero only in a file that was made for this.
-func (j *journal) fill(to int64) error {
+func (j *Journal) fill(to int64) error {
 	kept := int64(0)
 	if j.in.patch {
 		kept = min(to, j.in.base.Leaves())
@@ -106,7 +124,7 @@ func (j *journal) fill(to int64) error {
 	return j.zeros(to - j.leaf)
 }
 
-func (j *journal) complete(rec *manifest.Record) error {
+func (j *Journal) complete(rec *manifest.Record) error {
 	if err := j.fill(tree.LeafCount(j.in.size)); err != nil {
 		return err
 	}
@@ -120,8 +138,8 @@ func (j *journal) complete(rec *manifest.Record) error {
 	return j.w.Add(rec)
 }
 
-// partial puts on record how far the open content has come.
-func (j *journal) partial() error {
+// Partial puts on record how far the open content has come.
+func (j *Journal) Partial() error {
 	if j.in == nil || j.leaf == 0 {
 		return nil
 	}

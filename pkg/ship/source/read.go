@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package ship
+package source
 
 import (
 	"bytes"
@@ -58,7 +58,7 @@ type pieceOutcome struct {
 
 // reader carries out jobs. Each worker has its own.
 type reader struct {
-	p      *pass
+	p      *Pass
 	packer wire.Packer
 	raw    []byte // operations behind wire.FrameRoom bytes
 	back   []byte // the buffer that raw is in
@@ -120,8 +120,8 @@ func (r *reader) do(_ context.Context, j job) (outcome, error) {
 	return out, nil
 }
 
-// smallFrame is up to where a frame is copied rather than to keep a whole buffer for it.
-const smallFrame = 64 << 10
+// SmallFrame is the size up to which a frame is copied rather than to keep a whole buffer for it.
+const SmallFrame = 64 << 10
 
 // pack makes a frame of r.raw, and begins the next one.
 func (r *reader) pack(bytes, entries int64) body {
@@ -132,12 +132,12 @@ func (r *reader) pack(bytes, entries int64) body {
 		out.from, out.back = r.p.frameBufs, r.p.frameBufs.Get()
 		out.frame = r.packer.Seal(out.back[:0], r.raw[wire.FrameRoom:])
 		r.p.poor.Store(len(out.frame) > len(r.raw)-len(r.raw)/20)
-		if len(out.frame) <= smallFrame {
+		if len(out.frame) <= SmallFrame {
 			kept := slices.Clone(out.frame)
 			out.free()
 			out.frame = kept
 		}
-	case len(r.raw) <= smallFrame:
+	case len(r.raw) <= SmallFrame:
 		out.frame = slices.Clone(r.raw)
 		wire.SealStored(out.frame)
 	default:
@@ -174,7 +174,7 @@ func (r *reader) entry(e *planned) (_ *recorded, bytes int64, err error) {
 	if err := r.p.allowed(entry); err != nil {
 		return nil, 0, err
 	}
-	if e.inBase && same(&e.base, entry) {
+	if e.inBase && e.base.Is(entry) {
 		return rec, 0, nil
 	}
 	op := wire.Op{Kind: wire.OpPut, Entry: *entry}
@@ -192,12 +192,7 @@ func (r *reader) entry(e *planned) (_ *recorded, bytes int64, err error) {
 
 func (r *reader) op(op *wire.Op) {
 	r.raw = wire.AppendOp(r.raw, op)
-	r.p.count.changed.Add(1)
-}
-
-// same says whether the base's record is of exactly this entry.
-func same(base *manifest.Record, e *tree.Entry) bool {
-	return !base.Partial && tree.EqualBody(&base.Entry, e)
+	r.p.o.Count.Changed.Add(1)
 }
 
 // describe completes a record by looking closer at its node, reading a small file whole.
@@ -210,7 +205,7 @@ func (r *reader) describe(e *planned, rec *manifest.Record) (data []byte, err er
 		data, err = r.small(e.node, rec)
 	default:
 		n := *e.node
-		err = r.p.view.Details(&n)
+		err = r.p.o.View.Details(&n)
 		rec.Entry = n.Entry
 	}
 	if moved, ok := errors.AsType[*scan.MovedError](err); ok {
@@ -237,7 +232,7 @@ func (r *reader) small(n *scan.Node, rec *manifest.Record) ([]byte, error) {
 			readErr = nil
 		}
 	}
-	r.p.count.read.Add(int64(got))
+	r.p.o.Count.Read.Add(int64(got))
 	clear(data[got:])
 	after, err := c.Node()
 	if err != nil {
@@ -262,10 +257,10 @@ func (r *reader) small(n *scan.Node, rec *manifest.Record) ([]byte, error) {
 
 // openListed opens a file without looking at its inode, which small does afterwards.
 func (r *reader) openListed(n *scan.Node) (scan.Content, error) {
-	if o, ok := r.p.view.(scan.ListedOpener); ok {
+	if o, ok := r.p.o.View.(scan.ListedOpener); ok {
 		return o.OpenListed(n)
 	}
-	return r.p.view.Open(n)
+	return r.p.o.View.Open(n)
 }
 
 // reread reads a file whose content is known but not in the base. It must still be that.
@@ -307,9 +302,9 @@ func (r *reader) piece(p *piece) (*pieceOutcome, error) {
 	return out, nil
 }
 
-func (c *content) begin(p *pass) {
+func (c *content) begin(p *Pass) {
 	c.node = *c.planned.node
-	if c.open, c.err = p.view.Open(&c.node); c.err != nil {
+	if c.open, c.err = p.o.View.Open(&c.node); c.err != nil {
 		return
 	}
 	p.keepOpen(c.open)
@@ -322,7 +317,7 @@ func still(a, b *scan.Node) bool {
 }
 
 // end looks at the inode again after everything was read.
-func (c *content) end(p *pass) error {
+func (c *content) end(p *Pass) error {
 	after, err := c.open.Node()
 	if err == nil && (!still(&c.node, &after) || after.Size != c.size) {
 		c.moved.Store(true)
@@ -361,7 +356,7 @@ func (r *reader) readPiece(out *pieceOutcome) error {
 	if len(ranges) == 0 {
 		return nil
 	}
-	if len(ranges) == 1 && ranges[0].kind == wire.OpData && len(data) > smallFrame && !r.p.compressing() {
+	if len(ranges) == 1 && ranges[0].kind == wire.OpData && len(data) > SmallFrame && !r.p.compressing() {
 		// All of it in one operation: it goes out of the memory it was read into.
 		op := wire.Op{Kind: wire.OpData, Offset: p.offset + int64(ranges[0].start), Data: data[ranges[0].start:ranges[0].stop]}
 		var head [64]byte
@@ -417,8 +412,10 @@ func (r *reader) fill(c *content, data []byte, off int64) (short bool, err error
 			clear(data[start-off:])
 			return true, nil
 		}
+		r.p.reading <- struct{}{}
 		n, err := c.open.ReadAt(data[start-off:stop-off], start)
-		r.p.count.read.Add(int64(n))
+		<-r.p.reading
+		r.p.o.Count.Read.Add(int64(n))
 		if errors.Is(err, io.EOF) {
 			clear(data[start-off+int64(n):])
 			return true, nil
@@ -442,7 +439,7 @@ func (r *reader) oldRows(c *content, p *piece) ([]byte, error) {
 		return nil, nil
 	}
 	old := make([]byte, n*tree.LeafDigestSize)
-	return old, r.p.store.ReadRows(c.base.Rows, first, old)
+	return old, r.p.o.Store.ReadRows(c.base.Rows, first, old)
 }
 
 // differences appends the ranges of leaves that are not as the base has them: data, and

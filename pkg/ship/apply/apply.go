@@ -1,7 +1,14 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package ship
+// Package apply carries out the operations of a pass on a target: frames come in order, and what
+// they say is checked in order; the work is done in parallel. A Journal puts what came of it on
+// record, in order again.
+//
+// What an operation needs of the target's present state it asks the survey's record, which may
+// still be in the making: a frame waits until the survey has passed its paths. Only a content that
+// was opened may go on over several frames, and nothing else comes in between.
+package apply
 
 import (
 	"context"
@@ -9,27 +16,45 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
-// appliers write in parallel.
-const appliers = 24
+// Workers write in parallel.
+const Workers = 24
 
-// applier carries out the operations of a pass: dispatch in order, work in parallel.
-type applier struct {
-	target   land.Target
-	inPlace  bool
-	preserve bool
-	base     *surveyed
-	staged   atomic.Uint64 // last number of a staged inode
-	got      atomic.Int64  // bytes of content so far
-	count    *counters
-	maxSize  int64
+// backlog is how many frames may wait for a worker.
+const backlog = 2048
+
+// Options of an applier.
+type Options struct {
+	// InPlace: nothing on the target is to be protected. Otherwise it is staged.
+	InPlace bool
+	// Preserve takes special files; otherwise the first one is an error.
+	Preserve bool
+	// MaxSize bounds what the target may occupy, in bytes; 0 means its filesystem's size.
+	MaxSize int64
+	// Base is what the target has. It is closed with the applier.
+	Base *survey.Record
+	// Staged is the last number of a staged inode that an earlier session may have given.
+	Staged uint64
+	Count  *count.Counters
+	// Fail is told what goes wrong, from any goroutine.
+	Fail func(error)
+}
+
+// Applier carries out the operations of a pass: Dispatch in order, Work in parallel.
+type Applier struct {
+	target land.Target
+	o      Options
+	staged atomic.Uint64 // last number of a staged inode
+	got    atomic.Int64  // bytes of content so far
 
 	// Only for the dispatcher:
 	last  string // path of the last operation
@@ -38,22 +63,22 @@ type applier struct {
 	any   bool
 	open  *incoming
 
-	work   chan *applied
-	fail   func(error)
+	work   chan *Frame
 	mu     sync.Mutex // guards what follows
 	wake   sync.Cond
 	prefix uint64
 	files  map[land.File]struct{} // open contents
-	closed bool
+	over   error                  // why nothing goes on, when nothing does
 }
 
-// applied is a frame being applied.
-type applied struct {
-	seq     uint64
+// Frame is a frame being applied.
+type Frame struct {
+	Seq uint64
+	// Done is called when everything in it was carried out.
+	Done func(*Frame)
+
 	tasks   []func() error
 	results []result
-	release int64
-	done    func(*applied)
 }
 
 // result is what the journal must know of an operation: a record, or leaf digests of the
@@ -85,39 +110,44 @@ type incoming struct {
 	writes  int // under way; guarded by the applier's mu
 }
 
-func newApplier(ctx context.Context, target land.Target, inPlace bool) *applier {
-	a := &applier{target: target, inPlace: inPlace, work: make(chan *applied, 2*framesAhead), files: map[land.File]struct{}{}}
+// New makes an applier for one session, which ends with ctx.
+func New(ctx context.Context, target land.Target, o Options) *Applier {
+	a := &Applier{target: target, o: o, work: make(chan *Frame, backlog), files: map[land.File]struct{}{}}
+	a.staged.Store(o.Staged)
 	a.wake.L = &a.mu
 	context.AfterFunc(ctx, func() {
 		a.mu.Lock()
-		a.closed = true
+		a.over = context.Cause(ctx)
 		a.mu.Unlock()
 		a.wake.Broadcast()
 	})
 	return a
 }
 
-// worker applies frames until ctx ends.
-func (a *applier) worker(ctx context.Context) {
+// Got is how many bytes of content were dispatched.
+func (a *Applier) Got() int64 { return a.got.Load() }
+
+// Work applies frames until ctx ends.
+func (a *Applier) Work(ctx context.Context) {
 	for {
 		select {
 		case f := <-a.work:
 			for _, task := range f.tasks {
 				if err := task(); err != nil {
-					a.fail(err)
+					a.o.Fail(err)
 					return
 				}
 			}
 			f.tasks = nil
-			f.done(f)
+			f.Done(f)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// reached tells that all frames up to seq are applied.
-func (a *applier) reached(seq uint64) {
+// Reached tells that all frames up to seq are applied.
+func (a *Applier) Reached(seq uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.prefix = seq
@@ -125,20 +155,20 @@ func (a *applier) reached(seq uint64) {
 }
 
 // after waits until all frames before seq are applied.
-func (a *applier) after(seq uint64) error {
+func (a *Applier) after(seq uint64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for a.prefix+1 < seq && !a.closed {
+	for a.prefix+1 < seq && a.over == nil {
 		a.wake.Wait()
 	}
-	if a.closed {
-		return errLost
+	if a.over != nil {
+		return a.over
 	}
 	return nil
 }
 
 // written tells that a write to a content is over.
-func (a *applier) written(in *incoming) {
+func (a *Applier) written(in *incoming) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if in.writes--; in.writes == 0 {
@@ -147,29 +177,29 @@ func (a *applier) written(in *incoming) {
 }
 
 // finish waits until all writes to a content are over, and takes it from the open ones.
-func (a *applier) finish(in *incoming) error {
+func (a *Applier) finish(in *incoming) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for in.writes > 0 && !a.closed {
+	for in.writes > 0 && a.over == nil {
 		a.wake.Wait()
 	}
-	if a.closed {
-		return errLost
+	if a.over != nil {
+		return a.over
 	}
 	delete(a.files, in.file)
 	return nil
 }
 
-// close closes the contents that were left open, and the base. Nothing works any more.
-func (a *applier) close() {
+// Close closes the contents that were left open, and the base. Nothing works any more.
+func (a *Applier) Close() {
 	for f := range a.files {
 		_ = f.Close()
 	}
-	_ = a.base.Close()
+	_ = a.o.Base.Close()
 }
 
-// dispatch begins to apply a frame. Frames must come in order.
-func (a *applier) dispatch(f *applied, ops []wire.Op) error {
+// Dispatch begins to apply a frame. Frames must come in order.
+func (a *Applier) Dispatch(f *Frame, ops []wire.Op) error {
 	for i := range ops {
 		if err := a.op(f, &ops[i]); err != nil {
 			return err
@@ -179,9 +209,9 @@ func (a *applier) dispatch(f *applied, ops []wire.Op) error {
 	return nil
 }
 
-func (a *applier) op(f *applied, op *wire.Op) error {
-	if got := a.got.Add(int64(len(op.Data))); a.maxSize > 0 && got > a.maxSize {
-		return fault.New(fault.TargetFull, "the source has sent more than the target's capacity of %d bytes", a.maxSize)
+func (a *Applier) op(f *Frame, op *wire.Op) error {
+	if got := a.got.Add(int64(len(op.Data))); a.o.MaxSize > 0 && got > a.o.MaxSize {
+		return fault.New(fault.TargetFull, "the source has sent more than the target's capacity of %d bytes", a.o.MaxSize)
 	}
 	if err := a.admit(int64(len(op.Data))); err != nil {
 		return err
@@ -200,7 +230,7 @@ func (a *applier) op(f *applied, op *wire.Op) error {
 	if err := a.turn(op.Entry.Path, op.Content == wire.ContentOpen); err != nil {
 		return err
 	}
-	if what := tree.Special(&op.Entry); what != "" && !a.preserve {
+	if what := tree.Special(&op.Entry); what != "" && !a.o.Preserve {
 		return fault.At(fault.SpecialFileRefused, op.Entry.Path, nil, "it is "+what+", and the policy of the target refuses those")
 	}
 	if err := a.target.Holds(&op.Entry); err != nil {
@@ -209,14 +239,14 @@ func (a *applier) op(f *applied, op *wire.Op) error {
 	if op.Content == wire.ContentOpen {
 		return a.complete(f, op)
 	}
-	base, ok, err := a.base.find(op.Entry.Path)
+	base, ok, err := a.o.Base.Find(op.Entry.Path)
 	if err != nil {
 		return err
 	}
 	if !ok {
 		base = manifest.Record{}
 	}
-	a.count.changed.Add(1)
+	a.o.Count.Changed.Add(1)
 	switch {
 	case op.Entry.Kind == tree.Image:
 		return fault.New(fault.PeerProtocol, "an image without content")
@@ -240,30 +270,30 @@ const leastRoom = 64
 // admit keeps what stands on the target, what is staged beside it and what this and
 // earlier sessions brought within the capacity, where the filesystem does not. What is
 // being written at the moment is not seen.
-func (a *applier) admit(n int64) error {
-	if a.maxSize <= 0 || n == 0 {
+func (a *Applier) admit(n int64) error {
+	if a.o.MaxSize <= 0 || n == 0 {
 		return nil
 	}
 	if a.left -= n; a.left >= 0 {
 		return nil
 	}
-	used, bounded, err := a.target.Usage(a.maxSize)
+	used, bounded, err := a.target.Usage(a.o.MaxSize)
 	if err != nil {
 		return err
 	}
 	switch {
 	case bounded:
 		a.left = math.MaxInt64
-	case used > a.maxSize:
-		return fault.New(fault.TargetFull, "the target holds %d bytes, more than its capacity of %d", used, a.maxSize)
+	case used > a.o.MaxSize:
+		return fault.New(fault.TargetFull, "the target holds %d bytes, more than its capacity of %d", used, a.o.MaxSize)
 	default:
-		a.left = max(a.maxSize-used, a.maxSize/leastRoom)
+		a.left = max(a.o.MaxSize-used, a.o.MaxSize/leastRoom)
 	}
 	return nil
 }
 
 // turn checks that paths ascend, and that nothing comes between the operations of a content.
-func (a *applier) turn(path string, closes bool) error {
+func (a *Applier) turn(path string, closes bool) error {
 	if closes {
 		if a.open == nil || a.open.path != path {
 			return fault.At(fault.PeerProtocol, path, nil, "a content ends that was not opened")
@@ -277,31 +307,31 @@ func (a *applier) turn(path string, closes bool) error {
 	return nil
 }
 
-func (a *applier) remove(f *applied, path string) error {
-	a.count.changed.Add(1)
+func (a *Applier) remove(f *Frame, path string) error {
+	a.o.Count.Changed.Add(1)
 	f.results = append(f.results, result{record: &manifest.Record{Entry: tree.Entry{Path: path}, Gone: true}})
-	if a.inPlace {
+	if a.o.InPlace {
 		f.tasks = append(f.tasks, func() error { return a.target.Remove(path) })
 	}
 	return nil
 }
 
-func (a *applier) directory(f *applied, op *wire.Op, base manifest.Record) error {
+func (a *Applier) directory(f *Frame, op *wire.Op, base manifest.Record) error {
 	rec := &manifest.Record{Entry: op.Entry}
 	f.results = append(f.results, result{record: rec})
-	if !a.inPlace || base.Entry.Kind == tree.Dir {
+	if !a.o.InPlace || base.Entry.Kind == tree.Dir {
 		return nil
 	}
 	return a.target.Mkdir(op.Entry.Path)
 }
 
-func (a *applier) link(f *applied, op *wire.Op) error {
+func (a *Applier) link(f *Frame, op *wire.Op) error {
 	rec := &manifest.Record{Entry: op.Entry}
 	f.results = append(f.results, result{record: rec})
-	if !a.inPlace {
+	if !a.o.InPlace {
 		return nil
 	}
-	path, first, seq := op.Entry.Path, op.Entry.Link, f.seq
+	path, first, seq := op.Entry.Path, op.Entry.Link, f.Seq
 	f.tasks = append(f.tasks, func() error {
 		if err := a.after(seq); err != nil {
 			return err
@@ -313,14 +343,14 @@ func (a *applier) link(f *applied, op *wire.Op) error {
 	return nil
 }
 
-func (a *applier) place(path string) land.Place {
-	if a.inPlace {
+func (a *Applier) place(path string) land.Place {
+	if a.o.InPlace {
 		return land.Place{Path: path}
 	}
 	return land.Place{Path: path, Staged: a.staged.Add(1)}
 }
 
-func (a *applier) special(f *applied, op *wire.Op) error {
+func (a *Applier) special(f *Frame, op *wire.Op) error {
 	p := a.place(op.Entry.Path)
 	rec := &manifest.Record{Entry: op.Entry, Staged: p.Staged}
 	f.results = append(f.results, result{record: rec})
@@ -343,13 +373,13 @@ func settle(rec *manifest.Record, n scan.Node, err error) error {
 }
 
 // keep changes the description of a file that keeps its content.
-func (a *applier) keep(f *applied, op *wire.Op, base manifest.Record) error {
+func (a *Applier) keep(f *Frame, op *wire.Op, base manifest.Record) error {
 	if base.Entry.Kind != tree.File || base.Partial || base.Entry.Content != op.Entry.Content || base.Entry.Size != op.Entry.Size {
 		return fault.At(fault.PeerProtocol, op.Entry.Path, nil, "it should keep a content that it does not have")
 	}
 	rec := &manifest.Record{Entry: op.Entry, Stamp: base.Stamp, Rows: base.Rows, Staged: base.Staged, Patch: base.Patch}
 	f.results = append(f.results, result{record: rec})
-	if a.inPlace {
+	if a.o.InPlace {
 		f.tasks = append(f.tasks, func() error {
 			n, err := a.target.Describe(&rec.Entry)
 			return settle(rec, n, err)
@@ -359,16 +389,16 @@ func (a *applier) keep(f *applied, op *wire.Op, base manifest.Record) error {
 }
 
 // whole writes a file that came whole.
-func (a *applier) whole(f *applied, op *wire.Op, base manifest.Record) error {
+func (a *Applier) whole(f *Frame, op *wire.Op, base manifest.Record) error {
 	p := a.place(op.Entry.Path)
 	rec := &manifest.Record{Entry: op.Entry, Staged: p.Staged}
 	f.results = append(f.results, result{record: rec})
-	data, edit := op.Data, a.inPlace && base.Entry.Kind == tree.File
+	data, edit := op.Data, a.o.InPlace && base.Entry.Kind == tree.File
 	f.tasks = append(f.tasks, func() error { return a.writeWhole(p, rec, data, edit) })
 	return nil
 }
 
-func (a *applier) writeWhole(p land.Place, rec *manifest.Record, data []byte, edit bool) error {
+func (a *Applier) writeWhole(p land.Place, rec *manifest.Record, data []byte, edit bool) error {
 	e := &rec.Entry
 	if tree.Content(e.Size, tree.Leaves(nil, data)) != e.Content {
 		return fault.At(fault.DigestMismatch, e.Path, nil, "its content is not what was announced")
@@ -409,7 +439,7 @@ func hasZeroBlock(data []byte) bool {
 }
 
 // fresh gives an empty file: a new one, or, with edit, the one that is there.
-func (a *applier) fresh(p land.Place, edit bool) (land.File, error) {
+func (a *Applier) fresh(p land.Place, edit bool) (land.File, error) {
 	if !edit {
 		return a.target.Create(p)
 	}
@@ -425,11 +455,11 @@ func (a *applier) fresh(p land.Place, edit bool) (land.File, error) {
 }
 
 // begin opens a large content.
-func (a *applier) begin(f *applied, op *wire.Op) error {
+func (a *Applier) begin(f *Frame, op *wire.Op) error {
 	if err := a.turn(op.Path, false); err != nil {
 		return err
 	}
-	base, ok, err := a.base.find(op.Path)
+	base, ok, err := a.o.Base.Find(op.Path)
 	if err != nil {
 		return err
 	}
@@ -443,9 +473,9 @@ func (a *applier) begin(f *applied, op *wire.Op) error {
 	if in.patch && base.Leaves() == 0 {
 		return fault.At(fault.PeerProtocol, op.Path, nil, "it should be patched, but there is nothing to patch")
 	}
-	if a.maxSize > 0 && op.Allocated {
+	if a.o.MaxSize > 0 && op.Allocated {
 		// Room is taken for it before a byte of it comes.
-		if a.taken += min(op.Size, a.maxSize+1); a.taken > a.maxSize {
+		if a.taken += min(op.Size, a.o.MaxSize+1); a.taken > a.o.MaxSize {
 			return fault.At(fault.TargetFull, op.Path, nil, "with it, the room that files take exceeds the target's capacity")
 		}
 		if err := a.admit(op.Size); err != nil {
@@ -460,12 +490,12 @@ func (a *applier) begin(f *applied, op *wire.Op) error {
 	return nil
 }
 
-func (a *applier) openContent(in *incoming, op *wire.Op) (err error) {
+func (a *Applier) openContent(in *incoming, op *wire.Op) (err error) {
 	switch {
-	case a.inPlace && in.patch:
+	case a.o.InPlace && in.patch:
 		in.place = land.Place{Path: op.Path}
 		in.file, err = a.target.Edit(in.place)
-	case a.inPlace:
+	case a.o.InPlace:
 		in.place = land.Place{Path: op.Path}
 		in.file, err = a.fresh(in.place, in.base.Entry.Kind == tree.File || a.target.Image())
 	case in.patch && in.base.Staged != 0:
@@ -489,7 +519,7 @@ func (a *applier) openContent(in *incoming, op *wire.Op) (err error) {
 }
 
 // data writes a part of the open content.
-func (a *applier) data(f *applied, op *wire.Op) error {
+func (a *Applier) data(f *Frame, op *wire.Op) error {
 	in := a.open
 	if in == nil || op.Offset < in.end || op.Offset+op.Length > in.size ||
 		op.Length%tree.LeafSize != 0 && op.Offset+op.Length != in.size {
@@ -522,10 +552,10 @@ func (a *applier) data(f *applied, op *wire.Op) error {
 }
 
 // complete ends the open content.
-func (a *applier) complete(f *applied, op *wire.Op) error {
+func (a *Applier) complete(f *Frame, op *wire.Op) error {
 	in := a.open
 	a.open = nil
-	a.count.changed.Add(1)
+	a.o.Count.Changed.Add(1)
 	if op.Entry.Size != in.size {
 		return fault.At(fault.PeerProtocol, in.path, nil, "its size changed on the way")
 	}
