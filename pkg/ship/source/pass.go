@@ -110,12 +110,13 @@ func (p *Pass) Waiting() int { return len(p.frames) }
 // Narrow says whether it is the network that frames wait for: then they are compressed.
 func (p *Pass) Narrow(is bool) { p.narrow.Store(is) }
 
-// What Run has made, complete when it has ended without an error: the manifest, the digest,
-// and the number of the last frame.
+// Manifest is what Run has read, complete when it has ended without an error.
 func (p *Pass) Manifest() *manifest.Writer { return p.record }
 
+// Digest is that of the tree that Run has read.
 func (p *Pass) Digest() tree.Digest { return p.root.Sum() }
 
+// Last is the number of the last frame; 0 when nothing had to be sent.
 func (p *Pass) Last() uint64 { return p.seq }
 
 // Frame is a frame on its way to a connection.
