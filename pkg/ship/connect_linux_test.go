@@ -5,6 +5,7 @@ package ship_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 
@@ -54,4 +55,32 @@ func TestADataConnectionThatDoesNotComeKeepsNothingWaiting(t *testing.T) {
 	if ended.Load() != 1 {
 		t.Error("somebody still dials")
 	}
+}
+
+// A pass without anything to send succeeds where no data connection can be made; with
+// something, the reason is told and nothing is half done.
+func TestDataConnectionsThatFailMatterOnlyWhenThereIsSomethingToSend(t *testing.T) {
+	t.Parallel()
+	p := shiptest.NewPair(t)
+	m := shiptest.At(t, p.Source)
+	m.File("file", shiptest.Noise("file", 3<<20))
+	p.Mirror()
+	closed := errors.New("the port is closed")
+	var begun atomic.Int32
+	p.Dialling = func(context.Context) error {
+		if begun.Add(1) == 1 {
+			return nil
+		}
+		return closed
+	}
+	if o := p.Mirror(); !o.Sent.Unchanged {
+		t.Errorf("something was sent: %+v", o.Sent)
+	}
+	begun.Store(0)
+	m.File("file", shiptest.Noise("other", 3<<20))
+	if o := p.Try(t.Context()); !errors.Is(o.SendErr, closed) || o.Received.Promoted {
+		t.Errorf("%v, %+v", o.SendErr, o.Received)
+	}
+	p.Dialling = nil
+	p.Mirror()
 }

@@ -380,7 +380,10 @@ func (x *recvSession) frameDone(f *arrivedFrame) func(*apply.Frame) {
 			x.buffers.Put(f.back)
 		}
 		f.back = nil
-		x.window.release(f.cost)
+		// While a sync is under way what was applied waits for the journal: of a million small
+		// files that is more than their frames were.
+		a.Held = a.Size()
+		x.window.release(f.cost - a.Held)
 		x.frameMu.Lock()
 		x.applied[a.Seq] = a
 		x.frameMu.Unlock()
@@ -479,6 +482,7 @@ func (x *recvSession) writeJournal() {
 				x.failed(err)
 				return
 			}
+			x.window.release(item.frame.Held)
 			continue
 		}
 		err := j.Partial()

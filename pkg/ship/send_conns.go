@@ -63,7 +63,7 @@ func (x *sendSession) connectData() {
 		x.group.Go(func() {
 			c, err := x.connect(1 + i)
 			if err != nil {
-				x.event(session.Failed{Err: err})
+				x.missing(err)
 				return
 			}
 			mu.Lock()
@@ -74,6 +74,20 @@ func (x *sendSession) connectData() {
 			mu.Unlock()
 			x.pump(c)
 		})
+	}
+}
+
+// missing ends the session because of a data connection that cannot be made, once there is
+// something to send. A pass that has nothing to send needs none, and its other end may be gone
+// before the last one stands.
+func (x *sendSession) missing(err error) {
+	select {
+	case f, ok := <-x.pass.Frames():
+		if ok {
+			f.Done()
+			x.event(session.Failed{Err: err})
+		}
+	case <-x.ctx.Done():
 	}
 }
 

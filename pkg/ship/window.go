@@ -53,6 +53,7 @@ func (w *window) passed(seq uint64) {
 	w.wake.Broadcast()
 }
 
+// release gives back what is not needed any more; a negative cost is taken besides.
 func (w *window) release(cost int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

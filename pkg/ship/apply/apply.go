@@ -74,11 +74,26 @@ type Applier struct {
 // Frame is a frame being applied.
 type Frame struct {
 	Seq uint64
-	// Done is called when everything in it was carried out.
+	// Done is called when everything in it was carried out. What it has to say to the Journal
+	// stays in memory until it is there.
 	Done func(*Frame)
+	// Held is the caller's own: what that memory was counted as, in bytes.
+	Held int64
 
 	tasks   []func() error
 	results []result
+}
+
+// resultSize is the memory of a result, its record and a path, in bytes, about.
+const resultSize = 512
+
+// Size is about how much memory the frame takes until the Journal has it, in bytes.
+func (f *Frame) Size() int64 {
+	n := int64(len(f.results)) * resultSize
+	for i := range f.results {
+		n += int64(len(f.results[i].rows))
+	}
+	return n
 }
 
 // result is what the journal must know of an operation: a record, or leaf digests of the

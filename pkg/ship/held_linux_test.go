@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ship
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
+)
+
+// What was applied and waits for a sync counts as memory until the journal has it: otherwise
+// a slow disk would let a million records gather.
+func TestWhatWaitsForTheJournalCountsAsMemory(t *testing.T) {
+	fail := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.Open(t.TempDir())
+	fail(err)
+	defer root.Close()
+	target, err := land.OpenTree(root, land.Options{})
+	fail(err)
+	defer target.Close()
+	fail(target.Probe(0, 0))
+	fail(target.Examine())
+	store, err := manifest.Open(t.TempDir(), "volume")
+	fail(err)
+	defer store.Close()
+
+	x := newRecvSession(t.Context(), &receiver{target: target, store: store, count: count.New()}, &greeted{}, true)
+	x.drift, err = store.NewRun()
+	fail(err)
+	defer x.drift.Close()
+	x.journal, err = store.NewRun()
+	fail(err)
+	defer x.journal.Close()
+	x.found.End(nil)
+	x.applier = apply.New(x.ctx, target, apply.Options{
+		InPlace: true, Base: survey.NewRecord(manifest.NewCursor(manifest.Empty()), x.found), Count: x.count, Fail: x.failed,
+	})
+	defer x.applier.Close()
+	x.group.Go(func() { x.applier.Work(x.ctx) })
+	x.group.Go(x.writeJournal)
+	defer x.group.Wait()
+	defer x.cancel(errLost)
+
+	const links = 200
+	f := &arrivedFrame{seq: 1, cost: 40_000}
+	for i := range links {
+		f.ops = append(f.ops, wire.Op{Kind: wire.OpPut, Entry: tree.Entry{Path: fmt.Sprintf("%04d", i), Kind: tree.Symlink, Link: "x", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), MTime: tree.Time{}.Add(1)}})
+	}
+	if !x.window.admit(f.seq, f.cost) {
+		t.Fatal("not admitted")
+	}
+	frame := &apply.Frame{Seq: f.seq, Done: x.frameDone(f)}
+	fail(x.applier.Dispatch(frame, f.ops))
+	if in := <-x.events; in != (session.Applied{Seq: 1}) {
+		t.Fatalf("%+v", in)
+	}
+	if used := x.window.used; used != frame.Size() || used < links*100 {
+		t.Errorf("%d bytes count for %d records that take %d", used, links, frame.Size())
+	}
+	x.journalQ <- journalItem{frame: frame}
+	x.journalQ <- journalItem{persist: 1}
+	if in := <-x.events; in != (session.Persisted{Through: 1}) {
+		t.Fatalf("%+v", in)
+	}
+	if x.window.used != 0 || x.journal.Records() != links {
+		t.Errorf("%d bytes still count, %d records are in the journal", x.window.used, x.journal.Records())
+	}
+}
