@@ -163,7 +163,7 @@ func measure(w *world, o *options, rows []row, out io.Writer) error {
 		m.row = r
 		fmt.Fprintf(w.talk, "%s\n", r.name)
 		cells, more, err := m.patiently()
-		if !slices.ContainsFunc(rows[i+1:], func(later row) bool { return later.data == r.data }) {
+		if w.ctx.Err() == nil && !slices.ContainsFunc(rows[i+1:], func(later row) bool { return later.data == r.data }) {
 			// The disk need not have room for all sets of data at once.
 			if err := m.forget(r.data); err != nil {
 				fmt.Fprintf(w.talk, "  what it left could not be removed: %v\n", err)
