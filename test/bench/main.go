@@ -22,7 +22,10 @@
 //     metadata; a difference voids the row. Peers whose flags are known to lose something are
 //     not asked.
 //   - Limits are programs of a few lines (limit.go) with the same calls for metadata; of
-//     1 to 16 workers the best counts.
+//     1 to 16 workers the best counts. For the large file the limit is besides not less than
+//     what its calls, two digests and TLS take of all cores together (work.go).
+//   - The best peer is the best one that has another end to reach, and cp -a. rsync between two
+//     folders of one machine is shown with the others.
 //
 // What is not fair: both ends share this machine's processors, so whoever uses two at a time
 // pays for both; a peer of one thread has the other one for its ssh.
