@@ -62,6 +62,10 @@ func (x *recvSession) readFrames(g *greeted) {
 			x.failed(broken(err))
 			return
 		}
+		// Its operations take more than their frame when they are many and small.
+		decoded := int64(len(f.ops)) * opSize
+		f.cost += decoded
+		x.window.grow(f.seq, decoded)
 		x.count.Sent.Add(int64(h.RawLen))
 		x.frameMu.Lock()
 		x.frames[f.seq] = f
@@ -76,7 +80,10 @@ const frameRoom = 4096
 
 func newFrameBuffer() []byte { return scan.AlignedBuffer(frameRoom + source.FrameBuffer + 4096) }
 
-// frameCost is the memory that a frame takes until it is applied.
+// opSize is the memory of a decoded operation and of what is to be done for it, in bytes, about.
+const opSize = 512
+
+// frameCost is the memory that a frame takes until it is applied, but for its operations.
 func frameCost(h wire.Header) int64 {
 	if h.RawLen <= source.SmallFrame {
 		return int64(h.RawLen + 1024)

@@ -210,7 +210,11 @@ func (m *meter) patiently() (cells, notes []string, err error) {
 		cancel()
 		m.w.ctx = whole
 	}()
-	if cells, notes, err = m.line(); err != nil && ctx.Err() != nil {
+	cells, notes, err = m.line()
+	switch {
+	case err != nil && whole.Err() != nil:
+		err = errors.New("broken off")
+	case err != nil && ctx.Err() != nil:
 		err = fmt.Errorf("took more than %s", m.o.wait)
 	}
 	return cells, notes, err
