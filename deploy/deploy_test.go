@@ -187,7 +187,7 @@ func TestTheAgentWritesShipmentStatusAndNothingElse(t *testing.T) {
 }
 
 func TestTheCredentialOfAPairReachesNoMoreThanAnApplication(t *testing.T) {
-	role := find[rbacv1.ClusterRole](t, manifests(t, Options{}), "ClusterRole", "kubectl-motion:mover-core")
+	role := find[rbacv1.ClusterRole](t, manifests(t, Options{}), "ClusterRole", "kubectl-motion:migrator-core")
 	forbidden := []string{
 		"serviceaccounts/token", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers",
 		"roles", "rolebindings", "clusterroles", "nodes", "namespaces", "clusterpairs", "volumeshipments/status", "*",

@@ -53,7 +53,7 @@ else DST holds is removed. With --state, what is known of both is kept, and the
 next run reads and sends only what changed; without it every run reads both.
 
 What DST's filesystem cannot hold is an error that names the first such entry,
-before anything is promoted. With --drop whole kinds of attributes are left out
+before anything is verified. With --drop whole kinds of attributes are left out
 on purpose; the digest is then that of SRC without them. Owners, device nodes,
 times and the like cannot be left out: DST would be something else than SRC.
 
@@ -134,12 +134,12 @@ type copyEndOptions struct {
 
 // copyNote is one line of what a process says on its standard output.
 type copyNote struct {
-	Address string        `json:"address,omitempty"`
-	Figures *ship.Figures `json:"figures,omitempty"`
-	Result  *ship.Result  `json:"result,omitempty"`
-	Reason  ship.Reason   `json:"reason,omitempty"`
-	Error   string        `json:"error,omitempty"`
-	Log     string        `json:"log,omitempty"`
+	Address    string           `json:"address,omitempty"`
+	Statistics *ship.Statistics `json:"statistics,omitempty"`
+	Result     *ship.Result     `json:"result,omitempty"`
+	Reason     ship.Reason      `json:"reason,omitempty"`
+	Error      string           `json:"error,omitempty"`
+	Log        string           `json:"log,omitempty"`
 }
 
 // copyError is a failed copy with its reason.
@@ -169,7 +169,7 @@ func droppable() []string {
 
 // dropHint says with which flag the copy would leave out what the target cannot hold.
 func dropHint(reason ship.Reason, text string) string {
-	if reason != "TargetAbility" {
+	if reason != "TargetUnsupported" {
 		return ""
 	}
 	for _, name := range tree.MaskNames() {
@@ -365,7 +365,7 @@ type endNote struct {
 }
 
 // follow listens to both processes until both have a result.
-func follow(ctx context.Context, s, r *endProcess, progress func(ship.Figures)) ([2]ship.Result, error) {
+func follow(ctx context.Context, s, r *endProcess, progress func(ship.Statistics)) ([2]ship.Result, error) {
 	notes := make(chan endNote)
 	listen := func(p *endProcess, send bool) {
 		for {
@@ -405,8 +405,8 @@ func follow(ctx context.Context, s, r *endProcess, progress func(ship.Figures)) 
 				failures[i] = &copyError{n.note.Reason, n.note.Error + dropHint(n.note.Reason, n.note.Error)}
 			}
 			got++
-		case n.note.Figures != nil && n.send:
-			progress(*n.note.Figures)
+		case n.note.Statistics != nil && n.send:
+			progress(*n.note.Statistics)
 		case n.note.Log != "":
 			fmt.Fprintln(os.Stderr, n.note.Log)
 		}
@@ -417,8 +417,8 @@ func follow(ctx context.Context, s, r *endProcess, progress func(ship.Figures)) 
 	return results, errors.Join(failures[0], failures[1])
 }
 
-func (o *copyOptions) progress(w io.Writer) func(ship.Figures) {
-	return func(f ship.Figures) {
+func (o *copyOptions) progress(w io.Writer) func(ship.Statistics) {
+	return func(f ship.Statistics) {
 		if o.json {
 			b, _ := json.Marshal(f)
 			fmt.Fprintf(w, "%s\n", b)
@@ -430,27 +430,27 @@ func (o *copyOptions) progress(w io.Writer) func(ship.Figures) {
 
 // copyReport is the result as JSON.
 type copyReport struct {
-	Digest         string        `json:"digest"`
-	Promoted       bool          `json:"promoted"`
-	Unchanged      bool          `json:"unchanged"`
-	Strength       ship.Strength `json:"strength"`
-	Entries        int64         `json:"entries"`
-	Changed        int64         `json:"changed"`
-	ScannedBytes   int64         `json:"scannedBytes"`
-	ReadBytes      int64         `json:"readBytes"`
-	SentBytes      int64         `json:"sentBytes"`
-	WireBytes      int64         `json:"wireBytes"`
-	Seconds        float64       `json:"seconds"`
-	ScanSeconds    float64       `json:"scanSeconds"`
-	PromoteSeconds float64       `json:"promoteSeconds"`
+	Digest        string        `json:"digest"`
+	Verified      bool          `json:"verified"`
+	Unchanged     bool          `json:"unchanged"`
+	Strength      ship.Strength `json:"strength"`
+	Entries       int64         `json:"entries"`
+	Changed       int64         `json:"changed"`
+	ScannedBytes  int64         `json:"scannedBytes"`
+	ReadBytes     int64         `json:"readBytes"`
+	SentBytes     int64         `json:"sentBytes"`
+	WireBytes     int64         `json:"wireBytes"`
+	Seconds       float64       `json:"seconds"`
+	ScanSeconds   float64       `json:"scanSeconds"`
+	VerifySeconds float64       `json:"verifySeconds"`
 }
 
 func (o *copyOptions) print(w io.Writer, results [2]ship.Result, took time.Duration) error {
 	s, r := results[0], results[1]
 	report := copyReport{
-		Digest: r.Digest, Promoted: r.Promoted, Unchanged: s.Unchanged, Strength: r.Strength, Entries: s.Entries,
+		Digest: r.Digest, Verified: r.Verified, Unchanged: s.Unchanged, Strength: r.Strength, Entries: s.Entries,
 		Changed: s.Changed, ScannedBytes: s.ScannedBytes, ReadBytes: s.ReadBytes, SentBytes: s.SentBytes, WireBytes: s.WireBytes,
-		Seconds: took.Seconds(), ScanSeconds: s.ScanTime.Seconds(), PromoteSeconds: s.PromoteTime.Seconds(),
+		Seconds: took.Seconds(), ScanSeconds: s.ScanTime.Seconds(), VerifySeconds: s.VerifyTime.Seconds(),
 	}
 	if o.json {
 		b, err := json.Marshal(report)

@@ -22,9 +22,9 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 )
 
 // newCopyEndCommand is one of copy's two processes; it is told what to do on its standard
@@ -104,11 +104,11 @@ func (e *copyEnd) send(ctx context.Context, n *notes, log *slog.Logger) (ship.Re
 		return ship.Result{}, fault.Wrap(fault.Unreadable, err, "open the source")
 	}
 	defer f.Close()
-	view, err := openView(f)
+	method, err := openView(f)
 	if err != nil {
 		return ship.Result{}, err
 	}
-	defer view.Close()
+	defer method.Close()
 	state, err := ship.OpenState(e.State, "copy")
 	if err != nil {
 		return ship.Result{}, err
@@ -125,24 +125,24 @@ func (e *copyEnd) send(ctx context.Context, n *notes, log *slog.Logger) (ship.Re
 	o := ship.SendOptions{
 		Connections: e.Options.Connections, Bandwidth: e.Options.Bandwidth, SpecialFiles: ship.Preserve, Logger: log,
 		Drop: e.Options.Drop, SELinux: e.Options.SELinux,
-		Progress: func(f ship.Figures) { n.say(copyNote{Figures: &f}) },
+		Progress: func(f ship.Statistics) { n.say(copyNote{Statistics: &f}) },
 	}
-	return ship.Send(ctx, view, dial, state, o)
+	return ship.Send(ctx, method, dial, state, o)
 }
 
 // openView makes a view of a directory, device or image file.
-func openView(f *os.File) (ship.View, error) {
+func openView(f *os.File) (ship.Source, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if st.IsDir() {
-		if err := scan.CheckIDs(); err != nil {
+		if err := fsread.CheckIDs(); err != nil {
 			return nil, err
 		}
-		return scan.OpenTree(f, scan.Options{})
+		return fsread.OpenTree(f, fsread.Options{})
 	}
-	return scan.OpenDevice(f, scan.Options{})
+	return fsread.OpenDevice(f, fsread.Options{})
 }
 
 func (e *copyEnd) receive(ctx context.Context, n *notes, log *slog.Logger) (ship.Result, error) {
@@ -230,7 +230,7 @@ func (e *copyEnd) openTarget() (ship.Target, error) {
 	f, err := os.OpenFile(e.Path, os.O_RDWR, 0)
 	switch {
 	case err == nil:
-		return land.OpenDevice(f, land.Options{})
+		return fswrite.OpenDevice(f, fswrite.Options{})
 	case errors.Is(err, os.ErrNotExist) && e.Options.SourceImage:
 		if f, err = os.OpenFile(e.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
@@ -238,17 +238,17 @@ func (e *copyEnd) openTarget() (ship.Target, error) {
 		if err := f.Truncate(e.Options.SourceSize); err != nil {
 			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
 		}
-		return land.OpenDevice(f, land.Options{})
+		return fswrite.OpenDevice(f, fswrite.Options{})
 	case errors.Is(err, os.ErrNotExist):
 		if err := os.Mkdir(e.Path, 0o700); err != nil {
 			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
 		}
 	}
-	if err := scan.CheckIDs(); err != nil {
+	if err := fsread.CheckIDs(); err != nil {
 		return nil, err
 	}
 	if f, err = os.Open(e.Path); err != nil {
 		return nil, fault.Wrap(fault.TargetUnwritable, err, "open the target")
 	}
-	return land.OpenTree(f, land.Options{})
+	return fswrite.OpenTree(f, fswrite.Options{})
 }

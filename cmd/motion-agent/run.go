@@ -13,7 +13,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/daemon"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
 )
 
 func newRunCommand() *cobra.Command {
@@ -32,7 +32,7 @@ func newRunCommand() *cobra.Command {
 			if err := l.UnmarshalText([]byte(level)); err != nil {
 				return fmt.Errorf("--log-level: %w", err)
 			}
-			if err := scan.CheckIDs(); err != nil {
+			if err := fsread.CheckIDs(); err != nil {
 				return err
 			}
 			// A system call that blocks holds a processor until it is noticed to block.

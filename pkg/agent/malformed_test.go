@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/agenttest"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
@@ -127,7 +127,7 @@ func TestNoMalformedObjectMakesTheAgentPanic(t *testing.T) {
 			nextStatus(w.Shipment, seen, w.Shipment.CreationTimestamp.Time)
 		}
 		_, _ = a.reconcile(t.Context(), k)
-		_, _ = policy.Decide([]v1alpha1.MotionPolicy{*w.Policy, {}}, policy.Request{Namespace: "blue", Labels: map[string]string{"team": "blue"}, Peer: agenttest.PeerCluster})
+		_, _ = authz.Decide([]v1alpha1.MotionPolicy{*w.Policy, {}}, authz.Request{Namespace: "blue", Labels: map[string]string{"team": "blue"}, Peer: agenttest.PeerCluster})
 	}
 }
 

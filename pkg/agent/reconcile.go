@@ -87,8 +87,8 @@ func (a *Agent) observe(ctx context.Context, s *v1alpha1.VolumeShipment) (*obser
 		o.refused = err
 		return o, nil
 	}
-	o.seat, o.shared = volume.Seat, volume.Shared
-	if o.seat.Block {
+	o.mnt, o.shared = volume.Mount, volume.Shared
+	if o.mnt.Block {
 		if o.refused = a.env.Devices.Available(); o.refused != nil {
 			return o, nil //nolint:nilerr // refused is part of what was observed
 		}
@@ -161,7 +161,7 @@ func (a *Agent) arrange(ctx context.Context, k key, s *v1alpha1.VolumeShipment, 
 			seen.report = &r
 			return
 		}
-		if !a.retired(k, fault.New(v1alpha1.ReasonSuperseded, "generation %d was asked for", job.Generation)) {
+		if !a.retired(k, fault.New(v1alpha1.ReasonSuperseded, "generation %d was asked for", job.Sync)) {
 			return
 		}
 	}
@@ -233,7 +233,7 @@ func (a *Agent) writeStatus(ctx context.Context, k key, s *v1alpha1.VolumeShipme
 	switch compare(&s.Status, &next) {
 	case same:
 		return again, nil
-	case figuresOnly:
+	case statisticsOnly:
 		if wait := statusPeriod - now.Sub(a.lastWrite(k)); wait > 0 {
 			return wait, nil
 		}

@@ -26,7 +26,7 @@ import (
 )
 
 // patience bounds waits for what must happen; nothing depends on its length.
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
 func service() *corev1.Service {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: agenttest.AgentNamespace, Name: "motion-agent"}}
@@ -38,7 +38,7 @@ func service() *corev1.Service {
 func unclaimed(role v1alpha1.Role) *agenttest.World {
 	w := agenttest.Fine(role)
 	w.Shipment.Status = v1alpha1.VolumeShipmentStatus{}
-	w.Shipment.Spec.Generation = 0
+	w.Shipment.Spec.Sync = 0
 	w.More = []runtime.Object{service()}
 	return w
 }
@@ -97,7 +97,7 @@ func (r *running) get() *v1alpha1.VolumeShipment {
 
 func (r *running) await(what string, done func(*v1alpha1.VolumeShipment) bool) *v1alpha1.VolumeShipment {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
 	watch, err := r.c.Resource(v1alpha1.VolumeShipments, agenttest.Namespace).Watch(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -116,7 +116,7 @@ func (r *running) await(what string, done func(*v1alpha1.VolumeShipment) bool) *
 	}
 }
 
-func TestAShipmentIsClaimedByTheNodeThatHasItsHolder(t *testing.T) {
+func TestAShipmentIsClaimedByTheNodeThatHasItsMountPod(t *testing.T) {
 	r := start(t, unclaimed(v1alpha1.RoleReceive))
 	s := r.await("claimed", func(s *v1alpha1.VolumeShipment) bool { return s.Status.NodeName != "" })
 	e := s.Status.Endpoint
@@ -136,7 +136,7 @@ func TestASenderPublishesNoAddress(t *testing.T) {
 	}
 }
 
-func TestAClaimedShipmentIsGivenUpWithItsHolderAndTakenBackWithTheSameKey(t *testing.T) {
+func TestAClaimedShipmentIsGivenUpWithItsMountPodAndTakenBackWithTheSameKey(t *testing.T) {
 	r := start(t, unclaimed(v1alpha1.RoleReceive))
 	first := r.await("claimed", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Endpoint != nil })
 	pods := r.c.Kube.CoreV1().Pods(agenttest.Namespace)
@@ -144,7 +144,7 @@ func TestAClaimedShipmentIsGivenUpWithItsHolderAndTakenBackWithTheSameKey(t *tes
 		t.Fatal(err)
 	}
 	r.await("given up", func(s *v1alpha1.VolumeShipment) bool { return s.Status.NodeName == "" && s.Status.Endpoint == nil })
-	next := agenttest.Holder("motion-holder-2", "5e9f1b0c-6b7a-4b1e-9f1a-2b3c4d5e6f70")
+	next := agenttest.MountPod("motion-mount-2", "5e9f1b0c-6b7a-4b1e-9f1a-2b3c4d5e6f70")
 	if _, err := pods.Create(t.Context(), next, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -159,11 +159,11 @@ func TestAClaimedShipmentIsGivenUpWithItsHolderAndTakenBackWithTheSameKey(t *tes
 
 func TestWhatIsNotThisNodesBusinessIsLeftAlone(t *testing.T) {
 	cases := map[string]func(*agenttest.World){
-		"served by another node":     func(w *agenttest.World) { w.Shipment.Status.NodeName = "node-2" },
-		"its holder on another node": func(w *agenttest.World) { w.Pod.Spec.NodeName = "node-2" },
-		"no holder":                  func(w *agenttest.World) { w.Pod.Spec.Volumes = nil },
-		"a holder that starts":       func(w *agenttest.World) { w.Pod.Status.Phase = corev1.PodPending },
-		"a shipment being deleted":   func(w *agenttest.World) { w.Shipment.DeletionTimestamp = new(metav1.Now()) },
+		"served by another node":        func(w *agenttest.World) { w.Shipment.Status.NodeName = "node-2" },
+		"its mount pod on another node": func(w *agenttest.World) { w.Pod.Spec.NodeName = "node-2" },
+		"no mount pod":                  func(w *agenttest.World) { w.Pod.Spec.Volumes = nil },
+		"a mount pod that starts":       func(w *agenttest.World) { w.Pod.Status.Phase = corev1.PodPending },
+		"a shipment being deleted":      func(w *agenttest.World) { w.Shipment.DeletionTimestamp = new(metav1.Now()) },
 	}
 	for name, bend := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestAnotherClaimsVolumeIsSaidAndNotOffered(t *testing.T) {
 	w.Volume.Spec.ClaimRef.Namespace = "red"
 	r := start(t, w)
 	s := r.await("refused", func(s *v1alpha1.VolumeShipment) bool { return len(s.Status.Conditions) > 0 })
-	if row(&s.Status, v1alpha1.ShipmentClaimed) != "False ClaimMismatch" || s.Status.Endpoint != nil {
+	if row(&s.Status, v1alpha1.ShipmentAssigned) != "False ClaimMismatch" || s.Status.Endpoint != nil {
 		t.Errorf("%+v", s.Status)
 	}
 }
@@ -233,7 +233,7 @@ func TestADeletedShipmentsKeyIsForgotten(t *testing.T) {
 	if err := r.c.Resource(v1alpha1.VolumeShipments, agenttest.Namespace).Delete(t.Context(), agenttest.Shipment, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(patience)
+	deadline := time.After(timeout)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {

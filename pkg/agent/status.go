@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/session"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
@@ -22,12 +22,12 @@ type observation struct {
 	node string
 	// refused is why the volume cannot be reached; nil when it can.
 	refused error
-	seat    *check.Seat
+	mnt     *authz.Mount
 	// shared is why the volume is not exclusive; nil when it is.
 	shared    error
 	keySHA256 string
 	addresses []string
-	// report of the session of spec.generation; nil when there is none.
+	// report of the session of spec.sync; nil when there is none.
 	report *session.Report
 }
 
@@ -38,7 +38,7 @@ func (o *observation) released() bool {
 		return false
 	}
 	r := fault.Reason(o.refused)
-	return r == v1alpha1.ReasonWaitingForHolder || r == v1alpha1.ReasonHolderInvalid
+	return r == v1alpha1.ReasonWaitingForMountPod || r == v1alpha1.ReasonMountPodInvalid
 }
 
 // nextStatus is the status that follows from an observation. It is pure: the
@@ -46,19 +46,19 @@ func (o *observation) released() bool {
 func nextStatus(s *v1alpha1.VolumeShipment, o *observation, now time.Time) v1alpha1.VolumeShipmentStatus {
 	out := *s.Status.DeepCopy()
 	out.ObservedGeneration = s.Generation
-	w := &writer{status: &out, generation: s.Generation, now: metav1.NewTime(now)}
+	w := &writer{status: &out, number: s.Generation, now: metav1.NewTime(now)}
 	w.claim(o)
 	if o.released() && !ended(s) {
-		w.begin(s, v1alpha1.ReasonWaitingForHolder)
-		w.goesOn(v1alpha1.ReasonWaitingForHolder, fault.Message(o.refused))
+		w.begin(s, v1alpha1.ReasonWaitingForMountPod)
+		w.goesOn(v1alpha1.ReasonWaitingForMountPod, fault.Message(o.refused))
 	}
 	if o.refused == nil && o.report == nil && !introduced(s) && !ended(s) {
 		w.begin(s, v1alpha1.ReasonWaitingForPeer)
 		w.goesOn(v1alpha1.ReasonWaitingForPeer, "the peer's shipment and key are not known")
 	}
-	if o.report != nil && o.report.Job.Generation == s.Spec.Generation {
+	if o.report != nil && o.report.Job.Sync == s.Spec.Sync {
 		w.begin(s, o.report.Reason)
-		w.figures(o.report)
+		w.statistics(o.report)
 		w.torn(o.report)
 		w.progress(s, o.report)
 	}
@@ -66,15 +66,15 @@ func nextStatus(s *v1alpha1.VolumeShipment, o *observation, now time.Time) v1alp
 }
 
 type writer struct {
-	status     *v1alpha1.VolumeShipmentStatus
-	generation int64
-	now        metav1.Time
+	status *v1alpha1.VolumeShipmentStatus
+	number int64
+	now    metav1.Time
 }
 
 func (w *writer) set(kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&w.status.Conditions, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: message,
-		ObservedGeneration: w.generation, LastTransitionTime: w.now,
+		ObservedGeneration: w.number, LastTransitionTime: w.now,
 	})
 }
 
@@ -83,18 +83,18 @@ func (w *writer) claim(o *observation) {
 	switch {
 	case o.released():
 		w.status.NodeName, w.status.Endpoint = "", nil
-		w.set(v1alpha1.ShipmentClaimed, metav1.ConditionFalse, v1alpha1.ReasonWaitingForHolder, fault.Message(o.refused))
+		w.set(v1alpha1.ShipmentAssigned, metav1.ConditionFalse, v1alpha1.ReasonWaitingForMountPod, fault.Message(o.refused))
 		meta.RemoveStatusCondition(&w.status.Conditions, v1alpha1.ShipmentExclusive)
 		return
 	case o.refused != nil:
 		w.status.NodeName, w.status.Endpoint = o.node, nil
-		w.set(v1alpha1.ShipmentClaimed, metav1.ConditionFalse, fault.Reason(o.refused), fault.Message(o.refused))
+		w.set(v1alpha1.ShipmentAssigned, metav1.ConditionFalse, fault.Reason(o.refused), fault.Message(o.refused))
 		meta.RemoveStatusCondition(&w.status.Conditions, v1alpha1.ShipmentExclusive)
 		return
 	}
 	w.status.NodeName = o.node
-	w.status.Endpoint = &v1alpha1.ShipmentEndpoint{KeySHA256: o.keySHA256, PodUID: string(o.seat.PodUID), Addresses: o.addresses}
-	w.set(v1alpha1.ShipmentClaimed, metav1.ConditionTrue, v1alpha1.ReasonClaimed, "")
+	w.status.Endpoint = &v1alpha1.ShipmentEndpoint{KeySHA256: o.keySHA256, PodUID: string(o.mnt.PodUID), Addresses: o.addresses}
+	w.set(v1alpha1.ShipmentAssigned, metav1.ConditionTrue, v1alpha1.ReasonAssigned, "")
 	if o.shared != nil {
 		w.set(v1alpha1.ShipmentExclusive, metav1.ConditionFalse, v1alpha1.ReasonNotExclusive, fault.Message(o.shared))
 	} else {
@@ -104,27 +104,27 @@ func (w *writer) claim(o *observation) {
 
 // begin clears what was about an earlier generation.
 func (w *writer) begin(s *v1alpha1.VolumeShipment, reason string) {
-	if w.status.ActiveGeneration == s.Spec.Generation {
+	if w.status.ActiveSync == s.Spec.Sync {
 		return
 	}
-	w.status.ActiveGeneration = s.Spec.Generation
+	w.status.ActiveSync = s.Spec.Sync
 	// How much there was is the best guess of how much there is.
-	w.status.Figures = v1alpha1.ShipmentFigures{TotalBytes: w.status.Figures.TotalBytes}
+	w.status.Statistics = v1alpha1.ShipmentStatistics{TotalBytes: w.status.Statistics.TotalBytes}
 	w.goesOn(reason, "")
 }
 
 // goesOn says that the generation has not ended, and what it waits for.
 func (w *writer) goesOn(reason, message string) {
 	w.set(v1alpha1.ShipmentShipped, metav1.ConditionUnknown, reason, message)
-	w.set(v1alpha1.ShipmentPromoted, metav1.ConditionUnknown, reason, "")
+	w.set(v1alpha1.ShipmentVerified, metav1.ConditionUnknown, reason, "")
 }
 
-func (w *writer) figures(r *session.Report) {
-	f := &w.status.Figures
-	f.Entries, f.MovedEntries = r.Figures.Entries, r.Figures.Moved
-	f.ScannedBytes, f.ReadBytes = r.Figures.ScannedBytes, r.Figures.ReadBytes
-	f.SentBytes, f.WireBytes = r.Figures.SentBytes, r.Figures.WireBytes
-	f.ChangedBytes = r.Figures.SentBytes
+func (w *writer) statistics(r *session.Report) {
+	f := &w.status.Statistics
+	f.Entries, f.ChangedEntries = r.Statistics.Entries, r.Statistics.Moved
+	f.ScannedBytes, f.ReadBytes = r.Statistics.ScannedBytes, r.Statistics.ReadBytes
+	f.SentBytes, f.WireBytes = r.Statistics.SentBytes, r.Statistics.WireBytes
+	f.ChangedBytes = r.Statistics.SentBytes
 	f.TotalBytes = max(f.TotalBytes, r.Total, f.ScannedBytes)
 	if r.Ended && r.Err == nil {
 		f.TotalBytes = f.ScannedBytes
@@ -147,23 +147,23 @@ func (w *writer) progress(s *v1alpha1.VolumeShipment, r *session.Report) {
 		w.goesOn(r.Reason, r.Message)
 	case r.Err != nil:
 		w.set(v1alpha1.ShipmentShipped, metav1.ConditionFalse, r.Reason, r.Message)
-		w.set(v1alpha1.ShipmentPromoted, metav1.ConditionFalse, r.Reason, "")
+		w.set(v1alpha1.ShipmentVerified, metav1.ConditionFalse, r.Reason, "")
 	default:
 		w.shipped(s, r)
 	}
 }
 
 func (w *writer) shipped(s *v1alpha1.VolumeShipment, r *session.Report) {
-	w.status.ShippedGeneration = s.Spec.Generation
+	w.status.ShippedSync = s.Spec.Sync
 	w.set(v1alpha1.ShipmentShipped, metav1.ConditionTrue, v1alpha1.ReasonShipped, "")
-	if !r.Result.Promoted {
-		w.set(v1alpha1.ShipmentPromoted, metav1.ConditionFalse, v1alpha1.ReasonSourceMoved, movedMessage(r))
+	if !r.Result.Verified {
+		w.set(v1alpha1.ShipmentVerified, metav1.ConditionFalse, v1alpha1.ReasonSourceChanged, movedMessage(r))
 		return
 	}
-	w.status.PromotedGeneration = s.Spec.Generation
+	w.status.VerifiedSync = s.Spec.Sync
 	w.status.Digest = r.Result.Digest
-	w.status.Consistency = consistency(s.Spec.View)
-	w.set(v1alpha1.ShipmentPromoted, metav1.ConditionTrue, v1alpha1.ReasonPromoted, "")
+	w.status.Consistency = consistency(s.Spec.CopyMethod)
+	w.set(v1alpha1.ShipmentVerified, metav1.ConditionTrue, v1alpha1.ReasonVerified, "")
 }
 
 // torn says whether the target is between two generations, as soon as that is known.
@@ -173,14 +173,14 @@ func (w *writer) torn(r *session.Report) {
 	}
 	w.status.Applying = nil
 	if *r.Torn {
-		g := r.Job.Generation
+		g := r.Job.Sync
 		w.status.Applying = &g
 	}
 }
 
 // consistency is what a generation is worth by its view.
-func consistency(v v1alpha1.View) string {
-	if v == v1alpha1.ViewSnapshot {
+func consistency(v v1alpha1.CopyMethod) string {
+	if v == v1alpha1.CopyMethodSnapshot {
 		return "CrashConsistent"
 	}
 	return string(v)
@@ -188,13 +188,13 @@ func consistency(v v1alpha1.View) string {
 
 // ended says whether nothing more comes of the generation that is asked for.
 func ended(s *v1alpha1.VolumeShipment) bool {
-	if s.Spec.Generation == 0 {
+	if s.Spec.Sync == 0 {
 		return true // nothing is asked for yet
 	}
-	if s.Status.ActiveGeneration != s.Spec.Generation {
+	if s.Status.ActiveSync != s.Spec.Sync {
 		return false
 	}
-	for _, kind := range []string{v1alpha1.ShipmentShipped, v1alpha1.ShipmentPromoted} {
+	for _, kind := range []string{v1alpha1.ShipmentShipped, v1alpha1.ShipmentVerified} {
 		c := meta.FindStatusCondition(s.Status.Conditions, kind)
 		if c == nil || c.Status == metav1.ConditionUnknown {
 			return false
@@ -208,8 +208,8 @@ type change int
 
 const (
 	same change = iota
-	// figuresOnly may wait until statusPeriod has passed since the last write.
-	figuresOnly
+	// statisticsOnly may wait until statusPeriod has passed since the last write.
+	statisticsOnly
 	// news is written at once.
 	news
 )
@@ -220,18 +220,18 @@ func compare(old, now *v1alpha1.VolumeShipmentStatus) change {
 	}
 	a, b := old.DeepCopy(), now.DeepCopy()
 	for _, s := range []*v1alpha1.VolumeShipmentStatus{a, b} {
-		s.Figures = v1alpha1.ShipmentFigures{}
+		s.Statistics = v1alpha1.ShipmentStatistics{}
 		s.ObservedGeneration = 0
 		for i := range s.Conditions {
 			s.Conditions[i].Message, s.Conditions[i].ObservedGeneration = "", 0
 		}
 	}
 	if equality.Semantic.DeepEqual(a, b) {
-		return figuresOnly
+		return statisticsOnly
 	}
 	return news
 }
 
 func movedMessage(r *session.Report) string {
-	return fault.Printable(fmt.Sprintf("%d entries moved while they were read, first %q; the next generation sends what changed", r.Figures.Moved, r.Figures.MovedPath))
+	return fault.Printable(fmt.Sprintf("%d entries moved while they were read, first %q; the next generation sends what changed", r.Statistics.Moved, r.Statistics.MovedPath))
 }

@@ -157,8 +157,8 @@ func claimOfShipment(o any) ([]string, error) {
 	}
 	spec := v1alpha1.VolumeShipmentSpec{}
 	role, _, _ := unstructured.NestedString(u.Object, "spec", "role")
-	view, _, _ := unstructured.NestedString(u.Object, "spec", "view")
-	spec.Role, spec.View = v1alpha1.Role(role), v1alpha1.View(view)
+	method, _, _ := unstructured.NestedString(u.Object, "spec", "view")
+	spec.Role, spec.CopyMethod = v1alpha1.Role(role), v1alpha1.CopyMethod(method)
 	spec.ClaimName, _, _ = unstructured.NestedString(u.Object, "spec", "claimName")
 	if clone, found, _ := unstructured.NestedString(u.Object, "spec", "snapshot", "claimName"); found {
 		spec.Snapshot = &v1alpha1.ShipmentSnapshot{ClaimName: clone}

@@ -16,8 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // Outcome is what became of one object.
@@ -34,9 +34,9 @@ const (
 
 // Row is the outcome of one object.
 type Row struct {
-	Ref     capture.Ref `json:"object"`
-	Outcome Outcome     `json:"outcome"`
-	Problem *Problem    `json:"problem,omitempty"`
+	Ref     inventory.Ref `json:"object"`
+	Outcome Outcome       `json:"outcome"`
+	Problem *Problem      `json:"problem,omitempty"`
 }
 
 // ChangeSet is what an Apply did, in the order of Ref.Compare.
@@ -72,7 +72,7 @@ type Options struct {
 	// ForceConflicts takes over fields that others own.
 	ForceConflicts bool
 	// Recreate deletes and creates anew immutable ConfigMaps and Secrets, and
-	// Jobs that are at rest, when they differ from what shall be there.
+	// Jobs that are on standby, when they differ from what shall be there.
 	Recreate bool
 }
 
@@ -89,7 +89,7 @@ func Apply(ctx context.Context, dst *cluster.Cluster, objects []Object, opts Opt
 	if err != nil {
 		return ChangeSet{}, err
 	}
-	rows := map[capture.Ref]Row{}
+	rows := map[inventory.Ref]Row{}
 	pending := objects
 	for len(pending) > 0 {
 		failed, err := w.pass(ctx, pending, before, opts, rows)
@@ -104,7 +104,7 @@ func Apply(ctx context.Context, dst *cluster.Cluster, objects []Object, opts Opt
 	return changeSet(rows), nil
 }
 
-func changeSet(rows map[capture.Ref]Row) ChangeSet {
+func changeSet(rows map[inventory.Ref]Row) ChangeSet {
 	var c ChangeSet
 	for _, r := range rows {
 		c.Rows = append(c.Rows, r)
@@ -114,7 +114,7 @@ func changeSet(rows map[capture.Ref]Row) ChangeSet {
 }
 
 // pass writes every object once and returns those that may do better later.
-func (w *Writer) pass(ctx context.Context, objects []Object, before map[capture.Ref]string, opts Options, rows map[capture.Ref]Row) ([]Object, error) {
+func (w *Writer) pass(ctx context.Context, objects []Object, before map[inventory.Ref]string, opts Options, rows map[inventory.Ref]Row) ([]Object, error) {
 	var byTier [tiers][]Object
 	for _, o := range objects {
 		t := tier(o.Ref.GroupKind())
@@ -197,21 +197,21 @@ func (w *Writer) recreate(ctx context.Context, o Object) Row {
 
 // versions returns the resourceVersions of what is on the target already, of
 // the kinds and namespaces of objects.
-func (w *Writer) versions(ctx context.Context, objects []Object) (map[capture.Ref]string, error) {
+func (w *Writer) versions(ctx context.Context, objects []Object) (map[inventory.Ref]string, error) {
 	type place struct {
 		gvr       schema.GroupVersionResource
 		namespace string
 	}
-	wanted := map[place]map[string]capture.Ref{}
+	wanted := map[place]map[string]inventory.Ref{}
 	for _, o := range objects {
 		p := place{o.Ref.GVR(), o.Ref.Namespace}
 		if wanted[p] == nil {
-			wanted[p] = map[string]capture.Ref{}
+			wanted[p] = map[string]inventory.Ref{}
 		}
 		wanted[p][o.Ref.Name] = o.Ref
 	}
 	var mu sync.Mutex
-	found := map[capture.Ref]string{}
+	found := map[inventory.Ref]string{}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	for p, names := range wanted {

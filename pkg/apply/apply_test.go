@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // The messages below are those of Kubernetes 1.36, taken from real answers.
@@ -91,9 +91,9 @@ func TestNothingIsWrittenBeforeWhatItNeeds(t *testing.T) {
 }
 
 func TestAChangeSetCountsAndSums(t *testing.T) {
-	c := changeSet(map[capture.Ref]Row{
-		{Kind: "B", Name: "b"}: {Ref: capture.Ref{Kind: "B", Name: "b"}, Outcome: Created},
-		{Kind: "A", Name: "a"}: {Ref: capture.Ref{Kind: "A", Name: "a"}, Outcome: Failed, Problem: &Problem{Cause: CauseInvalid, Message: "no"}},
+	c := changeSet(map[inventory.Ref]Row{
+		{Kind: "B", Name: "b"}: {Ref: inventory.Ref{Kind: "B", Name: "b"}, Outcome: Created},
+		{Kind: "A", Name: "a"}: {Ref: inventory.Ref{Kind: "A", Name: "a"}, Outcome: Failed, Problem: &Problem{Cause: CauseInvalid, Message: "no"}},
 	})
 	if c.Rows[0].Ref.Kind != "A" || c.Count(Created) != 1 || c.Count(Failed) != 1 {
 		t.Errorf("%+v", c)

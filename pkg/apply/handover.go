@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // HandOver gives up the ownership that Apply took of the object's fields. From
@@ -31,7 +31,7 @@ import (
 // One entry stays, for nothing but our own annotation: to an object without any
 // entry the API server adds, at the next apply of whomever, the manager
 // "before-first-apply" that owns every field, and that one would conflict.
-func HandOver(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) error {
+func HandOver(ctx context.Context, dst *cluster.Cluster, ref inventory.Ref) error {
 	w, err := NewWriter(dst)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func HandOver(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) error 
 // namespace, of any of the kinds, and returns how many objects it wrote. Of kinds
 // that may not be listed, those of names are looked at: the credential of a pair
 // reads Secrets by name only. It may be repeated, and goes on after a failure.
-func HandOverAll(ctx context.Context, dst *cluster.Cluster, namespace string, kinds []capture.Kind, names map[schema.GroupVersionResource][]string) (int, error) {
+func HandOverAll(ctx context.Context, dst *cluster.Cluster, namespace string, kinds []inventory.Kind, names map[schema.GroupVersionResource][]string) (int, error) {
 	w, err := NewWriter(dst)
 	if err != nil {
 		return 0, err
@@ -86,19 +86,19 @@ func HandOverAll(ctx context.Context, dst *cluster.Cluster, namespace string, ki
 
 // owned is an object whose fields we own.
 type owned struct {
-	ref  capture.Ref
+	ref  inventory.Ref
 	meta *metav1.PartialObjectMetadata
 }
 
 // brought finds the objects of a kind that a migration brought and whose fields
 // are still ours.
-func (w *Writer) brought(ctx context.Context, k capture.Kind, namespace string, names []string) ([]owned, error) {
+func (w *Writer) brought(ctx context.Context, k inventory.Kind, namespace string, names []string) ([]owned, error) {
 	var out []owned
 	note := func(m *metav1.PartialObjectMetadata) {
 		if _, ours := handedOver(m.ManagedFields, k.GVR.GroupVersion().String()); !ours || m.Annotations[v1alpha1.AnnotationSource] == "" {
 			return
 		}
-		ref := capture.Ref{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Kind: k.Kind, Namespace: namespace, Name: m.Name}
+		ref := inventory.Ref{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Kind: k.Kind, Namespace: namespace, Name: m.Name}
 		out = append(out, owned{ref, m})
 	}
 	err := w.eachMetadata(ctx, k.GVR, namespace, note)
@@ -119,7 +119,7 @@ func (w *Writer) brought(ctx context.Context, k capture.Kind, namespace string, 
 }
 
 // handOver writes one object; m is its metadata if it has been read already.
-func (w *Writer) handOver(ctx context.Context, ref capture.Ref, m *metav1.PartialObjectMetadata) error {
+func (w *Writer) handOver(ctx context.Context, ref inventory.Ref, m *metav1.PartialObjectMetadata) error {
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		var err error
 		if m == nil {

@@ -11,8 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // Pruned is the outcome of an object that was deleted.
@@ -22,7 +22,7 @@ const Pruned Outcome = "pruned"
 // that was decided about: one that was made anew meanwhile stays. Finalizers are
 // left to whoever set them. Claims that are not among refs lose owners that are:
 // nothing of theirs is collected with them.
-func Prune(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) (ChangeSet, error) {
+func Prune(ctx context.Context, dst *cluster.Cluster, refs []inventory.Ref) (ChangeSet, error) {
 	w, err := NewWriter(dst)
 	if err != nil {
 		return ChangeSet{}, err
@@ -34,7 +34,7 @@ func Prune(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) (Chang
 		return ChangeSet{}, err
 	}
 	var mu sync.Mutex
-	rows := map[capture.Ref]Row{}
+	rows := map[inventory.Ref]Row{}
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	for _, ref := range refs {
@@ -53,7 +53,7 @@ func Prune(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) (Chang
 	return changeSet(rows), err
 }
 
-func (w *Writer) prune(ctx context.Context, ref capture.Ref) error {
+func (w *Writer) prune(ctx context.Context, ref inventory.Ref) error {
 	policy := metav1.DeletePropagationBackground
 	err := w.meta.Resource(ref.GVR()).Namespace(ref.Namespace).Delete(ctx, ref.Name, metav1.DeleteOptions{
 		PropagationPolicy: &policy, Preconditions: &metav1.Preconditions{UID: &ref.UID},

@@ -17,8 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // readyPoll is how often an object that is not ready yet is looked at.
@@ -26,8 +26,8 @@ const readyPoll = time.Second
 
 // Readiness is how far one object is.
 type Readiness struct {
-	Ref   capture.Ref `json:"object"`
-	Ready bool        `json:"ready"`
+	Ref   inventory.Ref `json:"object"`
+	Ready bool          `json:"ready"`
 	// Status is kstatus's word: Current, InProgress, Failed, Terminating, NotFound.
 	Status  string `json:"status"`
 	Message string `json:"message,omitempty"`
@@ -37,8 +37,8 @@ type Readiness struct {
 // controller has seen its last change, and what it asks for is there. report,
 // if not nil, hears of every change. The error names what was not ready when
 // the context ended.
-func WaitReady(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref, report func(Readiness)) error {
-	waiting := make(map[capture.Ref]Readiness, len(refs))
+func WaitReady(ctx context.Context, dst *cluster.Cluster, refs []inventory.Ref, report func(Readiness)) error {
+	waiting := make(map[inventory.Ref]Readiness, len(refs))
 	for _, r := range refs {
 		waiting[r] = Readiness{Ref: r}
 	}
@@ -71,7 +71,7 @@ func WaitReady(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref, re
 }
 
 // look looks at objects, several at a time.
-func look(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) ([]Readiness, error) {
+func look(ctx context.Context, dst *cluster.Cluster, refs []inventory.Ref) ([]Readiness, error) {
 	out := make([]Readiness, len(refs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
@@ -86,7 +86,7 @@ func look(ctx context.Context, dst *cluster.Cluster, refs []capture.Ref) ([]Read
 
 // readiness looks at one object. An API server that does not answer for a while
 // is waited for like a controller.
-func readiness(ctx context.Context, dst *cluster.Cluster, ref capture.Ref) (Readiness, error) {
+func readiness(ctx context.Context, dst *cluster.Cluster, ref inventory.Ref) (Readiness, error) {
 	u, err := dst.Resource(ref.GVR(), ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):

@@ -19,16 +19,16 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // Link is an owner that an object had on the source and shall have on the
 // target, under the UID that the owner has there.
 type Link struct {
 	// Child and Owner are the target's; their UIDs are of no matter.
-	Child capture.Ref `json:"object"`
-	Owner capture.Ref `json:"owner"`
+	Child inventory.Ref `json:"object"`
+	Owner inventory.Ref `json:"owner"`
 	// ChildSource and OwnerSource are the values of kubectl-motion.dev/source that
 	// prove that we brought them both, and from which objects.
 	ChildSource string `json:"objectSource"`
@@ -51,7 +51,7 @@ func Relink(ctx context.Context, dst *cluster.Cluster, links []Link) (int, error
 	if err != nil {
 		return 0, err
 	}
-	byChild := map[capture.Ref][]Link{}
+	byChild := map[inventory.Ref][]Link{}
 	for _, l := range links {
 		byChild[l.Child] = append(byChild[l.Child], l)
 	}
@@ -79,7 +79,7 @@ func Relink(ctx context.Context, dst *cluster.Cluster, links []Link) (int, error
 }
 
 // relink writes the owners of one object, if they differ from what it has.
-func (w *Writer) relink(ctx context.Context, child capture.Ref, links []Link) (written bool, err error) {
+func (w *Writer) relink(ctx context.Context, child inventory.Ref, links []Link) (written bool, err error) {
 	owners, err := w.owners(ctx, links)
 	if err != nil || len(owners) == 0 {
 		return false, err
@@ -132,7 +132,7 @@ func (w *Writer) owners(ctx context.Context, links []Link) ([]metav1.OwnerRefere
 }
 
 // metadataOf reads an object's metadata; nil when it is not there.
-func (w *Writer) metadataOf(ctx context.Context, ref capture.Ref) (*metav1.PartialObjectMetadata, error) {
+func (w *Writer) metadataOf(ctx context.Context, ref inventory.Ref) (*metav1.PartialObjectMetadata, error) {
 	m, err := w.meta.Resource(ref.GVR()).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -170,7 +170,7 @@ func groupOf(r metav1.OwnerReference) string {
 }
 
 // setOwners replaces the owners of an object that is still as it was read.
-func (w *Writer) setOwners(ctx context.Context, ref capture.Ref, m *metav1.PartialObjectMetadata, owners []metav1.OwnerReference) error {
+func (w *Writer) setOwners(ctx context.Context, ref inventory.Ref, m *metav1.PartialObjectMetadata, owners []metav1.OwnerReference) error {
 	if owners == nil {
 		owners = []metav1.OwnerReference{}
 	}
@@ -188,7 +188,7 @@ func (w *Writer) setOwners(ctx context.Context, ref capture.Ref, m *metav1.Parti
 // keepClaims takes the owners that are about to be pruned away from the claims
 // that are not: the garbage collector would delete a claim with its last owner,
 // and with it the data that nobody consented to lose.
-func (w *Writer) keepClaims(ctx context.Context, refs []capture.Ref) error {
+func (w *Writer) keepClaims(ctx context.Context, refs []inventory.Ref) error {
 	claims := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
 	going := map[types.UID]bool{}
 	namespace := ""
@@ -208,7 +208,7 @@ func (w *Writer) keepClaims(ctx context.Context, refs []capture.Ref) error {
 		if len(kept) == len(m.OwnerReferences) {
 			continue
 		}
-		ref := capture.Ref{Version: "v1", Resource: claims.Resource, Kind: "PersistentVolumeClaim", Namespace: namespace, Name: m.Name}
+		ref := inventory.Ref{Version: "v1", Resource: claims.Resource, Kind: "PersistentVolumeClaim", Namespace: namespace, Name: m.Name}
 		if err := w.setOwners(ctx, ref, m, kept); err != nil {
 			return fmt.Errorf("%s: its owner goes and it must stay: %w", ref, err)
 		}

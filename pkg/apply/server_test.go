@@ -27,8 +27,8 @@ import (
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // target is as much of an API server as package apply talks to: it keeps the
@@ -118,7 +118,7 @@ func answer(w http.ResponseWriter, code int, body any) {
 }
 
 func wanted(group, resource, kind, name string) Object {
-	return Object{Ref: capture.Ref{Group: group, Version: "v1", Resource: resource, Kind: kind, Namespace: "shop", Name: name}, JSON: []byte("{}")}
+	return Object{Ref: inventory.Ref{Group: group, Version: "v1", Resource: resource, Kind: kind, Namespace: "shop", Name: name}, JSON: []byte("{}")}
 }
 
 func pathOf(o Object) string {
@@ -196,7 +196,7 @@ func TestAPrunedObjectIsTheOneThatWasDecidedAbout(t *testing.T) {
 	s, c := newTarget(t)
 	o := wanted("", "configmaps", "ConfigMap", "old")
 	o.Ref.UID = "the-one"
-	set, err := Prune(t.Context(), c, []capture.Ref{o.Ref})
+	set, err := Prune(t.Context(), c, []inventory.Ref{o.Ref})
 	if err != nil || set.Count(Pruned) != 1 {
 		t.Fatalf("%+v %v", set, err)
 	}
@@ -230,11 +230,11 @@ func TestWhatIsTriedIsValidatedStrictly(t *testing.T) {
 // kstatus, and not by what the last generation had.
 func TestReadyMeansThatTheControllerHasSeenTheChangeAndItIsThere(t *testing.T) {
 	deployments := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	ref := capture.Ref{Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Namespace: "shop", Name: "web"}
-	deployment := func(generation, observed, replicas, ready int64) *unstructured.Unstructured {
+	ref := inventory.Ref{Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Namespace: "shop", Name: "web"}
+	deployment := func(number, observed, replicas, ready int64) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "apps/v1", "kind": "Deployment",
-			"metadata": map[string]any{"name": "web", "namespace": "shop", "generation": generation},
+			"metadata": map[string]any{"name": "web", "namespace": "shop", "generation": number},
 			"spec":     map[string]any{"replicas": replicas},
 			"status": map[string]any{
 				"observedGeneration": observed, "replicas": ready, "updatedReplicas": ready, "readyReplicas": ready, "availableReplicas": ready,
@@ -259,7 +259,7 @@ func TestReadyMeansThatTheControllerHasSeenTheChangeAndItIsThere(t *testing.T) {
 		})
 		c := &cluster.Cluster{Name: "target", Dynamic: client}
 		var heard []string
-		err := WaitReady(t.Context(), c, []capture.Ref{ref}, func(r Readiness) { heard = append(heard, r.Status) })
+		err := WaitReady(t.Context(), c, []inventory.Ref{ref}, func(r Readiness) { heard = append(heard, r.Status) })
 		if err != nil || asked != len(states) {
 			t.Errorf("ready after %d looks, want %d: %v", asked, len(states), err)
 		}
@@ -270,13 +270,13 @@ func TestReadyMeansThatTheControllerHasSeenTheChangeAndItIsThere(t *testing.T) {
 		states, asked = states[2:3], 0
 		ctx, cancel := context.WithTimeout(t.Context(), 10*readyPoll)
 		defer cancel()
-		if err := WaitReady(ctx, c, []capture.Ref{ref}, nil); err == nil || !strings.Contains(err.Error(), "deployment.apps/web is not ready: ") {
+		if err := WaitReady(ctx, c, []inventory.Ref{ref}, nil); err == nil || !strings.Contains(err.Error(), "deployment.apps/web is not ready: ") {
 			t.Errorf("what never gets ready: %v", err)
 		}
 		client.PrependReactor("get", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewForbidden(deployments.GroupResource(), "web", errors.New("no"))
 		})
-		if err := WaitReady(t.Context(), c, []capture.Ref{ref}, nil); !apierrors.IsForbidden(err) {
+		if err := WaitReady(t.Context(), c, []inventory.Ref{ref}, nil); !apierrors.IsForbidden(err) {
 			t.Errorf("who may not look waits for ever: %v", err)
 		}
 	})

@@ -15,14 +15,14 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // Object is what shall be on the target: where, and its JSON.
 type Object struct {
 	// Ref names the object on the target; its UID is of no matter.
-	Ref  capture.Ref
+	Ref  inventory.Ref
 	JSON []byte
 	// Same is the resourceVersion at which the target's object was found to be
 	// just what JSON would make of it. While it is at that version nothing is
@@ -32,7 +32,7 @@ type Object struct {
 }
 
 // Of makes an Object of u; ref says which resource it is.
-func Of(ref capture.Ref, u *unstructured.Unstructured) (Object, error) {
+func Of(ref inventory.Ref, u *unstructured.Unstructured) (Object, error) {
 	body, err := u.MarshalJSON()
 	if err != nil {
 		return Object{}, fmt.Errorf("%s: %w", ref, err)

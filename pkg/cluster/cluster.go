@@ -49,7 +49,7 @@ var ErrUnreachable = errors.New("cluster is unreachable")
 // ErrUnreachable when the API server does not answer.
 //
 // The ID needs get on the namespace kube-system, which the ClusterRole
-// kubectl-motion:facts grants once the clusters are paired. Without that right
+// kubectl-motion:viewer grants once the clusters are paired. Without that right
 // ID stays empty; callers that need it must say so to the user.
 func New(ctx context.Context, name, namespace string, config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)

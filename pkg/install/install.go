@@ -81,7 +81,7 @@ func (a *Agents) resource(ctx context.Context, m *unstructured.Unstructured) (gv
 func (a *Agents) await(ctx context.Context) error {
 	var last Status
 	err := wait.PollUntilContextTimeout(ctx, poll, a.Timeout, true, func(ctx context.Context) (bool, error) {
-		s, err := Look(ctx, a.Cluster)
+		s, err := Observe(ctx, a.Cluster)
 		if err != nil {
 			return false, err
 		}

@@ -44,12 +44,12 @@ func agentPod(node, version string, ready corev1.ConditionStatus) *corev1.Pod {
 	return p
 }
 
-func shipment(name, node string, generation int64, shipped metav1.ConditionStatus) runtime.Object {
+func shipment(name, node string, number int64, shipped metav1.ConditionStatus) runtime.Object {
 	s := &v1alpha1.VolumeShipment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "VolumeShipment"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "blue", Name: name},
 	}
-	s.Spec.Generation, s.Status.ActiveGeneration, s.Status.NodeName = generation, generation, node
+	s.Spec.Sync, s.Status.ActiveSync, s.Status.NodeName = number, number, node
 	s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ShipmentShipped, Status: shipped}}
 	u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s)
 	if err != nil {
@@ -74,7 +74,7 @@ func TestTheStatusTellsEachNodesVersionReadinessAndShipments(t *testing.T) {
 		agentPod("two", "v1.0.0", corev1.ConditionFalse), agentPod("one", "v1.1.0", corev1.ConditionTrue), agentPod("three", "", corev1.ConditionTrue),
 	}, shipment("working", "one", 2, metav1.ConditionUnknown), shipment("done", "one", 2, metav1.ConditionTrue), shipment("asked-nothing", "one", 0, metav1.ConditionUnknown),
 		shipment("unclaimed", "", 2, metav1.ConditionUnknown), shipment("lost", "gone", 2, metav1.ConditionUnknown))
-	s, err := Look(t.Context(), c)
+	s, err := Observe(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestTheStatusTellsEachNodesVersionReadinessAndShipments(t *testing.T) {
 }
 
 func TestNothingInstalledIsNoError(t *testing.T) {
-	s, err := Look(t.Context(), clusterOf(nil))
+	s, err := Observe(t.Context(), clusterOf(nil))
 	if err != nil || s.Installed || s.Nodes == nil {
 		t.Errorf("%+v, %v", s, err)
 	}

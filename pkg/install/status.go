@@ -28,7 +28,7 @@ type Node struct {
 	Version string `json:"version"`
 	Image   string `json:"image"`
 	Ready   bool   `json:"ready"`
-	// Trouble is why it is not ready.
+	// Problem is why it is not ready.
 	Trouble string `json:"trouble,omitempty"`
 	// Served shipments, and how many of them are in work now.
 	Served  int `json:"servedShipments"`
@@ -48,8 +48,8 @@ type Status struct {
 	Lost []string `json:"lostShipments,omitempty"`
 }
 
-// Look reads how the agents of a cluster are.
-func Look(ctx context.Context, c *cluster.Cluster) (Status, error) {
+// Observe reads how the agents of a cluster are.
+func Observe(ctx context.Context, c *cluster.Cluster) (Status, error) {
 	s := Status{Cluster: c.Name, Relay: "none", Nodes: []Node{}}
 	ds, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -136,7 +136,7 @@ func (s *Status) count(v *v1alpha1.VolumeShipment) {
 	}
 	s.Nodes[i].Served++
 	c := meta.FindStatusCondition(v.Status.Conditions, v1alpha1.ShipmentShipped)
-	if c != nil && c.Status == metav1.ConditionUnknown && v.Status.ActiveGeneration == v.Spec.Generation && v.Spec.Generation > 0 {
+	if c != nil && c.Status == metav1.ConditionUnknown && v.Status.ActiveSync == v.Spec.Sync && v.Spec.Sync > 0 {
 		s.Nodes[i].Working++
 	}
 }
@@ -172,6 +172,6 @@ func (s *Status) Skew(plugin string) string {
 	if len(others) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("agents on %s are of version %s and this plugin is %s: kubectl motion agent upgrade brings them to it; agents of two clusters that speak different protocols say PeerVersion",
+	return fmt.Sprintf("agents on %s are of version %s and this plugin is %s: kubectl motion agent upgrade brings them to it; agents of two clusters that speak different protocols say PeerVersionMismatch",
 		s.Cluster, strings.Join(others, ", "), plugin)
 }

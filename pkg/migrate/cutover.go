@@ -15,15 +15,15 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// undoPatience bounds what is done after the user, or a failure, ended a run.
-const undoPatience = 2 * time.Minute
+// undoTimeout bounds what is done after the user, or a failure, ended a run.
+const undoTimeout = 2 * time.Minute
 
 // cutover stops the source, ships the last increment and starts the target.
 // Whatever fails before the point of no return puts the source back.
@@ -110,18 +110,18 @@ func merge(earlier, now []v1alpha1.StoppedWorkload) []v1alpha1.StoppedWorkload {
 }
 
 func (r *Run) fence(ctx context.Context) error {
-	return workload.Fence(ctx, r.Source, r.Source.Namespace, r.fleet.Claims(), r.Request.Patience)
+	return workload.Fence(ctx, r.Source, r.Source.Namespace, r.volumes.Claims(), r.Request.Timeout)
 }
 
-// lastIncrement must end with every volume promoted: what is not proved equal is
+// lastIncrement must end with every volume verified: what is not proved equal is
 // not started.
 func (r *Run) lastIncrement(ctx context.Context) error {
-	if err := r.pass(ctx, v1alpha1.ViewStopped); err != nil {
+	if err := r.sync(ctx, v1alpha1.CopyMethodStopped); err != nil {
 		return err
 	}
-	for _, v := range r.fleet.Volumes {
-		if !v.Outcome.Promoted || v.Outcome.Consistency != string(v1alpha1.ViewStopped) {
-			return fmt.Errorf("volume %s was not promoted: %s %s", v.Claim, v.Outcome.Reason, v.Outcome.Message)
+	for _, v := range r.volumes.Volumes {
+		if !v.Outcome.Verified || v.Outcome.Consistency != string(v1alpha1.CopyMethodStopped) {
+			return fmt.Errorf("volume %s was not verified: %s %s", v.Claim, v.Outcome.Reason, v.Outcome.Message)
 		}
 	}
 	return nil
@@ -129,7 +129,7 @@ func (r *Run) lastIncrement(ctx context.Context) error {
 
 // undo puts the source back as it was, also when ctx has ended.
 func (r *Run) undo(ctx context.Context, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	progress.Warnf(r.Sink, "%v", cause)
 	progress.Stepf(r.Sink, "putting the source back")
@@ -172,16 +172,16 @@ func (r *Run) forward(ctx context.Context) error {
 	if err := r.startStage(ctx); err != nil {
 		return err
 	}
-	if err := start(ctx, r.record, r.Request.Patience, r.Sink); err != nil {
+	if err := start(ctx, r.record, r.Request.Timeout, r.Sink); err != nil {
 		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
 	}
-	if r.fleet == nil {
+	if r.volumes == nil {
 		return r.record.release(ctx)
 	}
 	return nil
 }
 
-// startStage writes what could not be on the target at rest.
+// startStage writes what could not be on the target on standby.
 func (r *Run) startStage(ctx context.Context) error {
 	if r.plan == nil {
 		return nil
@@ -212,14 +212,14 @@ func (r *Run) startCopy(ctx context.Context) error {
 	if err := r.startStage(ctx); err != nil {
 		return err
 	}
-	return start(ctx, r.record, r.Request.Patience, r.Sink)
+	return start(ctx, r.record, r.Request.Timeout, r.Sink)
 }
 
 // start wakes the workloads on the target, waits until they are ready, and hands
 // their fields over to whoever manages them from now on.
-func start(ctx context.Context, rec *record, patience time.Duration, sink progress.Sink) error {
+func start(ctx context.Context, rec *record, timeout time.Duration, sink progress.Sink) error {
 	t := rec.target
-	if _, err := holder.Dismiss(ctx, t.cluster, t.namespace, rec.name); err != nil {
+	if _, err := mountpod.DeleteFinished(ctx, t.cluster, t.namespace, rec.name); err != nil {
 		return err
 	}
 	found, err := workload.List(ctx, t.cluster, t.namespace)
@@ -227,7 +227,7 @@ func start(ctx context.Context, rec *record, patience time.Duration, sink progre
 		return err
 	}
 	now := metav1.NowMicro()
-	if err := workload.Wake(ctx, t.cluster, t.namespace, workload.Rested(found)); err != nil {
+	if err := workload.ResumeAll(ctx, t.cluster, t.namespace, workload.OnStandby(found)); err != nil {
 		return err
 	}
 	err = rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionTrue, "Started", "the application may run on the target",
@@ -237,7 +237,7 @@ func start(ctx context.Context, rec *record, patience time.Duration, sink progre
 	}
 	progress.Stepf(sink, "waiting until the application is ready")
 	refs := refsOf(workload.Brought(found))
-	waiting, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err = apply.WaitReady(waiting, t.cluster, refs, nil)
 	ready := metav1.NowMicro()
@@ -249,10 +249,10 @@ func start(ctx context.Context, rec *record, patience time.Duration, sink progre
 	return rec.write(ctx, func(s *v1alpha1.MigrationStatus) { s.ReadyTime = &ready })
 }
 
-func refsOf(found []workload.Found) []capture.Ref {
-	out := make([]capture.Ref, 0, len(found))
+func refsOf(found []workload.Found) []inventory.Ref {
+	out := make([]inventory.Ref, 0, len(found))
 	for _, f := range found {
-		out = append(out, capture.RefOf(f.Object, f.Resource.Resource))
+		out = append(out, inventory.RefOf(f.Object, f.Resource.Resource))
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
@@ -23,12 +23,12 @@ import (
 // them from now on: Helm, Argo CD, an autoscaler. What cannot be handed over is
 // said and keeps nothing from running.
 func handOver(ctx context.Context, rec *record, sink progress.Sink) {
-	served, err := capture.Discover(rec.target.cluster)
+	served, err := inventory.Discover(rec.target.cluster)
 	if err != nil {
 		progress.Warnf(sink, "the objects on %s are still ours: %v", rec.target, err)
 		return
 	}
-	kinds, _ := capture.Kinds(served, served)
+	kinds, _ := inventory.Kinds(served, served)
 	n, err := apply.HandOverAll(ctx, rec.target.cluster, rec.target.namespace, kinds, secretNames(ctx, rec.source))
 	if err != nil {
 		progress.Warnf(sink, "some objects on %s are still ours, and another manager that applies them will meet a conflict: %v", rec.target, err)
@@ -69,7 +69,7 @@ func (r *Run) relink(ctx context.Context) {
 	}
 }
 
-// refuseWaiting: what cannot be on the target at rest is only in the source, and
+// refuseWaiting: what cannot be on the target on standby is only in the source, and
 // only a migration brings it. An activation without it would start a part of the
 // application and call it the whole.
 func (s *Switch) refuseWaiting(ctx context.Context, rec *record) error {
@@ -87,11 +87,11 @@ func (s *Switch) refuseWaiting(ctx context.Context, rec *record) error {
 		return nil
 	}
 	if s.Source == nil {
-		progress.Warnf(s.Sink, "not on the target, because they cannot be at rest and the source cannot be reached: %s", strings.Join(waiting, ", "))
+		progress.Warnf(s.Sink, "not on the target, because they cannot be on standby and the source cannot be reached: %s", strings.Join(waiting, ", "))
 		return nil
 	}
 	return blocked("kubectl motion migrate --start brings them and starts the copy, with --cutover for good",
-		"%s", fmt.Sprintf("the source still has what cannot be on the target at rest: %s", strings.Join(waiting, ", ")))
+		"%s", fmt.Sprintf("the source still has what cannot be on the target on standby: %s", strings.Join(waiting, ", ")))
 }
 
 // stillWaiting says whether the plan has objects that a start would write.

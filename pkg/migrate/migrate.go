@@ -35,12 +35,12 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/fleet"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -55,13 +55,13 @@ type Request struct {
 	// filled in by Run.
 	Plan plan.Request
 	// Recreate consents to deleting and making anew immutable ConfigMaps, Secrets
-	// and Jobs at rest that differ.
+	// and Jobs on standby that differ.
 	Recreate bool
 	// Limits are the user's wishes about the shipments.
 	Limits *v1alpha1.ShipmentLimits
-	// Patience bounds every single wait: for agents, for pods to end, for a
+	// Timeout bounds every single wait: for agents, for pods to end, for a
 	// volume without progress, for readiness.
-	Patience time.Duration
+	Timeout time.Duration
 }
 
 // Run is a Request at work.
@@ -70,10 +70,10 @@ type Run struct {
 	Request        Request
 	Sink           progress.Sink
 
-	begun  time.Time
-	plan   *plan.Plan
-	record *record
-	fleet  *fleet.Fleet
+	begun   time.Time
+	plan    *plan.Plan
+	record  *record
+	volumes *transfer.Volumes
 	// sets are what became of the objects so far.
 	sets []apply.ChangeSet
 	// problems are what keeps a run that went to its end from being complete.
@@ -115,12 +115,12 @@ func (r *Run) steps(ctx context.Context) error {
 	switch r.Request.Mode {
 	case v1alpha1.ModeCutover:
 		steps = append(steps, step{"copying the volumes while the application runs", r.copyLive},
-			step{"applying the objects at rest", r.applyObjects}, step{"cutting over", r.cutover})
+			step{"applying the objects on standby", r.applyObjects}, step{"cutting over", r.cutover})
 	case v1alpha1.ModeStart:
 		steps = append(steps, step{"copying the volumes", r.copyOnce},
-			step{"applying the objects at rest", r.applyObjects}, step{"starting the copy", r.startCopy})
+			step{"applying the objects on standby", r.applyObjects}, step{"starting the copy", r.startCopy})
 	default:
-		steps = append(steps, step{"copying the volumes", r.copyOnce}, step{"applying the objects at rest", r.applyObjects})
+		steps = append(steps, step{"copying the volumes", r.copyOnce}, step{"applying the objects on standby", r.applyObjects})
 	}
 	for _, s := range steps {
 		progress.Stepf(r.Sink, "%s", s.name)
@@ -132,16 +132,16 @@ func (r *Run) steps(ctx context.Context) error {
 	return r.finish(ctx)
 }
 
-// letGo removes the holders after a failure. The shipments stay: the next run
+// letGo removes the mount pods after a failure. The shipments stay: the next run
 // goes on with what arrived.
 func (r *Run) letGo(ctx context.Context) {
-	if r.fleet == nil {
+	if r.volumes == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if err := r.fleet.Release(ctx); err != nil {
-		progress.Warnf(r.Sink, "holders are left behind and end by themselves within a day: %v", err)
+	if err := r.volumes.Release(ctx); err != nil {
+		progress.Warnf(r.Sink, "mount pods are left behind and end by themselves within a day: %v", err)
 	}
 }
 
@@ -158,11 +158,11 @@ func (r *Run) open(ctx context.Context) error {
 	if m.Spec.Target != r.spec().Target || m.Spec.Source != r.spec().Source {
 		return nil // openRecord words the error
 	}
-	if rec.is(v1alpha1.MigrationTargetActive) && (rec.finished() || r.Request.Mode == v1alpha1.ModeAtRest) {
+	if rec.is(v1alpha1.MigrationTargetActive) && (rec.finished() || r.Request.Mode == v1alpha1.ModeStandby) {
 		return blocked(fmt.Sprintf("kubectl motion deactivate %s stops it; then migrate again", r.flags()),
 			"the copy on %s is active: a migration would write under a running application", r.target())
 	}
-	if rec.begun() && r.Request.Mode == v1alpha1.ModeAtRest {
+	if rec.begun() && r.Request.Mode == v1alpha1.ModeStandby {
 		return blocked(fmt.Sprintf("kubectl motion activate %s goes on with it, kubectl motion rollback %s undoes it", r.flags(), r.flags()),
 			"the target was being started when an earlier run ended")
 	}
@@ -241,7 +241,7 @@ func (r *Run) makePlan(ctx context.Context) error {
 func barePods(p *plan.Plan) []string {
 	var out []string
 	for _, i := range p.Items {
-		if p.Mode == v1alpha1.ModeCutover && i.Verdict == capture.Move && i.Stage == plan.StageStart && i.Source.Kind == "Pod" {
+		if p.Mode == v1alpha1.ModeCutover && i.Verdict == inventory.Move && i.Stage == plan.StageStart && i.Source.Kind == "Pod" {
 			out = append(out, fmt.Sprintf("%s has no controller and has volumes: a cutover cannot stop it and bring it over safely; "+
 				"give it a controller, or delete it and migrate without --cutover", i.Source))
 		}
@@ -255,7 +255,7 @@ func originals(stopped []v1alpha1.StoppedWorkload) map[types.UID][]byte {
 	out := map[types.UID][]byte{}
 	for _, s := range stopped {
 		if s.Kind != "Pod" {
-			out[types.UID(s.UID)] = []byte(s.AtRest)
+			out[types.UID(s.UID)] = []byte(s.OriginalState)
 		}
 	}
 	return out
@@ -273,7 +273,7 @@ func (r *Run) keep(ctx context.Context) error {
 	return rec.set(ctx, v1alpha1.MigrationPlanned, metav1.ConditionTrue, "Planned", "nothing blocks the migration")
 }
 
-// applyObjects writes the plan's objects, at rest, and deletes what the plan
+// applyObjects writes the plan's objects, on standby, and deletes what the plan
 // prunes.
 func (r *Run) applyObjects(ctx context.Context) error {
 	set, err := apply.Apply(ctx, r.Target, r.plan.Objects(plan.StageRest), r.applyOptions())
@@ -290,14 +290,14 @@ func (r *Run) applyObjects(ctx context.Context) error {
 		r.note(pruned)
 	}
 	failed := errors.Join(errsOf(r.sets)...)
-	status, reason, message := metav1.ConditionTrue, "Applied", "every object is on the target, at rest"
+	status, reason, message := metav1.ConditionTrue, "Applied", "every object is on the target, on standby"
 	if failed != nil {
 		status, reason, message = metav1.ConditionFalse, "SomeFailed", failed.Error()
 	}
 	if err := r.record.set(ctx, v1alpha1.MigrationObjectsApplied, status, reason, message); err != nil {
 		return err
 	}
-	if failed != nil && r.Request.Mode != v1alpha1.ModeAtRest {
+	if failed != nil && r.Request.Mode != v1alpha1.ModeStandby {
 		return fmt.Errorf("not every object could be applied, so nothing is started: %w", failed)
 	}
 	return nil
@@ -331,12 +331,12 @@ func errsOf(sets []apply.ChangeSet) []error {
 // on after the point of no return has no plan of its own and leaves the account
 // of the run before it.
 func (r *Run) account(ctx context.Context) error {
-	if r.plan == nil || r.fleet == nil {
+	if r.plan == nil || r.volumes == nil {
 		return nil
 	}
 	arrived := map[string]bool{}
-	for _, v := range r.fleet.Volumes {
-		arrived[v.Claim] = v.Outcome.Promoted
+	for _, v := range r.volumes.Volumes {
+		arrived[v.Claim] = v.Outcome.Verified
 	}
 	rep := report.New(r.plan, arrived, r.sets...)
 	if err := r.record.write(ctx, func(s *v1alpha1.MigrationStatus) { s.Counts = rep.Counts }); err != nil {
@@ -356,15 +356,15 @@ func (r *Run) account(ctx context.Context) error {
 
 // finish removes what exists for the transfer only and says how it ended.
 func (r *Run) finish(ctx context.Context) error {
-	if r.fleet != nil {
-		if err := r.fleet.Release(ctx); err != nil {
+	if r.volumes != nil {
+		if err := r.volumes.Release(ctx); err != nil {
 			return err
 		}
 		r.emitTotals()
 		if err := r.account(ctx); err != nil {
 			return err
 		}
-		r.problems = append(r.problems, r.fleet.Failures()...)
+		r.problems = append(r.problems, r.volumes.Failures()...)
 	}
 	if len(r.problems) == 0 {
 		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "everything is on the target")
@@ -382,9 +382,9 @@ func (r *Run) next(err error) string {
 		return "kubectl motion rollback " + f + "   (stops the target and starts the source again)"
 	case err != nil && !errors.As(err, &partial):
 		return ""
-	case r.Request.Mode == v1alpha1.ModeAtRest && stillWaiting(r.plan) && !r.live():
-		return "kubectl motion migrate " + f + " --start   (brings what cannot be at rest, and starts the copy)"
-	case r.Request.Mode == v1alpha1.ModeAtRest && r.live():
+	case r.Request.Mode == v1alpha1.ModeStandby && stillWaiting(r.plan) && !r.live():
+		return "kubectl motion migrate " + f + " --start   (brings what cannot be on standby, and starts the copy)"
+	case r.Request.Mode == v1alpha1.ModeStandby && r.live():
 		return "kubectl motion migrate " + f + " --cutover   (what was copied while the application runs cannot be started)"
 	default:
 		return "kubectl motion activate " + f + "   (starts the copy), or kubectl motion migrate " + f + " --cutover"
@@ -402,13 +402,13 @@ func (r *Run) live() bool {
 }
 
 // startable says whether an application may start on a volume: its last pass was
-// promoted, and the view was not live.
+// verified, and the view was not live.
 func startable(v v1alpha1.MigrationVolume) bool {
-	return v.PromotedGeneration > 0 && v.PromotedGeneration >= v.ShippedGeneration && v.Consistency != string(v1alpha1.ViewLive)
+	return v.VerifiedSync > 0 && v.VerifiedSync >= v.ShippedSync && v.Consistency != string(v1alpha1.CopyMethodLive)
 }
 
 // users are the pods that have the volumes on the source now.
 func (r *Run) users(ctx context.Context) (int, error) {
-	pods, err := workload.Users(ctx, r.Source, r.Source.Namespace, r.fleet.Claims())
+	pods, err := workload.Users(ctx, r.Source, r.Source.Namespace, r.volumes.Claims())
 	return len(pods), err
 }

@@ -17,10 +17,10 @@ func TestAnApplicationStartsOnlyOnAVolumeThatWasProvedAndNotCopiedLive(t *testin
 		volume v1alpha1.MigrationVolume
 		want   bool
 	}{
-		"never promoted":              {v1alpha1.MigrationVolume{ShippedGeneration: 1}, false},
-		"promoted when stopped":       {v1alpha1.MigrationVolume{PromotedGeneration: 2, ShippedGeneration: 2, Consistency: "Stopped"}, true},
-		"promoted live":               {v1alpha1.MigrationVolume{PromotedGeneration: 2, ShippedGeneration: 2, Consistency: "Live"}, false},
-		"overwritten by a later pass": {v1alpha1.MigrationVolume{PromotedGeneration: 2, ShippedGeneration: 3, Consistency: "Stopped"}, false},
+		"never verified":              {v1alpha1.MigrationVolume{ShippedSync: 1}, false},
+		"verified when stopped":       {v1alpha1.MigrationVolume{VerifiedSync: 2, ShippedSync: 2, Consistency: "Stopped"}, true},
+		"verified live":               {v1alpha1.MigrationVolume{VerifiedSync: 2, ShippedSync: 2, Consistency: "Live"}, false},
+		"overwritten by a later pass": {v1alpha1.MigrationVolume{VerifiedSync: 2, ShippedSync: 3, Consistency: "Stopped"}, false},
 	} {
 		if got := startable(c.volume); got != c.want {
 			t.Errorf("%s: %v", name, got)
@@ -29,10 +29,10 @@ func TestAnApplicationStartsOnlyOnAVolumeThatWasProvedAndNotCopiedLive(t *testin
 }
 
 func TestWhatAnEarlierRunRememberedIsNotReplacedByTheZerosOfNow(t *testing.T) {
-	earlier := []v1alpha1.StoppedWorkload{{Name: "a", UID: "1", AtRest: `{"replicas":3}`}}
-	now := []v1alpha1.StoppedWorkload{{Name: "a", UID: "1", AtRest: `{"replicas":1}`}, {Name: "b", UID: "2"}}
+	earlier := []v1alpha1.StoppedWorkload{{Name: "a", UID: "1", OriginalState: `{"replicas":3}`}}
+	now := []v1alpha1.StoppedWorkload{{Name: "a", UID: "1", OriginalState: `{"replicas":1}`}, {Name: "b", UID: "2"}}
 	got := merge(earlier, now)
-	if len(got) != 2 || got[0].AtRest != `{"replicas":3}` || got[1].Name != "b" {
+	if len(got) != 2 || got[0].OriginalState != `{"replicas":3}` || got[1].Name != "b" {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/fleet"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 )
 
 // record is the Migration on both clusters. The source's copy is the one that
@@ -33,7 +33,7 @@ type place struct {
 	namespace string
 }
 
-func (p place) side() fleet.Side { return fleet.Side{Cluster: p.cluster, Namespace: p.namespace} }
+func (p place) side() transfer.Side { return transfer.Side{Cluster: p.cluster, Namespace: p.namespace} }
 
 func (p place) String() string { return p.namespace + " on " + p.cluster.Name }
 
@@ -174,7 +174,7 @@ func (r *record) finished() bool {
 }
 
 // owner makes the Migration the owner of what exists for it only: deleting it
-// removes the holders.
+// removes the mount pods.
 func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, error) {
 	m, err := p.get(ctx, r.name)
 	if err != nil {
@@ -185,9 +185,9 @@ func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, err
 	}, nil
 }
 
-// release removes the holders that a run left on both sides, and waits until they
+// release removes the mount pods that a run left on both sides, and waits until they
 // are gone.
 func (r *record) release(ctx context.Context) error {
-	f := &fleet.Fleet{Name: r.name, Source: r.source.side(), Target: r.target.side()}
+	f := &transfer.Volumes{Name: r.name, Source: r.source.side(), Target: r.target.side()}
 	return f.Release(ctx)
 }

@@ -25,7 +25,7 @@ import (
 type Switch struct {
 	Source, Target *cluster.Cluster
 	Name           string
-	Patience       time.Duration
+	Timeout        time.Duration
 	Sink           progress.Sink
 }
 
@@ -73,7 +73,7 @@ func (s *Switch) Activate(ctx context.Context) error {
 		}
 	}
 	progress.Stepf(s.Sink, "starting the target")
-	return start(ctx, rec, s.Patience, s.Sink)
+	return start(ctx, rec, s.Timeout, s.Sink)
 }
 
 // Deactivate puts the copy on the target to rest. Its volumes keep what was
@@ -93,17 +93,17 @@ func (s *Switch) deactivate(ctx context.Context, rec *record) error {
 	if err != nil {
 		return err
 	}
-	if err := workload.Rest(ctx, t.cluster, t.namespace, workload.Brought(found)); err != nil {
+	if err := workload.SuspendAll(ctx, t.cluster, t.namespace, workload.Brought(found)); err != nil {
 		return err
 	}
 	claims := make([]string, 0, len(rec.kept.Status.Volumes))
 	for _, v := range rec.kept.Status.Volumes {
 		claims = append(claims, v.TargetClaim)
 	}
-	if err := workload.Fence(ctx, t.cluster, t.namespace, claims, s.Patience); err != nil {
+	if err := workload.Fence(ctx, t.cluster, t.namespace, claims, s.Timeout); err != nil {
 		return err
 	}
-	return rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionFalse, "Deactivated", "the target is at rest")
+	return rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionFalse, "Deactivated", "the target is on standby")
 }
 
 // Rollback stops the target and starts the source again as it was before the
@@ -123,7 +123,7 @@ func (s *Switch) Rollback(ctx context.Context) error {
 			rec.release(ctx))
 	}
 	if err := s.deactivate(ctx, rec); err != nil {
-		return fmt.Errorf("the target must be at rest before the source starts: %w", err)
+		return fmt.Errorf("the target must be on standby before the source starts: %w", err)
 	}
 	progress.Stepf(s.Sink, "starting the source")
 	if err := restore(ctx, rec); err != nil {
@@ -141,16 +141,16 @@ func policiesOf(ctx context.Context, p, other place) ([]v1alpha1.MotionPolicy, e
 	return policies, nil
 }
 
-// templateOf is what the first policy that says anything says about holders. The
+// templateOf is what the first policy that says anything says about mount pods. The
 // agents accept any image that one of the policies names.
-func templateOf(policies []v1alpha1.MotionPolicy) *v1alpha1.HolderTemplate {
+func templateOf(policies []v1alpha1.MotionPolicy) *v1alpha1.MountPodTemplate {
 	for i := range policies {
-		if t := policies[i].Spec.HolderTemplate; t != nil && t.Image != "" {
+		if t := policies[i].Spec.MountPodTemplate; t != nil && t.Image != "" {
 			return t
 		}
 	}
 	for i := range policies {
-		if t := policies[i].Spec.HolderTemplate; t != nil {
+		if t := policies[i].Spec.MountPodTemplate; t != nil {
 			return t
 		}
 	}

@@ -13,10 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/fleet"
-	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
+	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 )
 
 // prepareVolumes turns the plan's volumes into a fleet that is ready to ship.
@@ -29,28 +29,28 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f := &fleet.Fleet{
+	f := &transfer.Volumes{
 		Name: r.Request.Name, Source: source, Target: target, Sink: r.Sink,
-		Limits: r.Request.Limits, Route: r.Request.Plan.Route, NotByRelay: r.plan.Ways.NotByRelay, Patience: r.Request.Patience, Views: r.Request.Plan.Views,
+		Limits: r.Request.Limits, Route: r.Request.Plan.Route, NotByRelay: r.plan.Ways.NotByRelay, Timeout: r.Request.Timeout, Views: r.Request.Plan.Views,
 		Around: r.aroundSnapshots, Stops: r.Request.Mode == v1alpha1.ModeCutover,
 	}
 	for _, v := range r.plan.Volumes {
-		f.Volumes = append(f.Volumes, &fleet.Volume{
+		f.Volumes = append(f.Volumes, &transfer.Volume{
 			Claim: v.Claim, TargetClaim: v.TargetClaim, Manifest: v.Apply(),
-			Copied: v.Copied(r.Source.Namespace), Choice: v.View, Occupied: v.Occupied(),
+			Copied: v.Copied(r.Source.Namespace), Choice: v.CopyMethod, Occupied: v.Occupied(),
 		})
 	}
 	for _, g := range r.plan.Groups {
 		f.Groups = append(f.Groups, groupOf(g, r.plan.Volumes))
 	}
-	r.fleet = f
+	r.volumes = f
 	return f.Prepare(ctx)
 }
 
-func groupOf(g plan.Group, volumes []plan.Volume) holder.Group {
-	out := holder.Group{Name: g.Name, Claims: g.Claims}
+func groupOf(g plan.Group, volumes []plan.Volume) mountpod.Group {
+	out := mountpod.Group{Name: g.Name, Claims: g.Claims}
 	if g.Template != nil {
-		out.Placement = holder.PlacementOf(g.Template)
+		out.Placement = mountpod.PlacementOf(g.Template)
 	}
 	out.Placement.NodeName = g.Node
 	for _, v := range volumes {
@@ -66,10 +66,10 @@ func groupOf(g plan.Group, volumes []plan.Volume) holder.Group {
 	return out
 }
 
-// side is a place with the owner of holders there and what its administrator
+// side is a place with the owner of mount pods there and what its administrator
 // says about them. A user who may not read policies, because nothing was ever
 // paired, learns that from the agent.
-func (r *Run) side(ctx context.Context, p, other place) (fleet.Side, error) {
+func (r *Run) side(ctx context.Context, p, other place) (transfer.Side, error) {
 	s := p.side()
 	policies, err := policiesOf(ctx, p, other)
 	if err != nil {
@@ -86,14 +86,14 @@ func (r *Run) side(ctx context.Context, p, other place) (fleet.Side, error) {
 func (r *Run) copyOnce(ctx context.Context) error {
 	const attempts = 3
 	for range attempts {
-		view, err := r.view(ctx)
+		method, err := r.method(ctx)
 		if err != nil {
 			return err
 		}
-		if err := r.pass(ctx, view); err != nil {
+		if err := r.sync(ctx, method); err != nil {
 			return err
 		}
-		if !r.fleet.Moved() {
+		if !r.volumes.Moved() {
 			return nil
 		}
 	}
@@ -111,14 +111,14 @@ const (
 
 // copyLive makes increments while the application runs, until one was short.
 func (r *Run) copyLive(ctx context.Context) error {
-	view, err := r.view(ctx)
-	if err != nil || view == v1alpha1.ViewStopped || len(r.fleet.Volumes) == 0 {
+	method, err := r.method(ctx)
+	if err != nil || method == v1alpha1.CopyMethodStopped || len(r.volumes.Volumes) == 0 {
 		return err // nobody writes: the last pass alone does it
 	}
 	last := time.Duration(0)
 	for range maxIncrements {
 		begun := time.Now()
-		if err := r.pass(ctx, v1alpha1.ViewLive); err != nil {
+		if err := r.sync(ctx, v1alpha1.CopyMethodLive); err != nil {
 			return err
 		}
 		took := time.Since(begun)
@@ -130,32 +130,32 @@ func (r *Run) copyLive(ctx context.Context) error {
 	return nil
 }
 
-// view is Stopped when only holders have the volumes, and Live otherwise.
-func (r *Run) view(ctx context.Context) (v1alpha1.View, error) {
+// view is Stopped when only mount pods have the volumes, and Live otherwise.
+func (r *Run) method(ctx context.Context) (v1alpha1.CopyMethod, error) {
 	n, err := r.users(ctx)
 	if err != nil || n > 0 {
-		return v1alpha1.ViewLive, err
+		return v1alpha1.CopyMethodLive, err
 	}
-	return v1alpha1.ViewStopped, nil
+	return v1alpha1.CopyMethodStopped, nil
 }
 
 // pass ships every volume once and records where each stands. Volumes that
 // failed for a reason that another pass would not mend end the run.
-func (r *Run) pass(ctx context.Context, view v1alpha1.View) error {
-	if len(r.fleet.Volumes) == 0 {
+func (r *Run) sync(ctx context.Context, method v1alpha1.CopyMethod) error {
+	if len(r.volumes.Volumes) == 0 {
 		return nil
 	}
-	if err := r.fleet.Pass(ctx, view); err != nil {
+	if err := r.volumes.Sync(ctx, method); err != nil {
 		return err
 	}
 	before := r.record.kept.Status.Volumes
-	status, why, message := metav1.ConditionTrue, "Shipped", fmt.Sprintf("%d volumes: %s", len(r.fleet.Volumes), r.fleet.Looks())
-	failed := r.fleet.Broken()
+	status, why, message := metav1.ConditionTrue, "Shipped", fmt.Sprintf("%d volumes: %s", len(r.volumes.Volumes), r.volumes.Looks())
+	failed := r.volumes.Broken()
 	if failed != nil {
 		status, why, message = metav1.ConditionFalse, "SomeFailed", failed.Error()
 	}
 	err := r.record.set(ctx, v1alpha1.MigrationVolumesShipped, status, why, message,
-		func(s *v1alpha1.MigrationStatus) { s.Volumes = r.fleet.Lines(before) })
+		func(s *v1alpha1.MigrationStatus) { s.Volumes = r.volumes.Lines(before) })
 	if failed != nil {
 		return failed
 	}
@@ -172,8 +172,8 @@ func ignoreNotFound(err error) error {
 
 // emitTotals tells what the volumes cost over all passes of this run.
 func (r *Run) emitTotals() {
-	for _, v := range r.fleet.Volumes {
+	for _, v := range r.volumes.Volumes {
 		progress.Notef(r.Sink, "volume %s: %s sent and %s on the wire in %d passes and %s (%s/s)", v.Claim, progress.Bytes(v.Sent),
-			progress.Bytes(v.Wire), v.Passes, v.Spent.Round(10*time.Millisecond), progress.Bytes(int64(float64(v.Sent)/max(v.Spent.Seconds(), 0.001))))
+			progress.Bytes(v.Wire), v.Syncs, v.Spent.Round(10*time.Millisecond), progress.Bytes(int64(float64(v.Sent)/max(v.Spent.Seconds(), 0.001))))
 	}
 }

@@ -27,7 +27,7 @@ type heard struct{ texts []string }
 func (h *heard) Emit(e progress.Event) { h.texts = append(h.texts, e.Message) }
 func (*heard) Close()                  {}
 
-// end is one side of a migration that ended at rest, with its ledger.
+// end is one side of a migration that ended on standby, with its ledger.
 func end(t *testing.T, id string, m *v1alpha1.Migration, rows ...report.Row) *cluster.Cluster {
 	t.Helper()
 	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(m)
@@ -43,14 +43,14 @@ func end(t *testing.T, id string, m *v1alpha1.Migration, rows ...report.Row) *cl
 	return c
 }
 
-// TestActivateIsRefusedWhileSomethingWaitsInTheSource: what cannot be at rest is
+// TestActivateIsRefusedWhileSomethingWaitsInTheSource: what cannot be on standby is
 // not on the target, and an application without it is not the whole.
 func TestActivateIsRefusedWhileSomethingWaitsInTheSource(t *testing.T) {
 	m := &v1alpha1.Migration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration"},
 		ObjectMeta: metav1.ObjectMeta{Name: "west", Namespace: "shop", UID: "m"},
 		Spec: v1alpha1.MigrationSpec{
-			Mode:   v1alpha1.ModeAtRest,
+			Mode:   v1alpha1.ModeStandby,
 			Source: v1alpha1.MigrationEnd{ClusterID: "a", Namespace: "shop"}, Target: v1alpha1.MigrationEnd{ClusterID: "b", Namespace: "shop"},
 		},
 	}

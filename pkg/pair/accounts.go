@@ -15,10 +15,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MoverRole is the ClusterRole of the credential. It is our own and not edit,
+// MigratorRole is the ClusterRole of the credential. It is our own and not edit,
 // because edit includes impersonating ServiceAccounts, minting their tokens and
 // exec.
-const MoverRole = "kubectl-motion:mover"
+const MigratorRole = "kubectl-motion:migrator"
 
 // SecretName is the Secret of a pair.
 func SecretName(pair string) string { return "motion-pair-" + pair }
@@ -29,8 +29,8 @@ func AccountName(sourceID, sourceNamespace string) string {
 	return "motion-from-" + digest(sourceID, sourceNamespace)
 }
 
-// RenewerName is what all objects of a pair's renewer are called, on both clusters.
-func RenewerName(sourceID, sourceNamespace, pair string) string {
+// RotatorName is what all objects of a pair's token rotator are called, on both clusters.
+func RotatorName(sourceID, sourceNamespace, pair string) string {
 	return "motion-renew-" + digest(sourceID, sourceNamespace, pair)
 }
 
@@ -68,7 +68,7 @@ func (p *Pairing) boundAccounts(ctx context.Context, ns string) ([]string, error
 }
 
 func accounts(namespace string, subjects []rbacv1.Subject, bindingNamespace string, role rbacv1.RoleRef) []string {
-	if role.Name == MoverRole {
+	if role.Name == MigratorRole {
 		return nil
 	}
 	var out []string

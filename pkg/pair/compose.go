@@ -105,7 +105,7 @@ func (p *Pairing) composeAccess(ctx context.Context, m Mapping, renew bool) ([]i
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: ours(account, m.Target),
 		AutomountServiceAccountToken: new(bool),
 	}, "")
-	c.add(p.Target, bindingOf(account, m.Target, "ClusterRole", MoverRole, m.Target), "may do in the namespace what a migration does there")
+	c.add(p.Target, bindingOf(account, m.Target, "ClusterRole", MigratorRole, m.Target), "may do in the namespace what a migration does there")
 	if p.relay() {
 		binding := bindingOf(account, m.Target, "Role", deploy.RelayRole, deploy.DefaultNamespace)
 		binding.Name = RelayBindingName(p.Source.ID, m.Source, p.Request.Name)

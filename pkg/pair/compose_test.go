@@ -39,7 +39,7 @@ func TestANamespaceThatIsMadeHasTheSourcesPodSecurityOrTheStrictest(t *testing.T
 	}
 }
 
-func TestARenewerWorksInEveryQuarterOfACredentialsLife(t *testing.T) {
+func TestARotatorWorksInEveryQuarterOfACredentialsLife(t *testing.T) {
 	for ttl, want := range map[time.Duration]string{
 		10 * time.Minute: "*/2 * * * *", time.Hour: "*/15 * * * *", 3 * time.Hour: "*/30 * * * *",
 	} {
@@ -56,7 +56,7 @@ func TestARenewerWorksInEveryQuarterOfACredentialsLife(t *testing.T) {
 
 func TestWhatIsNotSaidAboutAPolicyStays(t *testing.T) {
 	q := resource.MustParse("50Mi")
-	own := v1alpha1.MotionPolicySpec{MaxBandwidth: &q, MaxConcurrentShipments: 9, AllowUnpaired: true, HolderTemplate: &v1alpha1.HolderTemplate{Image: "mine"}}
+	own := v1alpha1.MotionPolicySpec{MaxBandwidth: &q, MaxConcurrentShipments: 9, AllowUnpaired: true, MountPodTemplate: &v1alpha1.MountPodTemplate{Image: "mine"}}
 	spec := *own.DeepCopy()
 	PolicyOptions{}.apply(&spec)
 	if d := cmp.Diff(own, spec); d != "" {
@@ -65,11 +65,11 @@ func TestWhatIsNotSaidAboutAPolicyStays(t *testing.T) {
 	two, preserve, no, image := int32(2), v1alpha1.SpecialFilesPreserve, false, "pause:1"
 	slow := resource.MustParse("1Mi")
 	PolicyOptions{
-		MaxBandwidth: &slow, MaxConcurrentShipments: &two, SpecialFiles: &preserve, AllowUnpaired: &no, HolderImage: &image, HolderPullSecrets: []string{"pull"},
+		MaxBandwidth: &slow, MaxConcurrentShipments: &two, SpecialFiles: &preserve, AllowUnpaired: &no, MountPodImage: &image, MountPodPullSecrets: []string{"pull"},
 	}.apply(&spec)
 	want := v1alpha1.MotionPolicySpec{
 		MaxBandwidth: &slow, MaxConcurrentShipments: 2, SpecialFiles: preserve,
-		HolderTemplate: &v1alpha1.HolderTemplate{Image: "pause:1", ImagePullSecrets: []corev1.LocalObjectReference{{Name: "pull"}}},
+		MountPodTemplate: &v1alpha1.MountPodTemplate{Image: "pause:1", ImagePullSecrets: []corev1.LocalObjectReference{{Name: "pull"}}},
 	}
 	if d := cmp.Diff(want, spec); d != "" {
 		t.Error(d)

@@ -52,7 +52,7 @@ func (p *Pairing) grantAll(ctx context.Context, d *Diff) error {
 func (p *Pairing) grant(ctx context.Context, m Mapping, due bool) error {
 	secrets := []string{"secret/" + SecretName(p.Request.Name) + " in " + m.Source}
 	if p.renews() {
-		secrets = append(secrets, "secret/"+p.renewerName(m)+" in "+deploy.DefaultNamespace)
+		secrets = append(secrets, "secret/"+p.rotatorName(m)+" in "+deploy.DefaultNamespace)
 	}
 	if !due {
 		for _, s := range secrets {

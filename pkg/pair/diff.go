@@ -152,7 +152,7 @@ func (p *Pairing) compare(ctx context.Context, d *Diff) error {
 		d.stale[m] = true
 		for n := range d.items {
 			i := &d.items[n]
-			if i.secret && i.on == p.Source && (i.object.GetNamespace() == m.Source || i.object.GetName() == p.renewerName(m)) && i.verb == unchanged {
+			if i.secret && i.on == p.Source && (i.object.GetNamespace() == m.Source || i.object.GetName() == p.rotatorName(m)) && i.verb == unchanged {
 				i.verb = configured
 				i.note = "a new token: " + why
 			}

@@ -19,8 +19,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
-// moverRole is what pairing grants, before administrators add to it.
-const moverRole = "kubectl-motion:mover-core"
+// migratorRole is what pairing grants, before administrators add to it.
+const migratorRole = "kubectl-motion:migrator-core"
 
 // need is everything that is done with a resource.
 type need struct {
@@ -45,7 +45,7 @@ func targetNeeds() ([]need, error) {
 		return nil, err
 	}
 	for _, m := range manifests {
-		if m.GetKind() != "ClusterRole" || m.GetName() != moverRole {
+		if m.GetKind() != "ClusterRole" || m.GetName() != migratorRole {
 			continue
 		}
 		var role rbacv1.ClusterRole
@@ -62,14 +62,14 @@ func targetNeeds() ([]need, error) {
 		}
 		return out, nil
 	}
-	return nil, fmt.Errorf("clusterrole %s is not among the manifests", moverRole)
+	return nil, fmt.Errorf("clusterrole %s is not among the manifests", migratorRole)
 }
 
 var reading = []string{"get", "list", "watch"}
 
 // sourceNeeds are the rights that a migration needs in its namespace of the source:
 // to read what moves, to stop and start the workloads, and to make and remove
-// holders, copies of claims and the migration's own objects.
+// mount pods, copies of claims and the migration's own objects.
 func sourceNeeds() ([]need, error) {
 	all, err := targetNeeds()
 	if err != nil {

@@ -11,7 +11,7 @@
 //	on both     the API, the agents, the rights of agents and users, the admission
 //	            policies, and for each pair a MotionPolicy that names the other cluster
 //	on target   the namespace, a ServiceAccount bound in that namespace to
-//	            kubectl-motion:mover and to nothing else; in the agents' namespace a
+//	            kubectl-motion:migrator and to nothing else; in the agents' namespace a
 //	            ServiceAccount that may mint tokens of that one, and nothing else
 //	on source   a ClusterPair and, beside it, a Secret with a token of the first
 //	            account that ends by itself; in the agents' namespace a CronJob that
@@ -48,10 +48,10 @@ type Mapping struct{ Source, Target string }
 type Request struct {
 	// Name of the ClusterPairs: what users say with --to.
 	Name string
-	// Namespaces are paired, each by a ClusterPair of its own.
+	// NamespaceFlags are paired, each by a ClusterPair of its own.
 	Namespaces []Mapping
 	// Expires is how long the pair lives, and CredentialTTL how long each of its
-	// credentials. A renewer is installed when the pair lives longer.
+	// credentials. A token rotator is installed when the pair lives longer.
 	Expires, CredentialTTL time.Duration
 	// KeepNamespaces refuses to make a target namespace that is not there.
 	KeepNamespaces bool

@@ -28,9 +28,9 @@ type PolicyOptions struct {
 	SpecialFiles           *v1alpha1.SpecialFiles
 	AllowUnpaired          *bool
 	// Relay lets the policy's peers come by the relay.
-	Relay             *bool
-	HolderImage       *string
-	HolderPullSecrets []string
+	Relay               *bool
+	MountPodImage       *string
+	MountPodPullSecrets []string
 }
 
 func (o PolicyOptions) apply(spec *v1alpha1.MotionPolicySpec) {
@@ -51,19 +51,19 @@ func (o PolicyOptions) apply(spec *v1alpha1.MotionPolicySpec) {
 			spec.Peers[i].Relay = *o.Relay
 		}
 	}
-	if o.HolderImage == nil && o.HolderPullSecrets == nil {
+	if o.MountPodImage == nil && o.MountPodPullSecrets == nil {
 		return
 	}
-	if spec.HolderTemplate == nil {
-		spec.HolderTemplate = &v1alpha1.HolderTemplate{}
+	if spec.MountPodTemplate == nil {
+		spec.MountPodTemplate = &v1alpha1.MountPodTemplate{}
 	}
-	if o.HolderImage != nil {
-		spec.HolderTemplate.Image = *o.HolderImage
+	if o.MountPodImage != nil {
+		spec.MountPodTemplate.Image = *o.MountPodImage
 	}
-	if o.HolderPullSecrets != nil {
-		spec.HolderTemplate.ImagePullSecrets = nil
-		for _, name := range o.HolderPullSecrets {
-			spec.HolderTemplate.ImagePullSecrets = append(spec.HolderTemplate.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+	if o.MountPodPullSecrets != nil {
+		spec.MountPodTemplate.ImagePullSecrets = nil
+		for _, name := range o.MountPodPullSecrets {
+			spec.MountPodTemplate.ImagePullSecrets = append(spec.MountPodTemplate.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestAccountsWithRightsAreFoundHoweverTheyAreNamed(t *testing.T) {
 			t.Errorf("%s: found %v", name, got)
 		}
 	}
-	ours := rbacv1.RoleRef{Kind: "ClusterRole", Name: MoverRole}
+	ours := rbacv1.RoleRef{Kind: "ClusterRole", Name: MigratorRole}
 	if got := accounts("n", []rbacv1.Subject{{Kind: "ServiceAccount", Name: "x", Namespace: "n"}}, "", ours); got != nil {
 		t.Errorf("the pair's own account was listed: %v", got)
 	}

@@ -64,8 +64,8 @@ var (
 	cronJobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}
 )
 
-// renewerObjects are a renewer's, on both clusters; target may be nil.
-func renewerObjects(source, target *cluster.Cluster, m Mapping, name string) []object {
+// rotatorObjects are a token rotator's, on both clusters; target may be nil.
+func rotatorObjects(source, target *cluster.Cluster, m Mapping, name string) []object {
 	out := []object{
 		{on: source, gvr: cronJobs, kind: "cronjob", namespace: deploy.DefaultNamespace, name: name},
 		{on: source, gvr: secrets, kind: "secret", namespace: deploy.DefaultNamespace, name: name},
@@ -129,7 +129,7 @@ func (r *Removal) Plan(ctx context.Context) (text string, err error) {
 func (r *Removal) planPair(ctx context.Context) error {
 	m := Mapping{Source: r.Namespace, Target: r.pair.Spec.TargetNamespace}
 	onSource, onTarget := PolicyNames(r.Source.ID, m, r.Name)
-	objects := renewerObjects(r.Source, r.Target, m, RenewerName(r.Source.ID, m.Source, r.Name))
+	objects := rotatorObjects(r.Source, r.Target, m, RotatorName(r.Source.ID, m.Source, r.Name))
 	objects = append(objects,
 		object{on: r.Source, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onSource},
 		object{on: r.Source, gvr: secrets, kind: "secret", namespace: m.Source, name: SecretName(r.Name)})
@@ -238,7 +238,7 @@ func (r *Removal) otherUsers(ctx context.Context, c *cluster.Cluster) ([]string,
 	for i := range bindings.Items {
 		b := &bindings.Items[i]
 		gone := slices.ContainsFunc(r.objects, func(o object) bool { return o.on == c && o.uid == b.UID })
-		if b.RoleRef.Name == MoverRole && !gone {
+		if b.RoleRef.Name == MigratorRole && !gone {
 			out = append(out, "a pair of another cluster that ends in "+b.Namespace)
 		}
 	}

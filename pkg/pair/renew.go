@@ -23,7 +23,7 @@ const MinTTL = 10 * time.Minute
 // ErrExpired is returned by a renewal after the administrator's expiry.
 var ErrExpired = errors.New("the pair has reached its end: an administrator has to pair again")
 
-// Renewal is one run of a pair's renewer. It acts as the renewer's own account on
+// Renewal is one run of a pair's token rotator. It acts as the token rotator's own account on
 // each cluster.
 type Renewal struct {
 	// Source is the cluster of the pair.
@@ -33,7 +33,7 @@ type Renewal struct {
 	Namespace, Pair, Account string
 	// TTL of the new token; it never outlives the pair.
 	TTL time.Duration
-	// Data is the renewer's Secret: server, ca.crt, namespace and its own token.
+	// Data is the token rotator's Secret: server, ca.crt, namespace and its own token.
 	Data map[string][]byte
 }
 

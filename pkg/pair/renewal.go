@@ -20,44 +20,44 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// RenewVerb is the verb of the plugin that the renewer runs.
+// RenewVerb is the verb of the plugin that the token rotator runs.
 const RenewVerb = "renew-credential"
 
-// RenewalFolder is where the renewer's Secret is mounted in its pod.
+// RenewalFolder is where the token rotator's Secret is mounted in its pod.
 const RenewalFolder = "/etc/kubectl-motion/renewal"
 
-// renews says whether a renewer is needed: a credential that lives as long as the
+// renews says whether a token rotator is needed: a credential that lives as long as the
 // pair needs none.
 func (p *Pairing) renews() bool { return p.Request.Expires > p.Request.CredentialTTL }
 
-func (p *Pairing) renewerName(m Mapping) string {
-	return RenewerName(p.Source.ID, m.Source, p.Request.Name)
+func (p *Pairing) rotatorName(m Mapping) string {
+	return RotatorName(p.Source.ID, m.Source, p.Request.Name)
 }
 
-// composeRenewal is the renewer: an account on the target that may mint tokens of
+// composeRenewal is the token rotator: an account on the target that may mint tokens of
 // the pair's account and do nothing else, one on the source that may write the
 // pair's Secret and note it in the pair's status, and the job that has both.
 //
 // The pair's own credential could mint its successor, too. Then whoever read it
 // once could make themselves new ones for ever; so it cannot.
 func (p *Pairing) composeRenewal(ctx context.Context, c *composer, m Mapping) {
-	name, account := p.renewerName(m), AccountName(p.Source.ID, m.Source)
-	c.add(p.Target, renewerAccount(name), "")
+	name, account := p.rotatorName(m), AccountName(p.Source.ID, m.Source)
+	c.add(p.Target, rotatorAccount(name), "")
 	c.add(p.Target, roleOf(name, m.Target, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{account}, Verbs: []string{"create"},
 	}), "")
-	c.add(p.Target, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Target), "the renewer may make tokens of "+account+", and nothing else")
-	c.add(p.Source, renewerAccount(name), "")
+	c.add(p.Target, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Target), "the token rotator may make tokens of "+account+", and nothing else")
+	c.add(p.Source, rotatorAccount(name), "")
 	c.add(p.Source, roleOf(name, m.Source,
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{SecretName(p.Request.Name)}, Verbs: []string{"get", "update"}},
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"clusterpairs"}, ResourceNames: []string{p.Request.Name}, Verbs: []string{"get"}},
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"clusterpairs/status"}, ResourceNames: []string{p.Request.Name}, Verbs: []string{"update"}},
 	), "")
-	c.add(p.Source, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Source), "the renewer may write the pair's Secret and status, and nothing else")
+	c.add(p.Source, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Source), "the token rotator may write the pair's Secret and status, and nothing else")
 	c.add(p.Source, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: ours(name, deploy.DefaultNamespace),
-	}, "the renewer's token, until the pair ends").secret = true
-	job, err := p.renewerJob(ctx, m)
+	}, "the token rotator's token, until the pair ends").secret = true
+	job, err := p.rotatorJob(ctx, m)
 	if err != nil && c.err == nil {
 		c.err = err
 		return
@@ -65,7 +65,7 @@ func (p *Pairing) composeRenewal(ctx context.Context, c *composer, m Mapping) {
 	c.add(p.Source, job, "renews the credential: "+job.Spec.Schedule)
 }
 
-func renewerAccount(name string) *corev1.ServiceAccount {
+func rotatorAccount(name string) *corev1.ServiceAccount {
 	return &corev1.ServiceAccount{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: ours(name, deploy.DefaultNamespace),
 		AutomountServiceAccountToken: new(bool),
@@ -92,14 +92,14 @@ func schedule(ttl time.Duration, name string) string {
 	return fmt.Sprintf("%d */%d * * *", minute, min(12, int(quarter/time.Hour)))
 }
 
-// renewerJob runs the plugin out of the agents' image, without any of the agents'
+// rotatorJob runs the plugin out of the agents' image, without any of the agents'
 // rights.
-func (p *Pairing) renewerJob(ctx context.Context, m Mapping) (*batchv1.CronJob, error) {
+func (p *Pairing) rotatorJob(ctx context.Context, m Mapping) (*batchv1.CronJob, error) {
 	image, err := p.agentImage(ctx, p.Source)
 	if err != nil {
 		return nil, err
 	}
-	name := p.renewerName(m)
+	name := p.rotatorName(m)
 	pod := corev1.PodSpec{
 		RestartPolicy: corev1.RestartPolicyNever, ServiceAccountName: name, AutomountServiceAccountToken: new(true),
 		EnableServiceLinks: new(bool), NodeSelector: map[string]string{corev1.LabelOSStable: "linux"},
@@ -108,7 +108,7 @@ func (p *Pairing) renewerJob(ctx context.Context, m Mapping) (*batchv1.CronJob, 
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		Containers: []corev1.Container{{
-			Name: "renewer", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
+			Name: "token rotator", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
 			Command: []string{"/kubectl-motion", RenewVerb},
 			Args: []string{
 				"--pair=" + p.Request.Name, "--namespace=" + m.Source,
@@ -124,7 +124,7 @@ func (p *Pairing) renewerJob(ctx context.Context, m Mapping) (*batchv1.CronJob, 
 			Secret: &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(int32(0o440))},
 		}}},
 	}
-	labels := map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue, "app.kubernetes.io/name": "motion-renewer"}
+	labels := map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue, "app.kubernetes.io/name": "motion-token rotator"}
 	return &batchv1.CronJob{
 		TypeMeta:   metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: deploy.DefaultNamespace, Labels: labels},
@@ -142,16 +142,16 @@ func (p *Pairing) renewerJob(ctx context.Context, m Mapping) (*batchv1.CronJob, 
 	}, nil
 }
 
-// grantRenewal gives the renewer a token that ends when the pair does: the expiry
+// grantRenewal gives the token rotator a token that ends when the pair does: the expiry
 // is kept by the target's API server, not by our word.
 func (p *Pairing) grantRenewal(ctx context.Context, m Mapping, expiry time.Time) error {
-	name := p.renewerName(m)
+	name := p.rotatorName(m)
 	token, err := mint(ctx, p.Target, deploy.DefaultNamespace, name, time.Until(expiry).Round(time.Second))
 	if err != nil {
 		return err
 	}
 	if short := expiry.Sub(token.ExpirationTimestamp.Time); short > time.Minute {
-		progress.Warnf(p.Sink, "%s lets no token live longer than until %s: the renewer works until then, not until %s",
+		progress.Warnf(p.Sink, "%s lets no token live longer than until %s: the token rotator works until then, not until %s",
 			p.Target, token.ExpirationTimestamp.UTC().Format(time.RFC3339), expiry.UTC().Format(time.RFC3339))
 	}
 	data, err := p.secretData(m)
@@ -162,12 +162,12 @@ func (p *Pairing) grantRenewal(ctx context.Context, m Mapping, expiry time.Time)
 	return p.putSecret(ctx, name, deploy.DefaultNamespace, data)
 }
 
-// renewalServes says why the renewer's token of an earlier run cannot stay.
+// renewalServes says why the token rotator's token of an earlier run cannot stay.
 func (p *Pairing) renewalServes(ctx context.Context, m Mapping, expiry time.Time) (why string) {
 	if !p.renews() {
 		return ""
 	}
-	secret, err := p.Source.Kube.CoreV1().Secrets(deploy.DefaultNamespace).Get(ctx, p.renewerName(m), metav1.GetOptions{})
+	secret, err := p.Source.Kube.CoreV1().Secrets(deploy.DefaultNamespace).Get(ctx, p.rotatorName(m), metav1.GetOptions{})
 	if err != nil {
 		return "nothing renews the present one"
 	}
@@ -178,20 +178,20 @@ func (p *Pairing) renewalServes(ctx context.Context, m Mapping, expiry time.Time
 	claims, err := ReadClaims(string(secret.Data[keyToken]))
 	if err != nil || !bytes.Equal(want[keyServer], secret.Data[keyServer]) || !bytes.Equal(want[keyCA], secret.Data[keyCA]) ||
 		!bytes.Equal(want[keyNamespace], secret.Data[keyNamespace]) {
-		return "the renewer leads elsewhere"
+		return "the token rotator leads elsewhere"
 	}
 	if off := claims.Expiry.Sub(expiry); off > time.Minute {
-		return "the renewer would outlive the pair"
+		return "the token rotator would outlive the pair"
 	}
 	if time.Until(claims.Expiry) <= 0 {
-		return "the renewer's token has ended"
+		return "the token rotator's token has ended"
 	}
 	return ""
 }
 
-// dropRenewal removes the renewer of an earlier run.
+// dropRenewal removes the token rotator of an earlier run.
 func (p *Pairing) dropRenewal(ctx context.Context, m Mapping) error {
-	for _, o := range renewerObjects(p.Source, p.Target, m, p.renewerName(m)) {
+	for _, o := range rotatorObjects(p.Source, p.Target, m, p.rotatorName(m)) {
 		err := o.delete(ctx)
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("%s on %s: %w", o, o.on, err)

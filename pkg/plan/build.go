@@ -11,7 +11,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
@@ -109,7 +109,7 @@ func (b *builder) warn(f Finding)  { b.told = append(b.told, f) }
 
 // judge says what becomes of an item on the target.
 func (b *builder) judge(item *Item) {
-	if item.Reason == capture.ReasonKindMissing {
+	if item.Reason == inventory.ReasonKindMissing {
 		b.kindMissing(item)
 		return
 	}
@@ -163,7 +163,7 @@ func groupName(g string) string {
 }
 
 // clash says whether what is there must not be written at all: it runs, or it
-// holds data, and it is not this source's copy at rest.
+// holds data, and it is not this source's copy on standby.
 func (b *builder) clash(item *Item, live *Live) bool {
 	ref := *item.Target
 	mine := b.ours(live.Source) || b.home(item, live)
@@ -174,7 +174,7 @@ func (b *builder) clash(item *Item, live *Live) bool {
 			Message: "the copy on the target is active; nothing is written under a running application",
 			Hint:    fmt.Sprintf("put it to rest with kubectl motion deactivate -n %s", b.request.SourceNamespace),
 		})
-	case workload.CanRest(ref.GroupKind()) && !live.Resting:
+	case workload.Suspendable(ref.GroupKind()) && !live.Resting:
 		b.block(Finding{
 			Code: CodeTaken, Object: &ref,
 			Message: "the target runs a workload of this name that no migration from here brought",
@@ -196,13 +196,13 @@ func (b *builder) clash(item *Item, live *Live) bool {
 // because it is the same already, or because it is a limit that the target's
 // administrator has set. Others are completed where nobody objects.
 func (b *builder) foreign(item *Item, s Seen) bool {
-	if s.Live.Source != "" || b.home(item, s.Live) || workload.CanRest(item.Target.GroupKind()) {
+	if s.Live.Source != "" || b.home(item, s.Live) || workload.Suspendable(item.Target.GroupKind()) {
 		return false
 	}
 	ref := *item.Target
 	switch {
 	case item.Source.Group == "" && (item.Source.Kind == "ResourceQuota" || item.Source.Kind == "LimitRange") && s.Changed:
-		item.Verdict, item.Reason, item.Action, item.Stage = capture.Skip, capture.ReasonTargetsOwn, "", ""
+		item.Verdict, item.Reason, item.Action, item.Stage = inventory.Skip, inventory.ReasonTargetsOwn, "", ""
 	case !s.Changed:
 		item.Stage, item.Detail = "", "the target has the same already"
 	case s.Problem == nil:
@@ -232,7 +232,7 @@ func (b *builder) problem(item *Item, p *apply.Problem) {
 	f := Finding{Object: &ref, Message: p.Error(), Problem: p}
 	switch p.Cause {
 	case apply.CauseNotPermitted:
-		item.Verdict, item.Reason, item.Detail, item.Action = capture.NeedsAdmin, capture.ReasonNotPermitted, p.Message, ""
+		item.Verdict, item.Reason, item.Detail, item.Action = inventory.NeedsAdmin, inventory.ReasonNotPermitted, p.Message, ""
 		f.Code, f.Message = CodeNeedsAdmin, "you may not write it on the target"
 		f.Hint = "hand its manifest to an administrator of the target"
 		b.warn(f)
@@ -265,15 +265,15 @@ func (b *builder) problem(item *Item, p *apply.Problem) {
 
 // references warns about what moving objects need and will not find.
 func (b *builder) references(items []Item) {
-	moving := map[capture.ID]bool{}
+	moving := map[inventory.ID]bool{}
 	for _, i := range items {
-		if i.Verdict == capture.Move {
+		if i.Verdict == inventory.Move {
 			moving[i.Source.ID()] = true
 		}
 	}
 	for _, i := range items {
 		o := b.inv.FindUID(i.Source.UID)
-		if i.Verdict != capture.Move || o == nil {
+		if i.Verdict != inventory.Move || o == nil {
 			continue
 		}
 		for _, n := range o.Needs {
@@ -284,7 +284,7 @@ func (b *builder) references(items []Item) {
 	}
 }
 
-func (b *builder) dangling(item Item, n capture.Need) {
+func (b *builder) dangling(item Item, n inventory.Need) {
 	if n.ID.Kind == "ServiceAccount" && n.ID.Name == "default" {
 		return
 	}
@@ -300,7 +300,7 @@ func (b *builder) dangling(item Item, n capture.Need) {
 		f.Hint = fmt.Sprintf("if it is not there yet: kubectl --context TARGET -n %s create serviceaccount %s", b.request.TargetNamespace, n.ID.Name)
 	case o == nil:
 		f.Message = fmt.Sprintf("%s names %s, which is not on the source either", n.Path, n.ID)
-	case o.Reason == capture.ReasonGenerated:
+	case o.Reason == inventory.ReasonGenerated:
 		return
 	default:
 		f.Message += ": " + o.Reason.Explanation()
@@ -336,7 +336,7 @@ func (b *builder) manifests(items []Item) ([]map[string]any, error) {
 		}
 	}
 	for _, i := range items {
-		if i.Verdict != capture.NeedsAdmin || i.Target == nil || i.Source.Group == "" && i.Source.Kind == "Secret" {
+		if i.Verdict != inventory.NeedsAdmin || i.Target == nil || i.Source.Group == "" && i.Source.Kind == "Secret" {
 			continue
 		}
 		u, err := i.active()

@@ -14,8 +14,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
 const deployment = `
@@ -158,7 +158,7 @@ metadata: {name: db}
 spec: {containers: [{name: a, image: x}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}`)
 	p := s.plan()
 	if i := s.item(p, "pod/db"); i.Stage != StageStart {
-		t.Errorf("stage %q: a pod at rest would keep the holder from being alone with the claim", i.Stage)
+		t.Errorf("stage %q: a pod on standby would keep the mount pod from being alone with the claim", i.Stage)
 	}
 	if n := len(p.Objects(StageVolume)); n != 1 {
 		t.Errorf("%d objects in the stage of volumes", n)
@@ -179,7 +179,7 @@ func TestAStoppedSourceIsPlannedAsItWas(t *testing.T) {
 
 func TestAPatchThatSelectsNothingBlocks(t *testing.T) {
 	s := tell(t, deployment)
-	patches, err := rewrite.ParsePatches("p.yaml", []byte("- target: {kind: Deployment, name: wbe}\n  patch: [{op: remove, path: /spec/replicas}]"))
+	patches, err := transform.ParsePatches("p.yaml", []byte("- target: {kind: Deployment, name: wbe}\n  patch: [{op: remove, path: /spec/replicas}]"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestEveryObjectHasExactlyOneVerdict(t *testing.T) {
 		t.Errorf("%d of %d items are counted", total, len(p.Items))
 	}
 	for _, i := range p.Items {
-		if (i.Verdict == capture.Move) == (i.Reason != "") {
+		if (i.Verdict == inventory.Move) == (i.Reason != "") {
 			t.Errorf("%s: verdict %s with reason %q", i.Source, i.Verdict, i.Reason)
 		}
 	}
@@ -226,9 +226,9 @@ func TestEveryObjectHasExactlyOneVerdict(t *testing.T) {
 func TestOnlyWhatIsProvedGoneIsPrunedAndNoDataWithoutConsent(t *testing.T) {
 	s := tell(t, deployment)
 	orphans := []Orphan{
-		{Ref: capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Name: "gone", UID: "1"}, Gone: true},
-		{Ref: capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Name: "unclear", UID: "2"}, Unclear: "timeout"},
-		{Ref: capture.Ref{Version: "v1", Resource: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", Name: "data", UID: "3"}, Gone: true},
+		{Ref: inventory.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Name: "gone", UID: "1"}, Gone: true},
+		{Ref: inventory.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Name: "unclear", UID: "2"}, Unclear: "timeout"},
+		{Ref: inventory.Ref{Version: "v1", Resource: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", Name: "data", UID: "3"}, Gone: true},
 	}
 	for _, volumes := range []bool{false, true} {
 		s.request.Prune, s.request.PruneVolumes = true, volumes

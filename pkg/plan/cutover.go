@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -18,7 +18,7 @@ import (
 func (b *builder) refuseCutover(items []Item) error {
 	for _, item := range items {
 		o := b.inv.FindUID(item.Source.UID)
-		if item.Verdict != capture.Move || o == nil {
+		if item.Verdict != inventory.Move || o == nil {
 			continue
 		}
 		b.gitOps(o)
@@ -39,7 +39,7 @@ func (b *builder) refuseCutover(items []Item) error {
 // whenScaled: scaling such a StatefulSet to zero makes its controller delete
 // the claims, and with them the data that is to move. Package workload retains
 // them first.
-func (b *builder) whenScaled(o *capture.Object) error {
+func (b *builder) whenScaled(o *inventory.Object) error {
 	u, err := o.Unstructured()
 	if err != nil {
 		return err
@@ -60,13 +60,13 @@ func (b *builder) whenScaled(o *capture.Object) error {
 // autoscaled: KEDA wakes a workload that has no replicas unless it is paused, and
 // so does an autoscaler that may scale to zero itself. One that may not is off
 // while its workload has none, and is on again once it has some.
-func (b *builder) autoscaled(o *capture.Object) error {
+func (b *builder) autoscaled(o *inventory.Object) error {
 	if _, paused := o.Annotations["autoscaling.keda.sh/paused"]; paused {
 		return nil
 	}
 	for _, n := range o.Needs {
 		target := b.inv.Find(n.ID)
-		if n.Path != capture.PathScaleTarget || target == nil || target.Verdict != capture.Move {
+		if n.Path != inventory.PathScaleTarget || target == nil || target.Verdict != inventory.Move {
 			continue
 		}
 		if off, err := offAtZero(o); off || err != nil {
@@ -84,7 +84,7 @@ func (b *builder) autoscaled(o *capture.Object) error {
 
 // offAtZero says whether the autoscaler is Kubernetes' own, and disabled as long
 // as its target has no replicas: that is so unless its own minimum is 0.
-func offAtZero(o *capture.Object) (bool, error) {
+func offAtZero(o *inventory.Object) (bool, error) {
 	if o.Ref.Group != "autoscaling" {
 		return false, nil
 	}
@@ -98,16 +98,16 @@ func offAtZero(o *capture.Object) (bool, error) {
 
 // operator: a custom resource that runs pods has an operator that puts back
 // whatever is stopped. So has a workload whose owner is not in the namespace.
-func (b *builder) operator(o *capture.Object) {
+func (b *builder) operator(o *inventory.Object) {
 	ref := o.Ref
 	switch {
-	case !capture.BuiltIn(o.Ref.Group) && b.inv.RunsPods(o):
+	case !inventory.BuiltIn(o.Ref.Group) && b.inv.RunsPods(o):
 		b.block(Finding{
 			Code: CodeOperator, Object: &ref,
 			Message: "its operator runs pods and would start them again",
 			Hint:    "stop it the way its operator offers, then migrate without --cutover",
 		})
-	case workload.CanRest(o.Ref.GroupKind()) && len(o.Owners) > 0 && b.inv.FindUID(o.Owners[0].UID) == nil:
+	case workload.Suspendable(o.Ref.GroupKind()) && len(o.Owners) > 0 && b.inv.FindUID(o.Owners[0].UID) == nil:
 		owner := o.Owners[0]
 		b.block(Finding{
 			Code: CodeOperator, Object: &ref,
@@ -119,9 +119,9 @@ func (b *builder) operator(o *capture.Object) {
 
 // gitOps: a controller that compares the cluster with a repository undoes the
 // stop within minutes.
-func (b *builder) gitOps(o *capture.Object) {
+func (b *builder) gitOps(o *inventory.Object) {
 	who := o.GitOps()
-	if who == "" || !workload.CanRest(o.Ref.GroupKind()) {
+	if who == "" || !workload.Suspendable(o.Ref.GroupKind()) {
 		return
 	}
 	ref := o.Ref
@@ -134,15 +134,15 @@ func (b *builder) gitOps(o *capture.Object) {
 
 // usersThatStay: a claim that moves must not be used by what stays.
 func (b *builder) usersThatStay(items []Item) {
-	moves := map[capture.Ref]bool{}
+	moves := map[inventory.Ref]bool{}
 	for _, i := range items {
-		if i.Verdict == capture.Move {
+		if i.Verdict == inventory.Move {
 			moves[i.Source] = true
 		}
 	}
 	for _, v := range b.volumes {
 		for _, w := range v.Workloads {
-			if o := b.inv.Find(w.ID()); moves[w] || o != nil && o.Reason == capture.ReasonCompleted {
+			if o := b.inv.Find(w.ID()); moves[w] || o != nil && o.Reason == inventory.ReasonCompleted {
 				continue
 			}
 			ref := w

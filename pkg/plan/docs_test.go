@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // page is what users read about objects.
@@ -60,7 +60,7 @@ func TestEveryReasonAndEveryCodeIsDocumented(t *testing.T) {
 	if len(words) < 30 {
 		t.Fatalf("only %d codes were found: the test looks at the wrong place", len(words))
 	}
-	for _, r := range capture.Reasons() {
+	for _, r := range inventory.Reasons() {
 		words = append(words, string(r))
 	}
 	for _, w := range words {

@@ -12,16 +12,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
 // Draft is a plan before the target was asked about its objects.
 type Draft struct {
 	request  Request
-	inv      *capture.Inventory
+	inv      *inventory.Inventory
 	facts    Facts
-	options  rewrite.Options
+	options  transform.Options
 	items    []Item
 	volumes  []Volume
 	orphans  []Orphan
@@ -32,12 +32,12 @@ type Draft struct {
 var kindClaim = schema.GroupKind{Kind: "PersistentVolumeClaim"}
 
 // NewDraft rewrites every object that moves. It is pure.
-func NewDraft(inv *capture.Inventory, facts Facts, req Request) (*Draft, error) {
+func NewDraft(inv *inventory.Inventory, facts Facts, req Request) (*Draft, error) {
 	d := &Draft{request: req, inv: inv, facts: facts}
-	d.options = rewrite.Options{
-		Source:         rewrite.End{ClusterID: inv.ClusterID, Namespace: inv.Namespace},
-		Target:         rewrite.End{ClusterID: facts.ClusterID, Namespace: req.TargetNamespace},
-		AtRest:         true,
+	d.options = transform.Options{
+		Source:         transform.End{ClusterID: inv.ClusterID, Namespace: inv.Namespace},
+		Target:         transform.End{ClusterID: facts.ClusterID, Namespace: req.TargetNamespace},
+		Standby:        true,
 		StorageClasses: map[string]string{},
 		Images:         req.Images, LoadBalancers: req.LoadBalancers, Patches: req.Patches,
 		Originals: req.Originals, IPFamilies: facts.IPFamilies, Services: map[string]bool{},
@@ -78,8 +78,8 @@ func (d *Draft) block(f Finding) { d.blockers = append(d.blockers, f) }
 func (d *Draft) warn(f Finding)  { d.warnings = append(d.warnings, f) }
 
 // mapClasses finds the target's classes for all that o asks for.
-func (d *Draft) mapClasses(o *capture.Object) error {
-	if o.Verdict != capture.Move || !o.AsksForVolumes() {
+func (d *Draft) mapClasses(o *inventory.Object) error {
+	if o.Verdict != inventory.Move || !o.AsksForVolumes() {
 		return nil
 	}
 	u, err := o.Unstructured()
@@ -92,7 +92,7 @@ func (d *Draft) mapClasses(o *capture.Object) error {
 	return nil
 }
 
-func (d *Draft) mapClass(ref capture.Ref, name string) {
+func (d *Draft) mapClass(ref inventory.Ref, name string) {
 	if _, done := d.options.StorageClasses[name]; done {
 		return
 	}
@@ -127,7 +127,7 @@ func classNames(u *unstructured.Unstructured) []string {
 		return []string{name}
 	}
 	var out []string
-	for _, t := range capture.ClaimTemplates(u) {
+	for _, t := range inventory.ClaimTemplates(u) {
 		if name, found, _ := unstructured.NestedString(t, "spec", "storageClassName"); found && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
@@ -136,9 +136,9 @@ func classNames(u *unstructured.Unstructured) []string {
 }
 
 // add makes the item of one object.
-func (d *Draft) add(o *capture.Object) error {
+func (d *Draft) add(o *inventory.Object) error {
 	item := Item{Source: o.Ref, Verdict: o.Verdict, Reason: o.Reason, Detail: o.Detail}
-	if o.Verdict == capture.Skip {
+	if o.Verdict == inventory.Skip {
 		d.items = append(d.items, item)
 		return nil
 	}
@@ -146,14 +146,14 @@ func (d *Draft) add(o *capture.Object) error {
 	if err != nil {
 		return err
 	}
-	after, changes, err := rewrite.Object(before, d.options)
+	after, changes, err := transform.Object(before, d.options)
 	if err != nil {
 		ref := o.Ref
 		d.block(Finding{Code: CodeRewrite, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + named(o.Ref)})
 		d.items = append(d.items, item)
 		return nil //nolint:nilerr // it is a finding of the plan, and the others go on
 	}
-	target := capture.RefOf(after, o.Ref.Resource)
+	target := inventory.RefOf(after, o.Ref.Resource)
 	item.Target, item.Changes, item.Stage = &target, changes, d.stage(o, before)
 	if item.json, err = json.Marshal(after.Object); err != nil {
 		return fmt.Errorf("%s: %w", o.Ref, err)
@@ -171,7 +171,7 @@ func (d *Draft) add(o *capture.Object) error {
 }
 
 // stage says when the object is written.
-func (d *Draft) stage(o *capture.Object, u *unstructured.Unstructured) Stage {
+func (d *Draft) stage(o *inventory.Object, u *unstructured.Unstructured) Stage {
 	switch {
 	case o.Ref.GroupKind() == kindClaim:
 		if name, _, _ := unstructured.NestedString(u.Object, "spec", "volumeName"); name != "" {
@@ -179,7 +179,7 @@ func (d *Draft) stage(o *capture.Object, u *unstructured.Unstructured) Stage {
 		}
 	case o.Ref.GroupKind() == schema.GroupKind{Kind: "Pod"} && len(o.Claims()) > 0:
 		return StageStart
-	case !capture.BuiltIn(o.Ref.Group) && d.inv.RunsPods(o):
+	case !inventory.BuiltIn(o.Ref.Group) && d.inv.RunsPods(o):
 		return StageStart
 	}
 	return StageRest

@@ -32,7 +32,7 @@ type Facts struct {
 	SourceAccounts Known[Account]
 	Nodes          Known[Node]
 	Quotas         Known[corev1.ResourceQuota]
-	// SourceQuotas count the holders there.
+	// SourceQuotas count the mount pods there.
 	SourceQuotas Known[corev1.ResourceQuota]
 	// Agents and SourceAgents are what the agents of the two clusters are made of:
 	// one, or none where no agent is installed.

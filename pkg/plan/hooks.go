@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // hooks finds what the application wants done around a snapshot: in any of its
@@ -21,7 +21,7 @@ import (
 func (b *builder) hooks() ([]hooks.Pod, error) {
 	var pods []corev1.Pod
 	for _, o := range b.inv.Objects {
-		if o.Ref.GroupKind() != (schema.GroupKind{Kind: "Pod"}) || o.Reason == capture.ReasonMotionInternal {
+		if o.Ref.GroupKind() != (schema.GroupKind{Kind: "Pod"}) || o.Reason == inventory.ReasonMotionInternal {
 			continue
 		}
 		u, err := o.Unstructured()
@@ -38,7 +38,7 @@ func (b *builder) hooks() ([]hooks.Pod, error) {
 	if err := hooks.Idle(pods, b.request.Hooks); err != nil {
 		wrong = append(wrong, err)
 	}
-	snapshots := func(v Volume) bool { return v.View.Offer != nil }
+	snapshots := func(v Volume) bool { return v.CopyMethod.Offer != nil }
 	if len(found) > 0 && !slices.ContainsFunc(b.volumes, snapshots) {
 		b.warn(Finding{
 			Code: CodeHook, Message: "the application has hooks for snapshots, and none is taken of its volumes: the hooks are not run",

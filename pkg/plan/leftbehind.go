@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
 // leftBehind warns about what objects use that does not come along: data
@@ -23,7 +23,7 @@ func (b *builder) leftBehind(items []Item) {
 	scratch := 0
 	for i := range items {
 		o := b.inv.FindUID(items[i].Source.UID)
-		if items[i].Verdict != capture.Move || o == nil || items[i].Target == nil {
+		if items[i].Verdict != inventory.Move || o == nil || items[i].Target == nil {
 			continue
 		}
 		b.ownerLost(o)
@@ -53,7 +53,7 @@ func (b *builder) leftBehind(items []Item) {
 }
 
 func hasEmptyDir(u *unstructured.Unstructured) bool {
-	volumes, _, _ := unstructured.NestedSlice(capture.PodSpec(u), "volumes")
+	volumes, _, _ := unstructured.NestedSlice(inventory.PodSpec(u), "volumes")
 	return slices.ContainsFunc(volumes, func(v any) bool {
 		m, _ := v.(map[string]any)
 		_, found := m["emptyDir"]
@@ -63,7 +63,7 @@ func hasEmptyDir(u *unstructured.Unstructured) bool {
 
 var kindIngress = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
 
-func (b *builder) ownerLost(o *capture.Object) {
+func (b *builder) ownerLost(o *inventory.Object) {
 	for _, owner := range o.Owners {
 		if b.inv.FindUID(owner.UID) != nil {
 			continue
@@ -77,8 +77,8 @@ func (b *builder) ownerLost(o *capture.Object) {
 }
 
 // hostPaths: what lies in the node's own folders is no volume.
-func (b *builder) hostPaths(o *capture.Object, u *unstructured.Unstructured) {
-	volumes, _, _ := unstructured.NestedSlice(capture.PodSpec(u), "volumes")
+func (b *builder) hostPaths(o *inventory.Object, u *unstructured.Unstructured) {
+	volumes, _, _ := unstructured.NestedSlice(inventory.PodSpec(u), "volumes")
 	for _, v := range volumes {
 		m, _ := v.(map[string]any)
 		path, _, _ := unstructured.NestedString(m, "hostPath", "path")
@@ -94,8 +94,8 @@ func (b *builder) hostPaths(o *capture.Object, u *unstructured.Unstructured) {
 }
 
 // nodesFor: a node selector that fits no node leaves the pods pending.
-func (b *builder) nodesFor(o *capture.Object, u *unstructured.Unstructured) {
-	selector, _, _ := unstructured.NestedStringMap(capture.PodSpec(u), "nodeSelector")
+func (b *builder) nodesFor(o *inventory.Object, u *unstructured.Unstructured) {
+	selector, _, _ := unstructured.NestedStringMap(inventory.PodSpec(u), "nodeSelector")
 	if len(selector) == 0 || !b.facts.Nodes.Known {
 		return
 	}
@@ -128,7 +128,7 @@ func joined(m map[string]string) string {
 	return strings.Join(parts, ",")
 }
 
-func (b *builder) ingressClass(o *capture.Object, u *unstructured.Unstructured) {
+func (b *builder) ingressClass(o *inventory.Object, u *unstructured.Unstructured) {
 	if o.Ref.GroupKind() != kindIngress || !b.facts.IngressClasses.Known {
 		return
 	}
@@ -174,7 +174,7 @@ func (b *builder) accessModes(v Volume) {
 func (b *builder) patchesUnused() {
 	for _, p := range b.request.Patches {
 		if slices.ContainsFunc(b.items, func(i Item) bool {
-			return slices.ContainsFunc(i.Changes, func(c rewrite.Change) bool { return c.Path == "*" && c.To == p.Where })
+			return slices.ContainsFunc(i.Changes, func(c transform.Change) bool { return c.Path == "*" && c.To == p.Where })
 		}) {
 			continue
 		}

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // links are the owners that moving objects get back on the target: where owner
@@ -17,7 +17,7 @@ import (
 func (b *builder) links(items []Item) []apply.Link {
 	moving := map[types.UID]*Item{}
 	for i := range items {
-		if items[i].Verdict == capture.Move && items[i].Target != nil {
+		if items[i].Verdict == inventory.Move && items[i].Target != nil {
 			moving[items[i].Source.UID] = &items[i]
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"errors"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // Make captures the source, asks the target, and builds the plan. A plan with
@@ -22,9 +22,9 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 		req.TargetNamespace = req.SourceNamespace
 	}
 	if req.Mode == "" {
-		req.Mode = v1alpha1.ModeAtRest
+		req.Mode = v1alpha1.ModeStandby
 	}
-	inv, err := capture.Namespace(ctx, src, dst, req.SourceNamespace, req.Selection)
+	inv, err := inventory.Namespace(ctx, src, dst, req.SourceNamespace, req.Selection)
 	if err != nil {
 		return nil, err
 	}

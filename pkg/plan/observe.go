@@ -22,8 +22,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -49,7 +49,7 @@ type Live struct {
 	ResourceVersion string
 	// Source is its annotation kubectl-motion.dev/source.
 	Source string
-	// Resting is true when none of its pods can run.
+	// Suspended is true when none of its pods can run.
 	Resting bool
 	// Active is true for a workload that a migration brought and activated.
 	Active bool
@@ -66,7 +66,7 @@ type Live struct {
 type digest struct{ all, plain [sha256.Size]byte }
 
 // Observation is what the target said about all objects of a draft.
-type Observation map[capture.ID]Seen
+type Observation map[inventory.ID]Seen
 
 // observers is how many requests that read are under way at the same time.
 const observers = 16
@@ -94,7 +94,7 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 	seen := Observation{}
 	lanes, ctx := apply.NewLanes(ctx)
 	for _, item := range d.items {
-		if item.Target == nil || item.Reason == capture.ReasonKindMissing {
+		if item.Target == nil || item.Reason == inventory.ReasonKindMissing {
 			continue
 		}
 		there := live[item.Target.ID()]
@@ -154,7 +154,7 @@ func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live)
 	}
 	now := digestOf(u)
 	s.Changed = now.all != live.digest.all
-	if live.Source == "" && !workload.CanRest(item.Target.GroupKind()) {
+	if live.Source == "" && !workload.Suspendable(item.Target.GroupKind()) {
 		s.Changed = now.plain != live.digest.plain
 	}
 	return s
@@ -183,22 +183,22 @@ func (i Item) fit(live *Live) ([]byte, error) {
 }
 
 // live reads, for every kind of the draft, what is on the target.
-func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[capture.ID]*Live, error) {
+func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[inventory.ID]*Live, error) {
 	kinds := map[schema.GroupVersionResource][]string{}
-	wanted := map[capture.ID]Item{}
+	wanted := map[inventory.ID]Item{}
 	for _, i := range d.items {
-		if i.Target != nil && i.Reason != capture.ReasonKindMissing {
+		if i.Target != nil && i.Reason != inventory.ReasonKindMissing {
 			kinds[i.Target.GVR()] = append(kinds[i.Target.GVR()], i.Target.Name)
 			wanted[i.Target.ID()] = i
 		}
 	}
 	var mu sync.Mutex
-	out := map[capture.ID]*Live{}
+	out := map[inventory.ID]*Live{}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(observers)
 	for gvr, names := range kinds {
 		note := func(u *unstructured.Unstructured) error {
-			id := capture.RefOf(u, gvr.Resource).ID()
+			id := inventory.RefOf(u, gvr.Resource).ID()
 			item, found := wanted[id]
 			if !found {
 				return nil
@@ -254,7 +254,7 @@ func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionReso
 		if opts.Continue = list.GetContinue(); opts.Continue == "" {
 			return nil
 		}
-		opts.Limit = capture.PageSize(len(list.Items), weight)
+		opts.Limit = inventory.PageSize(len(list.Items), weight)
 	}
 }
 
@@ -297,9 +297,9 @@ func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionRe
 }
 
 func newLive(u *unstructured.Unstructured) *Live {
-	l := &Live{UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Resting: workload.Resting(u)}
-	_, atRest := u.GetAnnotations()[v1alpha1.AnnotationAtRest]
-	l.Active = l.Source != "" && workload.CanRest(u.GroupVersionKind().GroupKind()) && !atRest
+	l := &Live{UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Resting: workload.Suspended(u)}
+	_, standby := u.GetAnnotations()[v1alpha1.AnnotationOriginalState]
+	l.Active = l.Source != "" && workload.Suspendable(u.GroupVersionKind().GroupKind()) && !standby
 	if u.GroupVersionKind().GroupKind() == kindClaim {
 		if class, found, _ := unstructured.NestedString(u.Object, "spec", "storageClassName"); found {
 			l.Class = &class

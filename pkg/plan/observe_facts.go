@@ -20,14 +20,14 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
 // ObserveFacts reads what the two clusters offer. What the user may not read is
 // left unknown; the error is about a cluster that gives no answer.
-func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *capture.Inventory, namespace string) (Facts, error) {
+func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *inventory.Inventory, namespace string) (Facts, error) {
 	f := Facts{ClusterID: dst.ID, Namespace: namespace}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { f.NamespaceMissing, err = namespaceMissing(gctx, dst, namespace); return err })
@@ -168,11 +168,11 @@ func ipFamilies(ctx context.Context, dst *cluster.Cluster, namespace string) ([]
 
 // definitions reads, from the source, what would make the target serve the
 // kinds that it does not.
-func definitions(ctx context.Context, src *cluster.Cluster, inv *capture.Inventory) (map[string]*unstructured.Unstructured, error) {
+func definitions(ctx context.Context, src *cluster.Cluster, inv *inventory.Inventory) (map[string]*unstructured.Unstructured, error) {
 	out := map[string]*unstructured.Unstructured{}
 	for _, o := range inv.Objects {
 		name := o.Ref.Resource + "." + o.Ref.Group
-		if _, asked := out[name]; asked || o.Verdict != capture.NeedsAdmin || o.Reason != capture.ReasonKindMissing {
+		if _, asked := out[name]; asked || o.Verdict != inventory.NeedsAdmin || o.Reason != inventory.ReasonKindMissing {
 			continue
 		}
 		gvr := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}

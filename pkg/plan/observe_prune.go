@@ -14,14 +14,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // Orphan is an object that a migration from this source brought to the target
 // and that the inventory does not have any more.
 type Orphan struct {
-	Ref capture.Ref
+	Ref inventory.Ref
 	// Gone is true when the source itself was asked for the object and said that
 	// it is not there.
 	Gone bool
@@ -33,7 +33,7 @@ type Orphan struct {
 // have any more. Only kinds that were listed whole are looked at, and each find
 // is asked for by name once more: neither a list that was not allowed nor one
 // that was cut short proves anything.
-func ObserveOrphans(ctx context.Context, src, dst *cluster.Cluster, inv *capture.Inventory, namespace string) ([]Orphan, error) {
+func ObserveOrphans(ctx context.Context, src, dst *cluster.Cluster, inv *inventory.Inventory, namespace string) ([]Orphan, error) {
 	prefix := strings.Join([]string{inv.ClusterID, inv.Namespace, ""}, "/")
 	var mu sync.Mutex
 	var out []Orphan
@@ -42,7 +42,7 @@ func ObserveOrphans(ctx context.Context, src, dst *cluster.Cluster, inv *capture
 	for _, k := range inv.Examined() {
 		group.Go(func() error {
 			err := each(ctx, dst, k.GVR, namespace, func(u *unstructured.Unstructured) error {
-				ref := capture.RefOf(u, k.GVR.Resource)
+				ref := inventory.RefOf(u, k.GVR.Resource)
 				if !strings.HasPrefix(u.GetAnnotations()[v1alpha1.AnnotationSource], prefix) || inv.Find(ref.ID()) != nil {
 					return nil
 				}
@@ -62,7 +62,7 @@ func ObserveOrphans(ctx context.Context, src, dst *cluster.Cluster, inv *capture
 	return out, group.Wait()
 }
 
-func gone(ctx context.Context, src *cluster.Cluster, namespace string, ref capture.Ref) (bool, string) {
+func gone(ctx context.Context, src *cluster.Cluster, namespace string, ref inventory.Ref) (bool, string) {
 	_, err := src.Resource(ref.GVR(), namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):

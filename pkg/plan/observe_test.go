@@ -16,8 +16,8 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 var (
@@ -61,8 +61,8 @@ func TestNothingIsPrunedOnTheWordOfAListThatWasNotWhole(t *testing.T) {
 	})
 
 	inv := tell(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: kept}}").inventory()
-	inv.Kinds = []capture.Kind{{GVR: configMaps, Kind: "ConfigMap", OnTarget: true}, {GVR: widgets, Kind: "Widget", OnTarget: true}}
-	inv.NotExamined = []capture.NotExamined{{Group: widgets.Group, Version: widgets.Version, Resource: widgets.Resource, Reason: "Forbidden"}}
+	inv.Kinds = []inventory.Kind{{GVR: configMaps, Kind: "ConfigMap", OnTarget: true}, {GVR: widgets, Kind: "Widget", OnTarget: true}}
+	inv.NotExamined = []inventory.NotExamined{{Group: widgets.Group, Version: widgets.Version, Resource: widgets.Resource, Reason: "Forbidden"}}
 
 	orphans, err := ObserveOrphans(t.Context(), src, dst, inv, "shop")
 	if err != nil {
@@ -100,7 +100,7 @@ func TestTheTargetIsAskedByNameWhereItMayNotBeListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(live) != 1 || live[capture.ID{Kind: "ConfigMap", Name: "a"}] == nil {
+	if len(live) != 1 || live[inventory.ID{Kind: "ConfigMap", Name: "a"}] == nil {
 		t.Errorf("seen on the target: %v", live)
 	}
 	client.PrependReactor("get", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {

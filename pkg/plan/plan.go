@@ -13,11 +13,11 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
-	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -27,14 +27,14 @@ type Request struct {
 	// TargetNamespace is the same as SourceNamespace unless mapped.
 	TargetNamespace string
 	Mode            v1alpha1.Mode
-	Selection       capture.Selection
+	Selection       inventory.Selection
 
 	// StorageClasses maps the source's classes to the target's where the user
 	// says so; the plan finds the others.
 	StorageClasses map[string]string
 	Images         map[string]string
-	Patches        []rewrite.Patch
-	LoadBalancers  rewrite.LoadBalancers
+	Patches        []transform.Patch
+	LoadBalancers  transform.LoadBalancers
 	// ForceConflicts takes over fields that others own on the target.
 	ForceConflicts bool
 	// Recreate consents to deleting and making anew what cannot be changed and is
@@ -49,7 +49,7 @@ type Request struct {
 	// Hooks for snapshots that were given by flag.
 	Hooks []hooks.Rule
 	// Views chooses how volumes are looked at while their application runs.
-	Views view.Chooser
+	Views snapshot.Chooser
 	// Originals are what stopped source workloads ran before (see rewrite.Options).
 	Originals map[types.UID][]byte
 }
@@ -80,13 +80,13 @@ type Plan struct {
 	Hooks []hooks.Pod `json:"snapshotHooks,omitempty"`
 	// Prune are the objects of the target that will be deleted; their UIDs are
 	// those of the target.
-	Prune []capture.Ref `json:"prune,omitempty"`
+	Prune []inventory.Ref `json:"prune,omitempty"`
 	// Manifests are what an administrator of the target has to write.
 	Manifests []map[string]any `json:"needsAdminManifests,omitempty"`
 	// NotExamined are kinds that could not be listed on the source.
-	NotExamined []capture.NotExamined `json:"notExamined,omitempty"`
+	NotExamined []inventory.NotExamined `json:"notExamined,omitempty"`
 	// Passed are kinds that nobody moves.
-	Passed []capture.Passed `json:"passedOver,omitempty"`
+	Passed []inventory.Passed `json:"passedOver,omitempty"`
 }
 
 // End is one side of the migration.
@@ -102,9 +102,9 @@ type Stage string
 const (
 	// StageRest: with all the others, before anything runs.
 	StageRest Stage = "rest"
-	// StageVolume: a claim whose data is shipped; it is created with its holder.
+	// StageVolume: a claim whose data is shipped; it is created with its mount pod.
 	StageVolume Stage = "volume"
-	// StageStart: at activation, because the object cannot be at rest: a bare
+	// StageStart: at activation, because the object cannot be on standby: a bare
 	// pod that uses a claim, a custom resource whose operator starts pods.
 	StageStart Stage = "start"
 )
@@ -123,17 +123,17 @@ const (
 
 // Item is one object of the source.
 type Item struct {
-	Source  capture.Ref     `json:"object"`
-	Verdict capture.Verdict `json:"verdict"`
-	Reason  capture.Reason  `json:"reason,omitempty"`
-	Detail  string          `json:"detail,omitempty"`
+	Source  inventory.Ref     `json:"object"`
+	Verdict inventory.Verdict `json:"verdict"`
+	Reason  inventory.Reason  `json:"reason,omitempty"`
+	Detail  string            `json:"detail,omitempty"`
 
 	// The rest is set when the verdict is Move or NeedsAdmin.
 
-	Target  *capture.Ref     `json:"target,omitempty"`
-	Action  Action           `json:"action,omitempty"`
-	Stage   Stage            `json:"stage,omitempty"`
-	Changes []rewrite.Change `json:"changes,omitempty"`
+	Target  *inventory.Ref     `json:"target,omitempty"`
+	Action  Action             `json:"action,omitempty"`
+	Stage   Stage              `json:"stage,omitempty"`
+	Changes []transform.Change `json:"changes,omitempty"`
 
 	json []byte
 	same string
@@ -176,14 +176,14 @@ type Volume struct {
 	VolumeMode  corev1.PersistentVolumeMode         `json:"volumeMode"`
 	VolumeName  string                              `json:"volumeName"`
 	// Workloads use the claim, with or without pods at the moment.
-	Workloads []capture.Ref `json:"workloads,omitempty"`
+	Workloads []inventory.Ref `json:"workloads,omitempty"`
 	// Pods reference it at the moment.
-	Pods []capture.PodUse `json:"pods,omitempty"`
-	// InUse is true while a running pod has the claim, holders not counted.
+	Pods []inventory.PodUse `json:"pods,omitempty"`
+	// InUse is true while a running pod has the claim, mount pods not counted.
 	InUse bool `json:"inUse,omitempty"`
-	// View is how the volume is looked at while it is in use; otherwise it is read
+	// CopyMethod is how the volume is looked at while it is in use; otherwise it is read
 	// as it is.
-	View view.Choice `json:"view"`
+	CopyMethod snapshot.Choice `json:"copyMethod"`
 	// OnTarget is true when an earlier run made the target's claim.
 	OnTarget bool `json:"onTarget,omitempty"`
 	// AtMostBytes is how much data it holds at most, and BytesBasis how that is
@@ -191,7 +191,7 @@ type Volume struct {
 	AtMostBytes int64 `json:"atMostBytes"`
 	BytesBasis  Basis `json:"bytesBasis"`
 
-	ref  capture.Ref
+	ref  inventory.Ref
 	json []byte
 	same string
 }
@@ -216,7 +216,7 @@ type Group struct {
 	Name   string   `json:"name"`
 	Claims []string `json:"claims"`
 	// Workload makes the pods; nil for a claim that nobody uses.
-	Workload *capture.Ref `json:"workload,omitempty"`
+	Workload *inventory.Ref `json:"workload,omitempty"`
 	// Pod and Node are where the claims are mounted now; empty when nowhere.
 	Pod  string `json:"pod,omitempty"`
 	Node string `json:"node,omitempty"`
@@ -235,8 +235,8 @@ type Code string
 type Finding struct {
 	Code Code `json:"code"`
 	// Object is nil for findings about the whole.
-	Object  *capture.Ref `json:"object,omitempty"`
-	Message string       `json:"message"`
+	Object  *inventory.Ref `json:"object,omitempty"`
+	Message string         `json:"message"`
 	// Hint is the next step.
 	Hint string `json:"hint,omitempty"`
 	// Problem is the target's own answer.
@@ -245,8 +245,8 @@ type Finding struct {
 
 // named is how an object is named on the command line, so that no other kind of
 // the same name is meant.
-func named(r capture.Ref) string {
-	if capture.BuiltIn(r.Group) {
+func named(r inventory.Ref) string {
+	if inventory.BuiltIn(r.Group) {
 		return r.Resource + "/" + r.Name
 	}
 	return r.Resource + "." + r.Group + "/" + r.Name
@@ -282,7 +282,7 @@ func (p *Plan) Blocked() bool { return len(p.Blockers) > 0 }
 func (p *Plan) Objects(stage Stage) []apply.Object {
 	var out []apply.Object
 	for _, i := range p.Items {
-		if i.Verdict == capture.Move && i.Stage == stage {
+		if i.Verdict == inventory.Move && i.Stage == stage {
 			out = append(out, i.Apply())
 		}
 	}
@@ -293,7 +293,7 @@ func (p *Plan) Objects(stage Stage) []apply.Object {
 func (p *Plan) Workloads() []Item {
 	var out []Item
 	for _, i := range p.Items {
-		if i.Verdict == capture.Move && workload.CanRest(i.Source.GroupKind()) {
+		if i.Verdict == inventory.Move && workload.Suspendable(i.Source.GroupKind()) {
 			out = append(out, i)
 		}
 	}
@@ -304,7 +304,7 @@ func (p *Plan) Workloads() []Item {
 func (p *Plan) NeedsAdmin() []Item {
 	var out []Item
 	for _, i := range p.Items {
-		if i.Verdict == capture.NeedsAdmin {
+		if i.Verdict == inventory.NeedsAdmin {
 			out = append(out, i)
 		}
 	}
@@ -317,9 +317,9 @@ func (p *Plan) Counts() v1alpha1.MigrationCounts {
 	c := v1alpha1.MigrationCounts{NotExamined: int32(len(p.NotExamined))}
 	for _, i := range p.Items {
 		switch {
-		case i.Verdict == capture.Skip:
+		case i.Verdict == inventory.Skip:
 			c.Skipped++
-		case i.Verdict == capture.NeedsAdmin:
+		case i.Verdict == inventory.NeedsAdmin:
 			c.NeedsAdmin++
 		case i.Action == Unchanged:
 			c.Unchanged++

@@ -13,7 +13,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -23,14 +23,14 @@ var kindPod = schema.GroupKind{Kind: "Pod"}
 // what Pod Security, a quota or a LimitRange refuses is the pod and not the
 // workload. It is nil for items that run no pods.
 func samplePod(item Item) (*unstructured.Unstructured, error) {
-	if item.Target == nil || item.Verdict != capture.Move || item.Source.GroupKind() == kindPod {
+	if item.Target == nil || item.Verdict != inventory.Move || item.Source.GroupKind() == kindPod {
 		return nil, nil // a bare pod is tried as itself
 	}
 	u, err := item.active()
 	if err != nil {
 		return nil, err
 	}
-	path := capture.PodSpecPath(u)
+	path := inventory.PodSpecPath(u)
 	if path == nil || item.Target.Kind == "PodTemplate" {
 		return nil, nil
 	}
@@ -77,14 +77,14 @@ func (i Item) active() (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	if was, found := u.GetAnnotations()[v1alpha1.AnnotationAtRest]; found {
+	if was, found := u.GetAnnotations()[v1alpha1.AnnotationOriginalState]; found {
 		err = workload.Activate(u, []byte(was))
 	}
 	return u, err
 }
 
 // starting says whether the plan ends with pods on the target.
-func (b *builder) starting() bool { return b.request.Mode != v1alpha1.ModeAtRest }
+func (b *builder) starting() bool { return b.request.Mode != v1alpha1.ModeStandby }
 
 // podProblem says what keeps the item's pods from being created. What can be
 // mended until the copy is activated blocks only a plan that activates it.
@@ -96,7 +96,7 @@ func (b *builder) podProblem(item *Item, p *apply.Problem) {
 	}
 	mendable := false
 	switch {
-	case p.Cause == apply.CauseInvalid && !capture.BuiltIn(ref.Group):
+	case p.Cause == apply.CauseInvalid && !inventory.BuiltIn(ref.Group):
 		return // an operator completes the template before it makes a pod of it
 	case strings.Contains(p.Message, "error looking up service account"):
 		account := b.accountOf(item)
@@ -141,7 +141,7 @@ func (b *builder) pullSecrets(items []Item) {
 	told := map[string]bool{}
 	for i := range items {
 		o := b.inv.FindUID(items[i].Source.UID)
-		if items[i].Verdict != capture.Move || o == nil || !o.RunsPods() {
+		if items[i].Verdict != inventory.Move || o == nil || !o.RunsPods() {
 			continue
 		}
 		name := b.accountOf(&items[i])

@@ -6,13 +6,13 @@ package plan
 import (
 	"slices"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // prune decides which orphans go: those whose source is proved to be gone, and
 // claims only when their data may go, too.
-func (b *builder) prune() []capture.Ref {
-	var out []capture.Ref
+func (b *builder) prune() []inventory.Ref {
+	var out []inventory.Ref
 	for _, o := range b.orphans {
 		ref := o.Ref
 		switch {
@@ -27,6 +27,6 @@ func (b *builder) prune() []capture.Ref {
 			out = append(out, ref)
 		}
 	}
-	slices.SortFunc(out, capture.Ref.Compare)
+	slices.SortFunc(out, inventory.Ref.Compare)
 	return out
 }

@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 )
 
 // demand is what the migration will use of a quota, by the quota's own names.
@@ -42,18 +42,18 @@ const (
 // quotas compares what the migration will use with what the quotas of both ends
 // leave. The server's dry-run sees one object at a time, and two that fit alone
 // may not fit together. Objects count now, pods once the copy is activated; a
-// holder for every group of volumes counts meanwhile, on either side. Clones of
+// mount pod for every group of volumes counts meanwhile, on either side. Clones of
 // snapshots are counted by the plugin that makes them.
 func (b *builder) quotas(items []Item, groups []Group) error {
 	for _, q := range b.facts.SourceQuotas.List {
-		b.quota(q, b.sourceHolders(groups), "the holders of the volumes need", sideSource, true)
+		b.quota(q, b.sourceMountPods(groups), "the mount pods of the volumes need", sideSource, true)
 	}
 	if !b.facts.Quotas.Known || len(b.facts.Quotas.List) == 0 {
 		return nil
 	}
 	now, running := demand{}, demand{}
 	for i := range items {
-		if items[i].Verdict != capture.Move || items[i].Action != Create {
+		if items[i].Verdict != inventory.Move || items[i].Action != Create {
 			continue
 		}
 		objectDemand(items[i], now)
@@ -69,18 +69,18 @@ func (b *builder) quotas(items []Item, groups []Group) error {
 	for _, q := range b.facts.Quotas.List {
 		b.quota(q, now, "the migration needs", sideTarget, true)
 		b.quota(q, running, "the activated copy needs", sideTarget, b.starting())
-		b.quota(q, holdersDemand(len(groups)), "the holders of the volumes need", sideTarget, true)
+		b.quota(q, mountPodsDemand(len(groups)), "the mount pods of the volumes need", sideTarget, true)
 	}
 	return nil
 }
 
-// sourceHolders are one for every group of which a claim is read as it is, and one for
+// sourceMountPods are one for every group of which a claim is read as it is, and one for
 // the clones of those volumes of it that a plugin copies. A cutover reads all claims
 // in the end.
-func (b *builder) sourceHolders(groups []Group) demand {
+func (b *builder) sourceMountPods(groups []Group) demand {
 	copied := map[string]bool{}
 	for _, v := range b.volumes {
-		copied[v.Claim] = v.View.Offer != nil
+		copied[v.Claim] = v.CopyMethod.Offer != nil
 	}
 	n := 0
 	for _, g := range groups {
@@ -91,15 +91,15 @@ func (b *builder) sourceHolders(groups []Group) demand {
 			n++
 		}
 	}
-	return holdersDemand(n)
+	return mountPodsDemand(n)
 }
 
-// holdersDemand is what so many holders use, unless a policy's template says
+// mountPodsDemand is what so many mount pods use, unless a policy's template says
 // otherwise.
-func holdersDemand(n int) demand {
+func mountPodsDemand(n int) demand {
 	d := demand{}
 	if n > 0 {
-		podsDemand(d, int64(n), holder.Resources())
+		podsDemand(d, int64(n), mountpod.Resources())
 	}
 	return d
 }
@@ -185,7 +185,7 @@ func podDemand(item Item, d demand) error {
 	if err != nil {
 		return err
 	}
-	spec := capture.PodSpec(u)
+	spec := inventory.PodSpec(u)
 	n := replicas(u)
 	if spec == nil || n == 0 {
 		return nil

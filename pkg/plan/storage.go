@@ -67,7 +67,7 @@ func (b *builder) devicesOff(v Volume, where string, agents Known[Agents]) {
 	}
 	ref := v.ref
 	b.block(Finding{
-		Code: CodeBlockDevicesOff, Object: &ref,
+		Code: CodeBlockDevicesDisabled, Object: &ref,
 		Message: fmt.Sprintf("it is a raw block volume, and the agents of the %s may not open any", where),
 		Hint:    "an administrator of both clusters runs kubectl motion pair with --block-devices, or leave it out with --exclude pvc/" + v.Claim,
 	})

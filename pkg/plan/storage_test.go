@@ -45,16 +45,16 @@ spec: {volumeName: pv, storageClassName: fast, volumeMode: MODE, accessModes: [R
 	on, off := Known[Agents]{Known: true, List: []Agents{{Devices: true}}}, Known[Agents]{Known: true, List: []Agents{{}}}
 	s := tell(t, strings.Replace(claim, "MODE", "Block", 1))
 	s.facts.SourceAgents, s.facts.Agents = on, off
-	s.tells(s.plan().Blockers, CodeBlockDevicesOff, "agents of the target")
+	s.tells(s.plan().Blockers, CodeBlockDevicesDisabled, "agents of the target")
 	s.facts.SourceAgents, s.facts.Agents = off, on
-	s.tells(s.plan().Blockers, CodeBlockDevicesOff, "agents of the source")
+	s.tells(s.plan().Blockers, CodeBlockDevicesDisabled, "agents of the source")
 	for _, agents := range []Known[Agents]{on, {}} { // what may not be seen is not denied
 		s.facts.SourceAgents, s.facts.Agents = agents, agents
-		s.silent(s.plan().Blockers, CodeBlockDevicesOff)
+		s.silent(s.plan().Blockers, CodeBlockDevicesDisabled)
 	}
 	s = tell(t, strings.Replace(claim, "MODE", "Filesystem", 1))
 	s.facts.SourceAgents, s.facts.Agents = off, off
-	s.silent(s.plan().Blockers, CodeBlockDevicesOff)
+	s.silent(s.plan().Blockers, CodeBlockDevicesDisabled)
 }
 
 func TestAVolumeThatGrewIsRefusedClearlyWhereTheTargetsCannotFollow(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
 // story is a namespace in YAML and what a plan makes of it, without a cluster:
@@ -35,7 +35,7 @@ func tell(t *testing.T, source string) *story {
 	t.Helper()
 	return &story{
 		t: t, source: source,
-		request: Request{SourceNamespace: "shop", TargetNamespace: "shop", Mode: v1alpha1.ModeAtRest},
+		request: Request{SourceNamespace: "shop", TargetNamespace: "shop", Mode: v1alpha1.ModeStandby},
 		facts: Facts{
 			ClusterID: "cluster-b", Namespace: "shop",
 			Classes: Known[Class]{Known: true, List: []Class{{Name: "fast", Provisioner: "csi.example.com", Default: true}}},
@@ -44,9 +44,9 @@ func tell(t *testing.T, source string) *story {
 	}
 }
 
-func (s *story) inventory() *capture.Inventory {
+func (s *story) inventory() *inventory.Inventory {
 	s.t.Helper()
-	var objects []*capture.Object
+	var objects []*inventory.Object
 	for i, doc := range bytes.Split([]byte(s.source), []byte("\n---")) {
 		raw, err := yaml.YAMLToJSON(doc)
 		if err != nil {
@@ -61,19 +61,19 @@ func (s *story) inventory() *capture.Inventory {
 			u.SetUID(types.UID(fmt.Sprintf("uid-%d", i)))
 		}
 		gvk := u.GroupVersionKind()
-		k := capture.Kind{
+		k := inventory.Kind{
 			GVR:      gvk.GroupVersion().WithResource(plural(gvk.Kind)),
 			Kind:     gvk.Kind,
 			OnTarget: !slices.Contains(s.notServed, gvk.Kind),
 		}
-		o, err := capture.NewObject(k, u)
+		o, err := inventory.NewObject(k, u)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		objects = append(objects, o)
 	}
-	inv := capture.NewInventory("cluster-a", "shop", objects)
-	capture.Judge(inv, s.request.Selection)
+	inv := inventory.NewInventory("cluster-a", "shop", objects)
+	inventory.Judge(inv, s.request.Selection)
 	return inv
 }
 
@@ -118,7 +118,7 @@ func (s *story) item(p *Plan, name string) Item {
 func (s *story) written(p *Plan, name string) *unstructured.Unstructured {
 	s.t.Helper()
 	i := s.item(p, name)
-	if i.Verdict != capture.Move {
+	if i.Verdict != inventory.Move {
 		s.t.Fatalf("%s does not move: %s %s %s", name, i.Verdict, i.Reason, i.Detail)
 	}
 	u, err := i.Object()
@@ -128,9 +128,9 @@ func (s *story) written(p *Plan, name string) *unstructured.Unstructured {
 	return u
 }
 
-func (s *story) skipped(p *Plan, name string, want capture.Reason) {
+func (s *story) skipped(p *Plan, name string, want inventory.Reason) {
 	s.t.Helper()
-	if i := s.item(p, name); i.Verdict != capture.Skip || i.Reason != want {
+	if i := s.item(p, name); i.Verdict != inventory.Skip || i.Reason != want {
 		s.t.Errorf("%s: %s %s, want Skip %s", name, i.Verdict, i.Reason, want)
 	}
 }
@@ -196,7 +196,7 @@ func refused(name string, s Seen) func(*Draft) Observation {
 }
 
 // changeOf keeps the tests from naming the package of changes.
-type changeOf = rewrite.Change
+type changeOf = transform.Change
 
 func nodePorts(u *unstructured.Unstructured) []int64 {
 	ports, _, _ := unstructured.NestedSlice(u.Object, "spec", "ports")

@@ -17,7 +17,7 @@ const (
 	// kubelet knows, and users may not ask it.
 	BasisClaim Basis = "claim"
 	// BasisShipment: what the last shipment of the volume found in it.
-	BasisShipment Basis = "last-shipment"
+	BasisShipment Basis = "LastShipment"
 	// BasisMeasured: what earlier shipments from this namespace to the target did.
 	BasisMeasured Basis = "measured"
 	// BasisAssumed: nothing was measured yet.
@@ -57,7 +57,7 @@ type Shipped struct {
 // shippedTo takes the figures of a shipment that sends to a namespace of the
 // target; ok is false for any other, and for one that has shipped nothing.
 func shippedTo(s v1alpha1.VolumeShipment, clusterID, namespace string) (out Shipped, ok bool) {
-	f := s.Status.Figures
+	f := s.Status.Statistics
 	if s.Spec.Role != v1alpha1.RoleSend || s.Spec.Peer.ClusterID != clusterID || s.Spec.Peer.Namespace != namespace || f.StartTime == nil {
 		return Shipped{}, false
 	}

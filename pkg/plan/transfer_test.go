@@ -79,7 +79,7 @@ func TestOnlyShipmentsThatSendToTheTargetCount(t *testing.T) {
 	of := func(change func(*v1alpha1.VolumeShipment)) v1alpha1.VolumeShipment {
 		s := v1alpha1.VolumeShipment{
 			Spec:   v1alpha1.VolumeShipmentSpec{Role: v1alpha1.RoleSend, ClaimUID: "c", Peer: v1alpha1.ShipmentPeer{ClusterID: "b", Namespace: "shop"}},
-			Status: v1alpha1.VolumeShipmentStatus{Figures: v1alpha1.ShipmentFigures{TotalBytes: 9, SentBytes: 5, StartTime: &begin, CompletionTime: &end}},
+			Status: v1alpha1.VolumeShipmentStatus{Statistics: v1alpha1.ShipmentStatistics{TotalBytes: 9, SentBytes: 5, StartTime: &begin, CompletionTime: &end}},
 		}
 		change(&s)
 		return s
@@ -92,7 +92,7 @@ func TestOnlyShipmentsThatSendToTheTargetCount(t *testing.T) {
 		"one that receives":        func(s *v1alpha1.VolumeShipment) { s.Spec.Role = v1alpha1.RoleReceive },
 		"to another cluster":       func(s *v1alpha1.VolumeShipment) { s.Spec.Peer.ClusterID = "c" },
 		"to another namespace":     func(s *v1alpha1.VolumeShipment) { s.Spec.Peer.Namespace = "other" },
-		"one that has never begun": func(s *v1alpha1.VolumeShipment) { s.Status.Figures.StartTime = nil },
+		"one that has never begun": func(s *v1alpha1.VolumeShipment) { s.Status.Statistics.StartTime = nil },
 	} {
 		if _, ok := shippedTo(of(change), "b", "shop"); ok {
 			t.Errorf("%s counts", name)

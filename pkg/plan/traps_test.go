@@ -14,8 +14,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 // The traps that others who move applications have fallen into, one test each.
@@ -110,7 +110,7 @@ metadata:
 		s.gone(s.written(p, name), "metadata.ownerReferences")
 	}
 	s.tells(p.Warnings, CodeOwnerLost, "configmap/orphan", "Thing far")
-	s.skipped(p, "configmap/operators", capture.ReasonOwned)
+	s.skipped(p, "configmap/operators", inventory.ReasonOwned)
 	// Once both are there, the owners that moved are owners again; not those that
 	// controllers tie themselves, and never a Pod.
 	var links []string
@@ -169,13 +169,13 @@ spec:
   - {name: istio-proxy, image: i}
   volumes: [{name: kube-api-access-zz, projected: {}}, {name: istio-token, projected: {}}]`)
 	p := s.plan()
-	s.skipped(p, "replicaset.apps/web-1", capture.ReasonOwned)
-	s.skipped(p, "pod/web-1-a", capture.ReasonOwned)
+	s.skipped(p, "replicaset.apps/web-1", inventory.ReasonOwned)
+	s.skipped(p, "pod/web-1-a", inventory.ReasonOwned)
 	if d := s.item(p, "pod/web-1-a").Detail; d != "by deployment.apps/web" {
 		t.Errorf("the pod is said to be owned %q", d)
 	}
-	s.skipped(p, "controllerrevision.apps/web-5", capture.ReasonRevisionHistory)
-	s.skipped(p, "endpointslice.discovery.k8s.io/web-x", capture.ReasonGenerated)
+	s.skipped(p, "controllerrevision.apps/web-5", inventory.ReasonRevisionHistory)
+	s.skipped(p, "endpointslice.discovery.k8s.io/web-x", inventory.ReasonGenerated)
 	s.moves(p, "deployment.apps/web", "replicaset.apps/by-hand")
 	pod := s.written(p, "pod/by-hand")
 	s.gone(pod, "spec.nodeName", "spec.priority", "spec.volumes")
@@ -198,7 +198,7 @@ apiVersion: example.com/v1
 kind: Widget
 metadata: {name: b, finalizers: [example.com/x]}`)
 	p := s.plan()
-	s.skipped(p, "widget.example.com/a", capture.ReasonTerminating)
+	s.skipped(p, "widget.example.com/a", inventory.ReasonTerminating)
 	s.gone(s.written(p, "widget.example.com/b"), "metadata.finalizers", "metadata.deletionTimestamp")
 }
 
@@ -344,9 +344,9 @@ metadata: {name: outside-1, labels: {kubernetes.io/service-name: outside}}
 endpoints: [{addresses: [192.0.2.1], nodeName: n1}]`)
 	p := s.plan()
 	s.moves(p, "endpoints/outside", "endpointslice.discovery.k8s.io/outside-1")
-	s.skipped(p, "endpoints/web", capture.ReasonGenerated)
-	s.skipped(p, "endpoints/left-over", capture.ReasonGenerated)
-	s.skipped(p, "endpoints/of-a-service-that-is-left-out", capture.ReasonGenerated)
+	s.skipped(p, "endpoints/web", inventory.ReasonGenerated)
+	s.skipped(p, "endpoints/left-over", inventory.ReasonGenerated)
+	s.skipped(p, "endpoints/of-a-service-that-is-left-out", inventory.ReasonGenerated)
 }
 
 func TestTrapAClaimLosesItsBindingAndKeepsWhatWasAsked(t *testing.T) {
@@ -415,7 +415,7 @@ spec: {volumeName: pv, storageClassName: fast, accessModes: [ReadWriteMany], res
 	s.tells(s.plan().Warnings, CodeAccessMode, "ReadWriteMany", "one node only")
 }
 
-func TestTrapTheHolderOfAVolumeIsPlacedLikeTheApplication(t *testing.T) {
+func TestTrapTheMountPodOfAVolumeIsPlacedLikeTheApplication(t *testing.T) {
 	s := tell(t, `
 apiVersion: apps/v1
 kind: StatefulSet
@@ -529,7 +529,7 @@ status: {conditions: [{type: Complete, status: "True"}]}`)
 	s.has(u, "metadata.labels.mine", "1")
 	s.has(u, "spec.suspend", true)
 	s.has(s.written(p, "job.batch/manual"), "spec.selector.matchLabels.j", "m")
-	s.skipped(p, "job.batch/done", capture.ReasonCompleted)
+	s.skipped(p, "job.batch/done", inventory.ReasonCompleted)
 }
 
 func TestTrapASuspendedCronJobStaysSuspendedAfterActivation(t *testing.T) {
@@ -640,7 +640,7 @@ metadata: {name: pg-password, ownerReferences: [{apiVersion: db.example.com/v1, 
 	s.tells(p.Blockers, CodeGitOps, "deployment.apps/flux", "Flux")
 	s.tells(p.Blockers, CodeOperator, "cluster.db.example.com/pg")
 	s.tells(p.Blockers, CodeOperator, "deployment.apps/olm", "ClusterThing far")
-	s.skipped(p, "statefulset.apps/pg", capture.ReasonOwned)
+	s.skipped(p, "statefulset.apps/pg", inventory.ReasonOwned)
 	if i := s.item(p, "cluster.db.example.com/pg"); i.Stage != StageStart {
 		t.Errorf("a custom resource that runs pods is written at stage %q, want at activation", i.Stage)
 	}
@@ -661,7 +661,7 @@ spec: {volumeName: pv, storageClassName: fast}`)
 	p := s.plan()
 	s.gone(s.written(p, "daemonset.apps/ds"), "spec.template.spec.nodeSelector.a")
 	if got := p.Groups[0].Template.NodeSelector; got["a"] != "b" || len(got) != 1 {
-		t.Errorf("the holder would look for a node with %v", got)
+		t.Errorf("the mount pod would look for a node with %v", got)
 	}
 }
 
@@ -694,7 +694,7 @@ spec: {replicas: 3, template: {spec: {containers: [{name: a, image: x, resources
 		Used: corev1.ResourceList{"requests.cpu": resource.MustParse("0")},
 	}}}}
 	p := s.plan()
-	s.skipped(p, "resourcequota/quota", capture.ReasonTargetsOwn)
+	s.skipped(p, "resourcequota/quota", inventory.ReasonTargetsOwn)
 	s.tells(p.Warnings, CodeQuota, "1500m of requests.cpu", "leaves 1")
 	s.request.Mode = v1alpha1.ModeCutover
 	s.tells(s.plan().Blockers, CodeQuota, "1500m of requests.cpu")
@@ -725,13 +725,13 @@ metadata: {name: o}`)
 	s.facts.Definitions = definitionsOf("clusters.db.example.com")
 	p := s.plan()
 	s.tells(p.Blockers, CodeKindMissing, "clusters of db.example.com", "--exclude clusters.db.example.com")
-	if i := s.item(p, "cluster.db.example.com/pg"); i.Verdict != capture.NeedsAdmin || i.Reason != capture.ReasonKindMissing {
+	if i := s.item(p, "cluster.db.example.com/pg"); i.Verdict != inventory.NeedsAdmin || i.Reason != inventory.ReasonKindMissing {
 		t.Errorf("%+v", i)
 	}
 	if len(p.Manifests) != 2 || p.Manifests[0]["kind"] != "CustomResourceDefinition" || p.Manifests[1]["status"] != nil {
 		t.Errorf("manifests %v", p.Manifests)
 	}
-	s.skipped(p, "order.acme.cert-manager.io/o", capture.ReasonOneTimeRequest)
+	s.skipped(p, "order.acme.cert-manager.io/o", inventory.ReasonOneTimeRequest)
 }
 
 func TestTrapCredentialsOfTheSourceClusterStayBehind(t *testing.T) {
@@ -762,7 +762,7 @@ metadata: {name: frozen}
 immutable: true`)
 	p := s.plan()
 	for _, n := range []string{"secret/token", "secret/join", "secret/default-dockercfg-x"} {
-		s.skipped(p, n, capture.ReasonClusterCredential)
+		s.skipped(p, n, inventory.ReasonClusterCredential)
 	}
 	s.moves(p, "secret/mine", "secret/frozen")
 	s.seen = refused("secret/frozen", Seen{Live: &Live{Source: "cluster-a/shop/x"}, Changed: true, Problem: &apply.Problem{Cause: apply.CauseImmutable, Message: "field is immutable"}})
@@ -785,7 +785,7 @@ spec: {template: {spec: {serviceAccountName: builder, containers: [{name: a, ima
 	s.facts.SourceAccounts = Known[Account]{Known: true, List: []Account{{Name: "builder", PullSecrets: []string{"registry"}, Bound: []string{"eks.amazonaws.com/role-arn"}}}}
 	s.facts.Accounts = Known[Account]{Known: true}
 	p := s.plan()
-	s.skipped(p, "serviceaccount/builder", capture.ReasonServiceAccount)
+	s.skipped(p, "serviceaccount/builder", inventory.ReasonServiceAccount)
 	s.tells(p.Warnings, CodeAccountMissing, "kubectl -n shop create serviceaccount builder")
 	s.tells(p.Warnings, CodePullSecret, "builder", "registry")
 	s.tells(p.Warnings, CodeAccountBound, "eks.amazonaws.com/role-arn")
@@ -811,7 +811,7 @@ metadata: {name: app}
 subjects: [{kind: ServiceAccount, name: builder, namespace: shop}]`)
 	s.seen = refused("role.rbac.authorization.k8s.io/big", Seen{Changed: true, Problem: &apply.Problem{Cause: apply.CauseNotPermitted, Message: "attempting to grant RBAC permissions"}})
 	p := s.plan()
-	if i := s.item(p, "role.rbac.authorization.k8s.io/big"); i.Verdict != capture.NeedsAdmin || i.Reason != capture.ReasonNotPermitted {
+	if i := s.item(p, "role.rbac.authorization.k8s.io/big"); i.Verdict != inventory.NeedsAdmin || i.Reason != inventory.ReasonNotPermitted {
 		t.Errorf("%+v", i)
 	}
 	if p.Blocked() {
@@ -820,7 +820,7 @@ subjects: [{kind: ServiceAccount, name: builder, namespace: shop}]`)
 	if len(p.Manifests) != 1 {
 		t.Errorf("manifests %v", p.Manifests)
 	}
-	s.skipped(p, "rolebinding.rbac.authorization.k8s.io/people", capture.ReasonPeopleAccess)
+	s.skipped(p, "rolebinding.rbac.authorization.k8s.io/people", inventory.ReasonPeopleAccess)
 	s.moves(p, "rolebinding.rbac.authorization.k8s.io/app")
 }
 
@@ -856,7 +856,7 @@ metadata: {name: west}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: holder, labels: {kubectl-motion.dev/holder: "true"}}
+metadata: {name: mount pod, labels: {kubectl-motion.dev/mount-pod: "true"}}
 spec: {containers: [{name: a, image: x}]}
 ---
 apiVersion: v1
@@ -872,16 +872,16 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: not-any-more, annotations: {kubectl-motion.dev/skip: "false"}}`)
 	p := s.plan()
-	s.skipped(p, "configmap/kube-root-ca.crt", capture.ReasonGenerated)
-	s.skipped(p, "configmap/openshift-service-ca.crt", capture.ReasonGenerated)
-	s.skipped(p, "configmap/lock", capture.ReasonLeaderLock)
-	s.skipped(p, "endpoints/lock", capture.ReasonLeaderLock)
-	s.skipped(p, "resourcequota/gke-resource-quotas", capture.ReasonPlatform)
-	s.skipped(p, "secret/motion-pair-west", capture.ReasonMotionInternal)
-	s.skipped(p, "migration.kubectl-motion.dev/west", capture.ReasonMotionInternal)
-	s.skipped(p, "pod/holder", capture.ReasonMotionInternal)
-	s.skipped(p, "pod/static", capture.ReasonMirrorPod)
-	s.skipped(p, "configmap/mine", capture.ReasonUserSkip)
+	s.skipped(p, "configmap/kube-root-ca.crt", inventory.ReasonGenerated)
+	s.skipped(p, "configmap/openshift-service-ca.crt", inventory.ReasonGenerated)
+	s.skipped(p, "configmap/lock", inventory.ReasonLeaderLock)
+	s.skipped(p, "endpoints/lock", inventory.ReasonLeaderLock)
+	s.skipped(p, "resourcequota/gke-resource-quotas", inventory.ReasonPlatform)
+	s.skipped(p, "secret/motion-pair-west", inventory.ReasonMotionInternal)
+	s.skipped(p, "migration.kubectl-motion.dev/west", inventory.ReasonMotionInternal)
+	s.skipped(p, "pod/mount pod", inventory.ReasonMotionInternal)
+	s.skipped(p, "pod/static", inventory.ReasonMirrorPod)
+	s.skipped(p, "configmap/mine", inventory.ReasonUserSkip)
 	s.moves(p, "configmap/not-any-more")
 }
 
@@ -901,7 +901,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: a}`)
 	inv := s.inventory()
-	inv.NotExamined = []capture.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden", Message: "no"}}
+	inv.NotExamined = []inventory.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden", Message: "no"}}
 	d, err := NewDraft(inv, s.facts, s.request)
 	if err != nil {
 		t.Fatal(err)
@@ -933,7 +933,7 @@ kind: PersistentVolumeClaim
 metadata: {name: p-tmp, ownerReferences: [{kind: Pod, name: p, uid: p, controller: true}]}
 spec: {volumeName: pv}`)
 	p := s.plan()
-	s.skipped(p, "persistentvolumeclaim/p-tmp", capture.ReasonEphemeral)
+	s.skipped(p, "persistentvolumeclaim/p-tmp", inventory.ReasonEphemeral)
 	s.tells(p.Warnings, CodeNotMoved, "pod/p", "/var/data")
 	s.tells(p.Warnings, CodeNotMoved, "emptyDir")
 	vol := s.written(p, "pod/p").Object["spec"].(map[string]any)["volumes"].([]any)[0].(map[string]any)
@@ -1014,19 +1014,19 @@ metadata: {name: other}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.request.Selection = capture.Selection{Labels: sel, Exclude: []capture.Pattern{{Type: "secret", Name: "pull"}}}
+	s.request.Selection = inventory.Selection{Labels: sel, Exclude: []inventory.Pattern{{Type: "secret", Name: "pull"}}}
 	p := s.plan()
 	s.moves(p, "statefulset.apps/db", "service/db", "configmap/conf", "persistentvolumeclaim/data-db-0")
 	if d := s.item(p, "configmap/conf").Detail; d != "needed by statefulset.apps/db" {
 		t.Errorf("why it comes along: %q", d)
 	}
-	s.skipped(p, "configmap/other", capture.ReasonNotSelected)
-	s.skipped(p, "secret/pull", capture.ReasonNotSelected)
+	s.skipped(p, "configmap/other", inventory.ReasonNotSelected)
+	s.skipped(p, "secret/pull", inventory.ReasonNotSelected)
 }
 
-// TestHoldersNeedRoomInTheQuotasOfBothSides: a holder for each group of volumes, on
+// TestMountPodsNeedRoomInTheQuotasOfBothSides: a mount pod for each group of volumes, on
 // the source of the clones where a group is copied, and for a cutover of both.
-func TestHoldersNeedRoomInTheQuotasOfBothSides(t *testing.T) {
+func TestMountPodsNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 	full := func(name string, pods, used string) Known[corev1.ResourceQuota] {
 		return Known[corev1.ResourceQuota]{Known: true, List: []corev1.ResourceQuota{{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -1043,8 +1043,8 @@ func TestHoldersNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 	s := withClaim()
 	s.facts.Quotas, s.facts.SourceQuotas = full("there", "3", "3"), full("here", "3", "3")
 	p := s.plan()
-	s.tells(p.Blockers, CodeQuota, "the holders of the volumes need 1 of pods", "target's quota there leaves 0")
-	s.tells(p.Blockers, CodeQuota, "the holders of the volumes need 1 of pods", "source's quota here leaves 0", "source namespace")
+	s.tells(p.Blockers, CodeQuota, "the mount pods of the volumes need 1 of pods", "target's quota there leaves 0")
+	s.tells(p.Blockers, CodeQuota, "the mount pods of the volumes need 1 of pods", "source's quota here leaves 0", "source namespace")
 
 	s = withClaim()
 	s.facts.Quotas, s.facts.SourceQuotas = full("there", "3", "2"), full("here", "3", "2")
@@ -1057,7 +1057,7 @@ func TestHoldersNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.silent(p.Blockers, CodeQuota)
-	d.WithViews(map[string]view.Choice{"data": {Offer: &view.Offer{Plugin: "csi"}}})
+	d.WithViews(map[string]snapshot.Choice{"data": {Offer: &snapshot.Offer{Plugin: "csi"}}})
 	if p, err = Build(d, Observation{}); err != nil {
 		t.Fatal(err)
 	}
@@ -1066,7 +1066,7 @@ func TestHoldersNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 	if d, err = NewDraft(s.inventory(), s.facts, s.request); err != nil {
 		t.Fatal(err)
 	}
-	d.WithViews(map[string]view.Choice{"data": {Offer: &view.Offer{Plugin: "csi", Stamps: v1alpha1.StampsExact}}})
+	d.WithViews(map[string]snapshot.Choice{"data": {Offer: &snapshot.Offer{Plugin: "csi", ChangeDetection: v1alpha1.ChangeDetectionTimestamps}}})
 	if p, err = Build(d, Observation{}); err != nil {
 		t.Fatal(err)
 	}

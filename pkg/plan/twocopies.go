@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
 // twoCopies warns, when a copy is to run beside its source, about what both
@@ -19,7 +19,7 @@ import (
 // schedule.
 func (b *builder) twoCopies(items []Item) error {
 	for _, i := range items {
-		if i.Verdict != capture.Move || i.Target == nil {
+		if i.Verdict != inventory.Move || i.Target == nil {
 			continue
 		}
 		what, err := seenOutside(i)

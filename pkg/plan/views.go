@@ -10,24 +10,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 // Copied is what a volume plugin is told about the claim.
-func (v Volume) Copied(namespace string) view.Claim {
+func (v Volume) Copied(namespace string) snapshot.Claim {
 	size := v.Requested
 	if v.Capacity.Cmp(size) > 0 {
 		size = v.Capacity
 	}
-	return view.Claim{
+	return snapshot.Claim{
 		Namespace: namespace, Name: v.Claim, UID: string(v.UID), Class: v.StorageClass,
 		AccessModes: v.AccessModes, Block: v.VolumeMode == corev1.PersistentVolumeBlock, Size: size,
 	}
 }
 
 // Occupied says whether a pod has the claim and no second one can, not even a
-// holder.
+// mount pod.
 func (v Volume) Occupied() bool {
 	return v.InUse && slices.Contains(v.AccessModes, corev1.ReadWriteOncePod)
 }
@@ -37,23 +37,23 @@ func (v Volume) Worth() string {
 	switch {
 	case !v.InUse:
 		return "stopped: as it is"
-	case v.View.Offer == nil && v.Occupied():
+	case v.CopyMethod.Offer == nil && v.Occupied():
 		return "only when stopped"
-	case v.View.Offer == nil:
-		return v.View.Guarantee()
+	case v.CopyMethod.Offer == nil:
+		return v.CopyMethod.Guarantee()
 	}
-	return "snapshot: " + v.View.Guarantee()
+	return "snapshot: " + v.CopyMethod.Guarantee()
 }
 
-// inUse are the claims that running pods have, for a plugin. Our own holders of a
+// inUse are the claims that running pods have, for a plugin. Our own mount pods of a
 // run that was killed are no users.
-func (d *Draft) inUse() []view.Claim {
-	var out []view.Claim
+func (d *Draft) inUse() []snapshot.Claim {
+	var out []snapshot.Claim
 	for i := range d.volumes {
 		v := &d.volumes[i]
-		v.InUse = slices.ContainsFunc(v.Pods, func(p capture.PodUse) bool {
-			o := d.inv.Find(capture.ID{Kind: "Pod", Name: p.Pod})
-			return p.Running && (o == nil || o.Reason != capture.ReasonMotionInternal)
+		v.InUse = slices.ContainsFunc(v.Pods, func(p inventory.PodUse) bool {
+			o := d.inv.Find(inventory.ID{Kind: "Pod", Name: p.Pod})
+			return p.Running && (o == nil || o.Reason != inventory.ReasonMotionInternal)
 		})
 		if v.InUse {
 			out = append(out, v.Copied(d.inv.Namespace))
@@ -63,17 +63,17 @@ func (d *Draft) inUse() []view.Claim {
 }
 
 // WithViews takes over how each claim in use is looked at.
-func (d *Draft) WithViews(views map[string]view.Choice) {
+func (d *Draft) WithViews(views map[string]snapshot.Choice) {
 	for i := range d.volumes {
 		v := &d.volumes[i]
 		choice, asked := views[v.Claim]
 		if !asked {
 			continue
 		}
-		v.View = choice
+		v.CopyMethod = choice
 		if d.readLive(v) {
-			v.View = view.Choice{Why: "a cutover reads all of a volume when it is stopped if what was copied before is a " +
-				"snapshot whose stamps lag; its increments are read live instead (--view snapshot insists)"}
+			v.CopyMethod = snapshot.Choice{Why: "a cutover reads all of a volume when it is stopped if what was copied before is a " +
+				"snapshot whose stamps lag; its increments are read live instead (--copy-method snapshot insists)"}
 			continue
 		}
 		if choice.Offer == nil {
@@ -85,17 +85,17 @@ func (d *Draft) WithViews(views map[string]view.Choice) {
 // readLive says whether a copy that could be had is no gain: before the stop of a
 // cutover nothing is started from an increment, and the last one should be short.
 func (d *Draft) readLive(v *Volume) bool {
-	return d.request.Mode == v1alpha1.ModeCutover && d.request.Views.Wish.Mode != view.Snapshot &&
-		v.View.Offer != nil && v.View.Offer.Stamps != v1alpha1.StampsExact && !v.Occupied()
+	return d.request.Mode == v1alpha1.ModeCutover && d.request.Views.Preference.Mode != snapshot.Snapshot &&
+		v.CopyMethod.Offer != nil && v.CopyMethod.Offer.ChangeDetection != v1alpha1.ChangeDetectionTimestamps && !v.Occupied()
 }
 
 // withoutSnapshot says what follows when there is no copy of a volume in use.
 func (d *Draft) withoutSnapshot(v *Volume) {
-	ref := capture.Ref{Version: "v1", Kind: kindClaim.Kind, Resource: "persistentvolumeclaims", Namespace: d.inv.Namespace, Name: v.Claim}
-	f := Finding{Code: CodeView, Object: &ref, Message: "there is no snapshot of it: " + v.View.Why}
+	ref := inventory.Ref{Version: "v1", Kind: kindClaim.Kind, Resource: "persistentvolumeclaims", Namespace: d.inv.Namespace, Name: v.Claim}
+	f := Finding{Code: CodeSnapshotUnavailable, Object: &ref, Message: "there is no snapshot of it: " + v.CopyMethod.Why}
 	switch {
-	case d.request.Views.Wish.Mode == view.Snapshot:
-		f.Hint = "leave out --view snapshot, or stop the application"
+	case d.request.Views.Preference.Mode == snapshot.Snapshot:
+		f.Hint = "leave out --copy-method snapshot, or stop the application"
 		d.block(f)
 	case v.Occupied() && d.request.Mode == v1alpha1.ModeCutover:
 		f.Code = CodeOnlyStopped

@@ -9,42 +9,42 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) {
-	none := view.Choice{Why: "its driver tape has no volumesnapshotclass"}
-	some := view.Choice{Offer: &view.Offer{Plugin: "csi", Consistency: view.CrashConsistent}}
-	exact := view.Choice{Offer: &view.Offer{Plugin: "csi", Consistency: view.CrashConsistent, Stamps: v1alpha1.StampsExact}}
+	none := snapshot.Choice{Why: "its driver tape has no volumesnapshotclass"}
+	some := snapshot.Choice{Offer: &snapshot.Offer{Plugin: "csi", Consistency: snapshot.CrashConsistent}}
+	exact := snapshot.Choice{Offer: &snapshot.Offer{Plugin: "csi", Consistency: snapshot.CrashConsistent, ChangeDetection: v1alpha1.ChangeDetectionTimestamps}}
 	once, pod := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}
 	for name, c := range map[string]struct {
 		mode    v1alpha1.Mode
-		wish    view.Mode
-		choice  view.Choice
+		wish    snapshot.Mode
+		choice  snapshot.Choice
 		access  []corev1.PersistentVolumeAccessMode
 		blocked bool
 		worth   string
 	}{
-		"at rest, live":                 {v1alpha1.ModeAtRest, view.Auto, none, once, false, "live: not to be started from"},
-		"at rest, snapshot":             {v1alpha1.ModeAtRest, view.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
-		"at rest, a snapshot is wanted": {v1alpha1.ModeAtRest, view.Snapshot, none, once, true, "live: not to be started from"},
-		"to be started, live":           {v1alpha1.ModeStart, view.Auto, none, once, true, "live: not to be started from"},
-		"to be started, snapshot":       {v1alpha1.ModeStart, view.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
-		"for good, live":                {v1alpha1.ModeCutover, view.Auto, none, once, false, "live: not to be started from"},
-		"for good, lagging":             {v1alpha1.ModeCutover, view.Auto, some, once, false, "live: not to be started from"},
-		"for good, lagging, wanted":     {v1alpha1.ModeCutover, view.Snapshot, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
-		"for good, exact":               {v1alpha1.ModeCutover, view.Auto, exact, once, false, "snapshot: crash-consistent, exact stamps"},
-		"for good, lagging, of one pod": {v1alpha1.ModeCutover, view.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
-		"of one pod, live":              {v1alpha1.ModeAtRest, view.Auto, none, pod, true, "only when stopped"},
-		"of one pod, for good":          {v1alpha1.ModeCutover, view.Auto, none, pod, false, "only when stopped"},
-		"of one pod, wanted, for good":  {v1alpha1.ModeCutover, view.Snapshot, none, pod, true, "only when stopped"},
-		"of one pod, snapshot":          {v1alpha1.ModeAtRest, view.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"on standby, live":                 {v1alpha1.ModeStandby, snapshot.Auto, none, once, false, "live: not to be started from"},
+		"on standby, snapshot":             {v1alpha1.ModeStandby, snapshot.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"on standby, a snapshot is wanted": {v1alpha1.ModeStandby, snapshot.Snapshot, none, once, true, "live: not to be started from"},
+		"to be started, live":              {v1alpha1.ModeStart, snapshot.Auto, none, once, true, "live: not to be started from"},
+		"to be started, snapshot":          {v1alpha1.ModeStart, snapshot.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"for good, live":                   {v1alpha1.ModeCutover, snapshot.Auto, none, once, false, "live: not to be started from"},
+		"for good, lagging":                {v1alpha1.ModeCutover, snapshot.Auto, some, once, false, "live: not to be started from"},
+		"for good, lagging, wanted":        {v1alpha1.ModeCutover, snapshot.Snapshot, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"for good, exact":                  {v1alpha1.ModeCutover, snapshot.Auto, exact, once, false, "snapshot: crash-consistent, exact stamps"},
+		"for good, lagging, of one pod":    {v1alpha1.ModeCutover, snapshot.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"of one pod, live":                 {v1alpha1.ModeStandby, snapshot.Auto, none, pod, true, "only when stopped"},
+		"of one pod, for good":             {v1alpha1.ModeCutover, snapshot.Auto, none, pod, false, "only when stopped"},
+		"of one pod, wanted, for good":     {v1alpha1.ModeCutover, snapshot.Snapshot, none, pod, true, "only when stopped"},
+		"of one pod, snapshot":             {v1alpha1.ModeStandby, snapshot.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &Draft{inv: &capture.Inventory{Namespace: "blue"}, request: Request{Mode: c.mode, Views: view.Chooser{Wish: view.Wish{Mode: c.wish}}}}
+			d := &Draft{inv: &inventory.Inventory{Namespace: "blue"}, request: Request{Mode: c.mode, Views: snapshot.Chooser{Preference: snapshot.Preference{Mode: c.wish}}}}
 			d.volumes = []Volume{{Claim: "data", AccessModes: c.access, InUse: true}}
-			d.WithViews(map[string]view.Choice{"data": c.choice})
+			d.WithViews(map[string]snapshot.Choice{"data": c.choice})
 			if got := len(d.blockers) > 0; got != c.blocked {
 				t.Errorf("blockers %v", d.blockers)
 			}

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -85,12 +85,12 @@ func toClaim(u *unstructured.Unstructured) (*corev1.PersistentVolumeClaim, error
 type grouper struct {
 	d      *Draft
 	free   map[string]bool
-	items  map[capture.Ref]Item
+	items  map[inventory.Ref]Item
 	groups []Group
 }
 
 func (d *Draft) groups() ([]Group, error) {
-	g := &grouper{d: d, free: map[string]bool{}, items: map[capture.Ref]Item{}}
+	g := &grouper{d: d, free: map[string]bool{}, items: map[inventory.Ref]Item{}}
 	for _, i := range d.items {
 		if i.Target != nil {
 			g.items[i.Source] = i
@@ -100,7 +100,7 @@ func (d *Draft) groups() ([]Group, error) {
 		g.free[v.Claim] = true
 	}
 	for _, o := range d.inv.Objects {
-		if o.Ref.GroupKind() == (schema.GroupKind{Kind: "Pod"}) && o.Reason != capture.ReasonMotionInternal {
+		if o.Ref.GroupKind() == (schema.GroupKind{Kind: "Pod"}) && o.Reason != inventory.ReasonMotionInternal {
 			if err := g.pod(o); err != nil {
 				return nil, err
 			}
@@ -127,7 +127,7 @@ func (g *grouper) take(claims []string) []string {
 	return out
 }
 
-func (g *grouper) pod(o *capture.Object) error {
+func (g *grouper) pod(o *inventory.Object) error {
 	claims := g.take(o.Claims())
 	if len(claims) == 0 {
 		return nil
@@ -148,7 +148,7 @@ func (g *grouper) pod(o *capture.Object) error {
 	return err
 }
 
-func nodeOf(o *capture.Object) (string, error) {
+func nodeOf(o *inventory.Object) (string, error) {
 	u, err := o.Unstructured()
 	if err != nil {
 		return "", err
@@ -164,7 +164,7 @@ func (g *grouper) resting(v Volume) error {
 		return nil
 	}
 	group := Group{Name: v.Claim}
-	var root *capture.Object
+	var root *inventory.Object
 	claims := []string{v.Claim}
 	if len(v.Workloads) > 0 {
 		if root = g.d.inv.Find(v.Workloads[0].ID()); root != nil {
@@ -182,7 +182,7 @@ func (g *grouper) resting(v Volume) error {
 }
 
 // together returns the claims that a pod of root mounts beside claim.
-func (g *grouper) together(root *capture.Object, claim string) []string {
+func (g *grouper) together(root *inventory.Object, claim string) []string {
 	out := slices.Clone(root.Claims())
 	template := root.Template(claim)
 	if template == "" {
@@ -199,14 +199,14 @@ func (g *grouper) together(root *capture.Object, claim string) []string {
 
 // template takes the pod spec of the object as it will be on the target. For an
 // object that does not move by itself it is the source's.
-func (g *grouper) template(group *Group, o *capture.Object) error {
+func (g *grouper) template(group *Group, o *inventory.Object) error {
 	ref := o.Ref
 	group.Workload = &ref
 	u, err := g.written(o)
 	if err != nil {
 		return err
 	}
-	spec := capture.PodSpec(u)
+	spec := inventory.PodSpec(u)
 	if spec == nil {
 		return nil
 	}
@@ -214,13 +214,13 @@ func (g *grouper) template(group *Group, o *capture.Object) error {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, group.Template); err != nil {
 		return fmt.Errorf("%s: its pod template: %w", o.Ref, err)
 	}
-	path := capture.PodSpecPath(u)
+	path := inventory.PodSpecPath(u)
 	group.Labels, _, _ = unstructured.NestedStringMap(u.Object, append(slices.Clone(path[:len(path)-1]), "metadata", "labels")...)
 	return nil
 }
 
 // written is the object as it will run on the target.
-func (g *grouper) written(o *capture.Object) (*unstructured.Unstructured, error) {
+func (g *grouper) written(o *inventory.Object) (*unstructured.Unstructured, error) {
 	item, found := g.items[o.Ref]
 	if !found {
 		return o.Unstructured()
@@ -229,8 +229,8 @@ func (g *grouper) written(o *capture.Object) (*unstructured.Unstructured, error)
 	if err != nil {
 		return nil, err
 	}
-	// A DaemonSet at rest has a node selector that fits nowhere.
-	if was, found := u.GetAnnotations()[v1alpha1.AnnotationAtRest]; found {
+	// A DaemonSet on standby has a node selector that fits nowhere.
+	if was, found := u.GetAnnotations()[v1alpha1.AnnotationOriginalState]; found {
 		err = workload.Activate(u, []byte(was))
 	}
 	return u, err

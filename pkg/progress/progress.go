@@ -37,15 +37,15 @@ const (
 	VolumeWaiting   VolumeState = "waiting"
 	VolumeShipping  VolumeState = "shipping"
 	VolumeShipped   VolumeState = "shipped"
-	VolumePromoted  VolumeState = "promoted"
+	VolumeVerified  VolumeState = "verified"
 	VolumeFailed    VolumeState = "failed"
 )
 
-// VolumeFigures is one volume's line.
-type VolumeFigures struct {
-	Claim      string      `json:"claim"`
-	State      VolumeState `json:"state"`
-	Generation int64       `json:"generation,omitempty"`
+// VolumeProgress is one volume's line.
+type VolumeProgress struct {
+	Claim string      `json:"claim"`
+	State VolumeState `json:"state"`
+	Sync  int64       `json:"sync,omitempty"`
 	// DoneBytes of TotalBytes were looked at; TotalBytes is 0 while unknown.
 	DoneBytes  int64 `json:"doneBytes,omitempty"`
 	TotalBytes int64 `json:"totalBytes,omitempty"`
@@ -58,10 +58,10 @@ type VolumeFigures struct {
 
 // Event is one thing that happened.
 type Event struct {
-	Time    time.Time      `json:"time"`
-	Type    Type           `json:"type"`
-	Message string         `json:"message,omitempty"`
-	Volume  *VolumeFigures `json:"volume,omitempty"`
+	Time    time.Time       `json:"time"`
+	Type    Type            `json:"type"`
+	Message string          `json:"message,omitempty"`
+	Volume  *VolumeProgress `json:"volume,omitempty"`
 }
 
 // Sink takes events, from several goroutines at once. Close shows what is
@@ -88,7 +88,7 @@ func emitf(s Sink, t Type, format string, args ...any) {
 }
 
 // EmitVolume emits a volume's line.
-func EmitVolume(s Sink, v VolumeFigures) {
+func EmitVolume(s Sink, v VolumeProgress) {
 	s.Emit(Event{Time: time.Now(), Type: Volume, Volume: &v})
 }
 

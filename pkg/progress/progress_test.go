@@ -14,7 +14,7 @@ import (
 func volumeAt(seconds int, state VolumeState, done int64) Event {
 	return Event{
 		Time: time.Unix(1000+int64(seconds), 0), Type: Volume,
-		Volume: &VolumeFigures{Claim: "data", State: state, Generation: 1, DoneBytes: done, TotalBytes: 100 << 20},
+		Volume: &VolumeProgress{Claim: "data", State: state, Sync: 1, DoneBytes: done, TotalBytes: 100 << 20},
 	}
 }
 
@@ -24,8 +24,8 @@ func TestPlainPrintsChangesAndHeartbeatsOnly(t *testing.T) {
 	s.Emit(volumeAt(0, VolumeShipping, 0))
 	s.Emit(volumeAt(1, VolumeShipping, 10<<20))
 	s.Emit(volumeAt(6, VolumeShipping, 60<<20))
-	s.Emit(volumeAt(7, VolumePromoted, 100<<20))
-	s.Emit(volumeAt(8, VolumePromoted, 100<<20))
+	s.Emit(volumeAt(7, VolumeVerified, 100<<20))
+	s.Emit(volumeAt(8, VolumeVerified, 100<<20))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 3 {
 		t.Fatalf("want begin, heartbeat, end; got:\n%s", out.String())

@@ -105,15 +105,15 @@ func (s *plain) Emit(e Event) {
 		l = &plainLine{}
 		s.lines[v.Claim] = l
 	}
-	if l.gen != v.Generation {
+	if l.gen != v.Sync {
 		l.rate = meter{}
 	}
 	l.rate.add(e.Time, v.DoneBytes)
-	same := found && l.state == v.State && l.gen == v.Generation
+	same := found && l.state == v.State && l.gen == v.Sync
 	if same && (v.State != VolumeShipping || e.Time.Sub(l.shown) < heartbeat) {
 		return
 	}
-	l.state, l.gen, l.shown = v.State, v.Generation, e.Time
+	l.state, l.gen, l.shown = v.State, v.Sync, e.Time
 	_, _ = fmt.Fprintln(s.w, Escape("  "+volumeText(v, l.rate)))
 }
 
@@ -133,10 +133,10 @@ func decorate(e Event) string {
 }
 
 // volumeText is one volume's line: name, state, bytes, rate and time left.
-func volumeText(v VolumeFigures, m meter) string {
+func volumeText(v VolumeProgress, m meter) string {
 	text := fmt.Sprintf("%-24s %-10s", v.Claim, v.State)
-	if v.Generation > 0 {
-		text += fmt.Sprintf(" pass %d", v.Generation)
+	if v.Sync > 0 {
+		text += fmt.Sprintf(" pass %d", v.Sync)
 	}
 	switch v.State {
 	case VolumeShipping:
@@ -150,7 +150,7 @@ func volumeText(v VolumeFigures, m meter) string {
 				text += ", " + left.Round(time.Second).String() + " left"
 			}
 		}
-	case VolumeShipped, VolumePromoted:
+	case VolumeShipped, VolumeVerified:
 		text += fmt.Sprintf(" %s scanned, %s sent, %s on the wire", Bytes(v.DoneBytes), Bytes(v.SentBytes), Bytes(v.WireBytes))
 	}
 	if v.Detail != "" {

@@ -23,7 +23,7 @@ type terminal struct {
 type bar struct {
 	*mpb.Bar
 	mu   sync.Mutex
-	last VolumeFigures
+	last VolumeProgress
 	rate meter
 }
 
@@ -60,7 +60,7 @@ func (s *terminal) barOf(claim string) *bar {
 
 func (b *bar) show(e Event) {
 	b.mu.Lock()
-	if b.last.Generation != e.Volume.Generation {
+	if b.last.Sync != e.Volume.Sync {
 		b.rate = meter{}
 	}
 	b.last = *e.Volume

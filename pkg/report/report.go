@@ -20,7 +20,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
@@ -32,7 +32,7 @@ const (
 	Moved      Outcome = "moved"
 	Unchanged  Outcome = "unchanged"
 	Skipped    Outcome = "skipped"
-	NeedsAdmin Outcome = "needs-admin"
+	NeedsAdmin Outcome = "NeedsAdmin"
 	Failed     Outcome = "failed"
 	// Pruned objects are the target's: an earlier migration brought them.
 	Pruned Outcome = "pruned"
@@ -61,7 +61,7 @@ type Report struct {
 	Mode        v1alpha1.Mode            `json:"mode"`
 	Counts      v1alpha1.MigrationCounts `json:"counts"`
 	Rows        []Row                    `json:"rows"`
-	NotExamined []capture.NotExamined    `json:"notExamined,omitempty"`
+	NotExamined []inventory.NotExamined  `json:"notExamined,omitempty"`
 }
 
 // New makes the account of a plan that was run. sets are what Apply and Prune
@@ -69,7 +69,7 @@ type Report struct {
 // written, has failed. volumes says which claims arrived: a claim that is not in
 // it has failed, too.
 func New(p *plan.Plan, volumes map[string]bool, sets ...apply.ChangeSet) Report {
-	written := map[capture.ID]apply.Row{}
+	written := map[inventory.ID]apply.Row{}
 	r := Report{Source: p.Source, Target: p.Target, Mode: p.Mode, NotExamined: p.NotExamined}
 	for _, set := range sets {
 		for _, row := range set.Rows {
@@ -88,7 +88,7 @@ func New(p *plan.Plan, volumes map[string]bool, sets ...apply.ChangeSet) Report 
 	return r
 }
 
-func rowOf(i plan.Item, volumes map[string]bool, written map[capture.ID]apply.Row) Row {
+func rowOf(i plan.Item, volumes map[string]bool, written map[inventory.ID]apply.Row) Row {
 	row := Row{Object: i.Source.String(), Reason: string(i.Reason), Message: i.Detail}
 	for _, c := range i.Changes {
 		if c.Notable {
@@ -96,9 +96,9 @@ func rowOf(i plan.Item, volumes map[string]bool, written map[capture.ID]apply.Ro
 		}
 	}
 	switch {
-	case i.Verdict == capture.Skip:
+	case i.Verdict == inventory.Skip:
 		row.Outcome, row.Changes = Skipped, nil
-	case i.Verdict == capture.NeedsAdmin:
+	case i.Verdict == inventory.NeedsAdmin:
 		row.Outcome = NeedsAdmin
 	case i.Stage == plan.StageVolume:
 		row.Outcome = Moved
@@ -169,5 +169,5 @@ func (r Report) Ledger() Ledger {
 type Ledger struct {
 	Counts      v1alpha1.MigrationCounts `json:"counts"`
 	Rows        []Row                    `json:"rows,omitempty"`
-	NotExamined []capture.NotExamined    `json:"notExamined,omitempty"`
+	NotExamined []inventory.NotExamined  `json:"notExamined,omitempty"`
 }

@@ -12,18 +12,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
-	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
-func ref(kind, name string) capture.Ref {
-	return capture.Ref{Version: "v1", Resource: strings.ToLower(kind) + "s", Kind: kind, Name: name}
+func ref(kind, name string) inventory.Ref {
+	return inventory.Ref{Version: "v1", Resource: strings.ToLower(kind) + "s", Kind: kind, Name: name}
 }
 
-func moving(kind, name string, stage plan.Stage, changes ...rewrite.Change) plan.Item {
+func moving(kind, name string, stage plan.Stage, changes ...transform.Change) plan.Item {
 	r := ref(kind, name)
-	return plan.Item{Source: r, Target: &r, Verdict: capture.Move, Action: plan.Create, Stage: stage, Changes: changes}
+	return plan.Item{Source: r, Target: &r, Verdict: inventory.Move, Action: plan.Create, Stage: stage, Changes: changes}
 }
 
 func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
@@ -36,8 +36,8 @@ func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
 		moving("PersistentVolumeClaim", "arrived", plan.StageVolume),
 		moving("PersistentVolumeClaim", "lost", plan.StageVolume),
 		moving("Pod", "later", plan.StageStart),
-		{Source: ref("Secret", "token"), Verdict: capture.Skip, Reason: capture.ReasonClusterCredential},
-		{Source: ref("Role", "big"), Verdict: capture.NeedsAdmin, Reason: capture.ReasonNotPermitted},
+		{Source: ref("Secret", "token"), Verdict: inventory.Skip, Reason: inventory.ReasonClusterCredential},
+		{Source: ref("Role", "big"), Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted},
 	}}
 	set := apply.ChangeSet{Rows: []apply.Row{
 		{Ref: ref("ConfigMap", "new"), Outcome: apply.Created},
@@ -66,8 +66,8 @@ func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
 
 func TestTheLedgerHasOnlyWhatDidNotSimplyMove(t *testing.T) {
 	p := &plan.Plan{Items: []plan.Item{
-		moving("ConfigMap", "plain", plan.StageRest, rewrite.Change{Path: "metadata.uid", Why: "of the source"}),
-		moving("Service", "balanced", plan.StageRest, rewrite.Change{Path: "spec.type", Why: "stays behind", Notable: true}),
+		moving("ConfigMap", "plain", plan.StageRest, transform.Change{Path: "metadata.uid", Why: "of the source"}),
+		moving("Service", "balanced", plan.StageRest, transform.Change{Path: "spec.type", Why: "stays behind", Notable: true}),
 	}}
 	set := apply.ChangeSet{Rows: []apply.Row{{Ref: ref("ConfigMap", "plain"), Outcome: apply.Created}, {Ref: ref("Service", "balanced"), Outcome: apply.Created}}}
 	l := New(p, nil, set).Ledger()

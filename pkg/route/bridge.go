@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 )
 
 const (
@@ -59,9 +59,9 @@ func Reach(ctx context.Context, p Place) error {
 // maxSaid bounds what Say reads, in bytes.
 const maxSaid = 4 << 10
 
-// Say connects to a place, says words and returns what is answered until the
+// Request connects to a place, says words and returns what is answered until the
 // connection ends. The error is the API server's or the kubelet's.
-func Say(ctx context.Context, p Place, words []byte) ([]byte, error) {
+func Request(ctx context.Context, p Place, words []byte) ([]byte, error) {
 	t, err := p.open(ctx)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ type Bridge struct {
 	Source, Target Place
 	// Sender is the UID of the sending shipment.
 	Sender string
-	// Trouble is told why a connection failed, from any goroutine; it may be nil.
+	// Problem is told why a connection failed, from any goroutine; it may be nil.
 	Trouble func(error)
 }
 
@@ -126,7 +126,7 @@ func (b *Bridge) carry(ctx context.Context) (used bool, err error) {
 	defer func() { _ = source.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = source.Close() })
 	defer stop()
-	words, err := onward.AppendOffer(nil, b.Sender)
+	words, err := protocol.AppendOffer(nil, b.Sender)
 	if err != nil {
 		return false, err
 	}
@@ -155,8 +155,8 @@ func (b *Bridge) carry(ctx context.Context) (used bool, err error) {
 	return true, target.why(nil)
 }
 
-// lastWords is how long one direction may go on when the other has ended.
-const lastWords = 5 * time.Second
+// awaitPeerError is how long one direction may go on when the other has ended.
+const awaitPeerError = 5 * time.Second
 
 // join copies both ways until both have ended, and closes both.
 func join(a, b *tunnel) {
@@ -169,7 +169,7 @@ func join(a, b *tunnel) {
 			end()
 			return
 		}
-		time.AfterFunc(lastWords, end)
+		time.AfterFunc(awaitPeerError, end)
 	}
 	ways.Go(func() { one(b, a) })
 	ways.Go(func() { one(a, b) })

@@ -10,7 +10,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 )
 
 // rateChunk is written at a time.
@@ -27,7 +27,7 @@ func Rate(ctx context.Context, p Place) (bytesPerSecond int64, err error) {
 	defer func() { _ = t.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = t.Close() })
 	defer stop()
-	if _, err := t.Write(onward.AppendRate(nil)); err != nil {
+	if _, err := t.Write(protocol.AppendRate(nil)); err != nil {
 		return 0, t.why(err)
 	}
 	chunk := make([]byte, rateChunk)
@@ -35,8 +35,8 @@ func Rate(ctx context.Context, p Place) (bytesPerSecond int64, err error) {
 	if _, err := rand.Read(chunk); err != nil {
 		return 0, err
 	}
-	end := time.Now().Add(onward.MaxRateTime)
-	for sent := 0; sent < onward.MaxRateBytes && time.Now().Before(end); sent += len(chunk) {
+	end := time.Now().Add(protocol.MaxRateTime)
+	for sent := 0; sent < protocol.MaxRateBytes && time.Now().Before(end); sent += len(chunk) {
 		if _, err := t.Write(chunk); err != nil {
 			break // the answer says how far it came
 		}
@@ -46,7 +46,7 @@ func Rate(ctx context.Context, p Place) (bytesPerSecond int64, err error) {
 	if len(answer) == 0 {
 		return 0, t.why(err)
 	}
-	if bytesPerSecond, err = onward.ParseRateAnswer(answer); err != nil {
+	if bytesPerSecond, err = protocol.ParseRateAnswer(answer); err != nil {
 		return 0, fmt.Errorf("the relay of %s: %w", p.Cluster, err)
 	}
 	return bytesPerSecond, nil

@@ -20,8 +20,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
@@ -110,7 +110,7 @@ func (a *attacker) plant(op wire.Op) {
 	}
 }
 
-func (a *attacker) done() { a.say(a.control, wire.Done{Last: a.seq, Promote: true}) }
+func (a *attacker) done() { a.say(a.control, wire.Done{Last: a.seq, Verify: true}) }
 
 func meta(path string, kind tree.Kind) tree.Entry {
 	e := tree.Entry{Path: path, Kind: kind, Mode: 0o700, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
@@ -378,10 +378,10 @@ func blocksBelow(t *testing.T, dir string) (blocks int64) {
 // A session that fails keeps what arrived. A source that comes again and again, with
 // other files each time, adds to that no more than the target holds.
 func TestASourceThatComesAgainAndAgainFillsNoMoreThanTheTargetHolds(t *testing.T) {
-	for what, promoted := range map[string]bool{"an empty target": false, "a target that has a promoted generation": true} {
+	for what, verified := range map[string]bool{"an empty target": false, "a target that has a verified generation": true} {
 		t.Run(what, func(t *testing.T) {
 			p := shiptest.NewPair(t)
-			if promoted {
+			if verified {
 				m := shiptest.At(t, p.Source)
 				for n := range 4 {
 					m.File(fmt.Sprintf("standing%d", n), bytes.Repeat([]byte{1}, 2<<20))
@@ -449,7 +449,7 @@ func receiveFromContext(ctx context.Context, t *testing.T, p *pipes, target, sta
 	root, err := os.Open(target)
 	must(t, err)
 	defer root.Close()
-	tr, err := land.OpenTree(root, land.Options{})
+	tr, err := fswrite.OpenTree(root, fswrite.Options{})
 	must(t, err)
 	defer tr.Close()
 	st, err := ship.OpenState(state, "volume")
@@ -496,7 +496,7 @@ type swapper struct {
 	swap func()
 }
 
-func (s swapper) Create(p land.Place) (land.File, error) {
+func (s swapper) Create(p fswrite.Place) (fswrite.File, error) {
 	if strings.HasPrefix(p.Path, "d\x00") {
 		s.swap()
 	}
@@ -521,8 +521,8 @@ func TestRule11ADirectorySwappedForASymlinkInMidPassLeadsNowhere(t *testing.T) {
 		}}
 	})
 	o := p.Try(context.Background())
-	if o.Received.Promoted {
-		t.Error("promoted all the same")
+	if o.Received.Verified {
+		t.Error("verified all the same")
 	}
 	if names := entries(t, outside); len(names) != 0 {
 		t.Errorf("%v were written outside", names)
@@ -534,7 +534,7 @@ func TestRule11ADirectorySwappedForASymlinkInMidPassLeadsNowhere(t *testing.T) {
 // reply is what a hand-written target answers to Hello.
 var falseTargets = map[string][]wire.Message{
 	"a frame acknowledged that was never sent": {wire.Welcome{InPlace: true}, wire.Ack{Seq: 99}},
-	"committed at once":                        {wire.Welcome{InPlace: true}, wire.Committed{Promoted: true}},
+	"committed at once":                        {wire.Welcome{InPlace: true}, wire.Committed{Verified: true}},
 	"a verdict at once":                        {wire.Welcome{InPlace: true}, wire.Verdict{}},
 	"no welcome":                               {wire.Base{Last: true}},
 	"two welcomes":                             {wire.Welcome{}, wire.Welcome{}},
@@ -602,7 +602,7 @@ func TestRule11AFalseTargetIsSeenThrough(t *testing.T) {
 			root, err := os.Open(m.Path("source"))
 			must(t, err)
 			defer root.Close()
-			v, err := scan.OpenTree(root, scan.Options{})
+			v, err := fsread.OpenTree(root, fsread.Options{})
 			must(t, err)
 			st, err := ship.OpenState(filepath.Join(dir, "state"), "volume")
 			must(t, err)

@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
@@ -30,7 +30,7 @@ type baseStream struct {
 	ended bool
 
 	// Only for the reading goroutine:
-	rows    *manifest.Writer // takes the leaf digests
+	rows    *index.Writer // takes the leaf digests
 	records []wire.BaseRecord
 	through string
 	began   bool
@@ -39,7 +39,7 @@ type baseStream struct {
 	any     bool
 }
 
-func newBaseStream(ctx context.Context, rows *manifest.Writer) *baseStream {
+func newBaseStream(ctx context.Context, rows *index.Writer) *baseStream {
 	b := &baseStream{ctx: ctx, slots: make(chan struct{}, baseAhead), rows: rows}
 	b.wake.L = &b.mu
 	context.AfterFunc(ctx, func() {
@@ -106,14 +106,14 @@ func (b *baseStream) head(limit string, all bool) (r *wire.BaseRecord, ok bool, 
 }
 
 // take turns the record that head gave into one of ours, with its leaf digests.
-func (b *baseStream) take() (manifest.Record, error) {
+func (b *baseStream) take() (index.Record, error) {
 	r := b.records[0]
 	b.records = b.records[1:]
 	if b.any && r.Entry.Path <= b.path {
-		return manifest.Record{}, fault.New(fault.PeerProtocol, "the other end's base is not in order")
+		return index.Record{}, fault.New(fault.PeerProtocol, "the other end's base is not in order")
 	}
 	b.path, b.any = r.Entry.Path, true
-	rec := manifest.Record{Entry: r.Entry, Gone: r.Gone, Partial: r.Partial, Known: r.Known}
+	rec := index.Record{Entry: r.Entry, Gone: r.Gone, Partial: r.Partial, Known: r.Known}
 	left := r.Leaves() * tree.LeafDigestSize
 	if left == 0 {
 		return rec, nil
@@ -147,33 +147,33 @@ func (b *baseStream) take() (manifest.Record, error) {
 // baseJoin gives the target's base: what we have a copy of, and the differences on top. It
 // waits for the other end only as far as it must.
 type baseJoin struct {
-	kept   *manifest.Cursor
+	kept   *index.Cursor
 	stream *baseStream
 	hidden string
 	hides  bool
 }
 
-func newBaseJoin(kept manifest.Iterator, stream *baseStream) manifest.Iterator {
-	return manifest.Present(&baseJoin{kept: manifest.NewCursor(kept), stream: stream})
+func newBaseJoin(kept index.Iterator, stream *baseStream) index.Iterator {
+	return index.Present(&baseJoin{kept: index.NewCursor(kept), stream: stream})
 }
 
 // Next gives the next record.
-func (j *baseJoin) Next() (manifest.Record, error) {
+func (j *baseJoin) Next() (index.Record, error) {
 	kept, ok, err := j.kept.Peek()
 	for err == nil && ok && j.hides && tree.Inside(kept.Entry.Path, j.hidden) {
 		j.kept.Skip()
 		kept, ok, err = j.kept.Peek()
 	}
 	if err != nil {
-		return manifest.Record{}, err
+		return index.Record{}, err
 	}
 	_, differs, err := j.stream.head(kept.Entry.Path, !ok)
 	if err != nil {
-		return manifest.Record{}, err
+		return index.Record{}, err
 	}
 	if !differs {
 		if !ok {
-			return manifest.Record{}, io.EOF
+			return index.Record{}, io.EOF
 		}
 		j.kept.Skip()
 		r := *kept
@@ -182,7 +182,7 @@ func (j *baseJoin) Next() (manifest.Record, error) {
 	}
 	r, err := j.stream.take()
 	if err != nil {
-		return manifest.Record{}, err
+		return index.Record{}, err
 	}
 	if ok && kept.Entry.Path == r.Entry.Path {
 		j.kept.Skip()

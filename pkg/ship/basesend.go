@@ -7,17 +7,17 @@ import (
 	"errors"
 	"io"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/receiver"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
 // onlyFound leaves out what is staged: what remains describes the target's tree itself.
-type onlyFound struct{ manifest.Iterator }
+type onlyFound struct{ index.Iterator }
 
-func (f onlyFound) Next() (manifest.Record, error) {
+func (f onlyFound) Next() (index.Record, error) {
 	for {
 		r, err := f.Iterator.Next()
 		if err != nil || r.Found {
@@ -28,8 +28,8 @@ func (f onlyFound) Next() (manifest.Record, error) {
 
 // standing gives what is recorded of the tree as it stands on the target, without what is
 // staged.
-func (r *receiver) standing(head manifest.Head, inPlace bool) (manifest.Iterator, error) {
-	its := make([]manifest.Iterator, 0, 1+len(head.Journal))
+func (r *receiveEnd) standing(head index.Head, inPlace bool) (index.Iterator, error) {
+	its := make([]index.Iterator, 0, 1+len(head.Journal))
 	for i, n := range append([]uint64{head.Base}, head.Journal...) {
 		it, err := r.store.Read(n)
 		if err != nil {
@@ -40,31 +40,31 @@ func (r *receiver) standing(head manifest.Head, inPlace bool) (manifest.Iterator
 		}
 		its = append(its, it)
 	}
-	return manifest.Overlay(its...), nil
+	return index.Overlay(its...), nil
 }
 
-func (r *receiver) all(head manifest.Head) (manifest.Iterator, error) {
+func (r *receiveEnd) all(head index.Head) (index.Iterator, error) {
 	return r.store.ReadAll(append([]uint64{head.Base}, head.Journal...)...)
 }
 
 // survey looks at the target and sends the base: with same only what differs from the
-// promoted generation, of which the other end has a copy.
-func (x *recvSession) survey(head manifest.Head, same bool) error {
+// verified generation, of which the other end has a copy.
+func (x *recvSession) survey(head index.Head, same bool) error {
 	b := &baseSender{x: x, same: same, root: tree.NewRoot(x.mask)}
 	staged, err := x.store.ReadAll(head.Journal...)
 	if len(head.Journal) == 0 {
-		staged, err = manifest.Empty(), nil
+		staged, err = index.Empty(), nil
 	}
 	if err != nil {
 		return err
 	}
-	b.staged = manifest.NewCursor(staged)
+	b.staged = index.NewCursor(staged)
 	defer b.staged.Close()
 	recorded, err := x.standing(head, x.inPlace)
 	if err != nil {
 		return err
 	}
-	if x.o.TrustTarget && head.Phase != manifest.Fresh {
+	if x.o.TrustTarget && head.Phase != index.Fresh {
 		err = b.trust(recorded)
 	} else {
 		err = x.walkFor(b, recorded)
@@ -81,14 +81,14 @@ func (x *recvSession) survey(head manifest.Head, same bool) error {
 	return nil
 }
 
-func (x *recvSession) walkFor(b *baseSender, recorded manifest.Iterator) error {
-	view, err := x.target.View(x.mask)
+func (x *recvSession) walkFor(b *baseSender, recorded index.Iterator) error {
+	source, err := x.target.Source(x.mask)
 	if err != nil {
 		return err
 	}
-	defer view.Close()
-	s := &survey.Survey{View: view, Store: x.store, SettledOnly: true, Count: x.count}
-	s.Emit = func(f *survey.Found) error { return b.path(f) }
+	defer source.Close()
+	s := &verify.Survey{Source: source, Store: x.store, SettledOnly: true, Count: x.count}
+	s.Emit = func(f *verify.Found) error { return b.path(f) }
 	return s.Run(x.ctx, recorded)
 }
 
@@ -97,7 +97,7 @@ type baseSender struct {
 	x      *recvSession
 	same   bool
 	root   *tree.Root
-	staged *manifest.Cursor
+	staged *index.Cursor
 	below  []rule // each for a path inside that of the one before
 	msg    wire.Base
 	size   int
@@ -110,7 +110,7 @@ const (
 )
 
 // path takes the next path of the survey.
-func (b *baseSender) path(f *survey.Found) error {
+func (b *baseSender) path(f *verify.Found) error {
 	if err := b.stagedBefore(f.R.Entry.Path, false); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (b *baseSender) path(f *survey.Found) error {
 }
 
 // decide tells the other end what counts at a path, and puts on record what was found.
-func (b *baseSender) decide(f *survey.Found) error {
+func (b *baseSender) decide(f *verify.Found) error {
 	path := f.R.Entry.Path
 	for n := len(b.below); n > 0 && !tree.Inside(path, b.below[n-1].path); n-- {
 		b.below = b.below[:n-1]
@@ -157,7 +157,7 @@ func (b *baseSender) decide(f *survey.Found) error {
 	if f.R.Entry.Kind == tree.Image && f.R.Stamp.Ino == 0 {
 		b.x.verdict.blind = true
 	}
-	// The other end has a copy of the promoted generation only: what the journal of an
+	// The other end has a copy of the verified generation only: what the journal of an
 	// earlier session says must be told again.
 	if f.Differs || journaled || !b.same {
 		return b.tell(effective)
@@ -167,13 +167,13 @@ func (b *baseSender) decide(f *survey.Found) error {
 
 // keepFound puts the leaf digests of a content that was read where they can be read again:
 // what is staged over it is held against them.
-func (b *baseSender) keepFound(f *survey.Found) error {
+func (b *baseSender) keepFound(f *verify.Found) error {
 	if f.Digests == nil {
 		return nil
 	}
 	b.x.runMu.Lock()
 	defer b.x.runMu.Unlock()
-	if err := survey.KeepRows(b.x.store, b.x.drift, f); err != nil {
+	if err := verify.KeepRows(b.x.store, b.x.drift, f); err != nil {
 		return err
 	}
 	f.Digests = nil
@@ -198,7 +198,7 @@ const (
 	goesUnsaid
 )
 
-func ruleBelow(effective *manifest.Record, overlaid bool) fate {
+func ruleBelow(effective *index.Record, overlaid bool) fate {
 	switch {
 	case !overlaid:
 		return stands
@@ -210,14 +210,14 @@ func ruleBelow(effective *manifest.Record, overlaid bool) fate {
 }
 
 // follow applies a rule to a path of which the journal says nothing.
-func (b *baseSender) follow(f *survey.Found, what fate) error {
+func (b *baseSender) follow(f *verify.Found, what fate) error {
 	if what == stands {
 		if err := b.drift(f, false); err != nil {
 			return err
 		}
 		return b.tell(f.R)
 	}
-	gone := manifest.Record{Entry: tree.Entry{Path: f.R.Entry.Path}, Gone: true}
+	gone := index.Record{Entry: tree.Entry{Path: f.R.Entry.Path}, Gone: true}
 	b.x.runMu.Lock()
 	err := b.x.drift.Add(&gone)
 	b.x.runMu.Unlock()
@@ -230,7 +230,7 @@ func (b *baseSender) follow(f *survey.Found, what fate) error {
 
 // overlaid gives what counts at the path of f: what is staged there, if anything is that
 // still fits, or what was found.
-func (b *baseSender) overlaid(f *survey.Found) (manifest.Record, bool, error) {
+func (b *baseSender) overlaid(f *verify.Found) (index.Record, bool, error) {
 	r, ok, err := b.staged.Peek()
 	if err != nil || !ok || r.Entry.Path != f.R.Entry.Path {
 		return f.R, false, err
@@ -244,7 +244,7 @@ func (b *baseSender) overlaid(f *survey.Found) (manifest.Record, bool, error) {
 }
 
 // usable checks what is staged over under, and completes it.
-func (b *baseSender) usable(rec manifest.Record, under *manifest.Record) (manifest.Record, bool, error) {
+func (b *baseSender) usable(rec index.Record, under *index.Record) (index.Record, bool, error) {
 	checked, ok, err := b.checkStaged(&rec, under)
 	if err != nil {
 		return rec, false, err
@@ -273,7 +273,7 @@ func (b *baseSender) usable(rec manifest.Record, under *manifest.Record) (manife
 
 // complete makes a whole record of an overlay that was left unfinished: what it has not
 // reached is as in the file it lies over.
-func (b *baseSender) complete(partial, under *manifest.Record) (manifest.Record, error) {
+func (b *baseSender) complete(partial, under *index.Record) (index.Record, error) {
 	b.x.runMu.Lock()
 	defer b.x.runMu.Unlock()
 	r := *under
@@ -282,7 +282,7 @@ func (b *baseSender) complete(partial, under *manifest.Record) (manifest.Record,
 	if err := b.x.store.ReadRows(partial.Rows, 0, rows); err != nil {
 		return r, err
 	}
-	content, err := apply.Over(b.x.store, b.x.drift, under, rows, r.Entry.Size)
+	content, err := receiver.Over(b.x.store, b.x.drift, under, rows, r.Entry.Size)
 	if err != nil {
 		return r, err
 	}
@@ -295,7 +295,7 @@ func (b *baseSender) complete(partial, under *manifest.Record) (manifest.Record,
 }
 
 // drift puts on record that the target is not as recorded.
-func (b *baseSender) drift(f *survey.Found, overlaid bool) error {
+func (b *baseSender) drift(f *verify.Found, overlaid bool) error {
 	b.x.runMu.Lock()
 	defer b.x.runMu.Unlock()
 	if overlaid {
@@ -303,7 +303,7 @@ func (b *baseSender) drift(f *survey.Found, overlaid bool) error {
 	}
 	f.R.Found, f.R.Staged, f.R.Patch = true, 0, false
 	if f.R.Rows.Run != b.x.drift.Number() {
-		if err := survey.KeepRows(b.x.store, b.x.drift, f); err != nil {
+		if err := verify.KeepRows(b.x.store, b.x.drift, f); err != nil {
 			return err
 		}
 		if err := b.x.drift.FlushRows(); err != nil {
@@ -329,7 +329,7 @@ func (b *baseSender) stagedBefore(path string, all bool) error {
 		if b.x.inPlace || rec.Found && !rec.Gone {
 			continue
 		}
-		none := manifest.Record{Entry: tree.Entry{Path: rec.Entry.Path}, Gone: true}
+		none := index.Record{Entry: tree.Entry{Path: rec.Entry.Path}, Gone: true}
 		if rec, _, err = b.usable(rec, &none); err != nil {
 			return err
 		}
@@ -340,9 +340,9 @@ func (b *baseSender) stagedBefore(path string, all bool) error {
 }
 
 // trust gives the record as the survey's outcome.
-func (b *baseSender) trust(recorded manifest.Iterator) error {
+func (b *baseSender) trust(recorded index.Iterator) error {
 	defer recorded.Close()
-	it := manifest.Present(recorded)
+	it := index.Present(recorded)
 	for {
 		r, err := it.Next()
 		if errors.Is(err, io.EOF) {
@@ -351,13 +351,13 @@ func (b *baseSender) trust(recorded manifest.Iterator) error {
 		if err != nil {
 			return err
 		}
-		if err := b.path(&survey.Found{R: r, Same: true}); err != nil {
+		if err := b.path(&verify.Found{R: r, Same: true}); err != nil {
 			return err
 		}
 	}
 }
 
-func (b *baseSender) tell(r manifest.Record) error {
+func (b *baseSender) tell(r index.Record) error {
 	if r.Gone && !b.same {
 		return b.progress(r.Entry.Path)
 	}
@@ -374,7 +374,7 @@ func (b *baseSender) tell(r manifest.Record) error {
 }
 
 // rows sends what there is and then the leaf digests of its last record.
-func (b *baseSender) rows(r manifest.Record, n int64) error {
+func (b *baseSender) rows(r index.Record, n int64) error {
 	if err := b.flush(r.Entry.Path, false); err != nil {
 		return err
 	}

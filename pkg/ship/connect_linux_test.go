@@ -78,7 +78,7 @@ func TestDataConnectionsThatFailMatterOnlyWhenThereIsSomethingToSend(t *testing.
 	}
 	begun.Store(0)
 	m.File("file", shiptest.Noise("other", 3<<20))
-	if o := p.Try(t.Context()); !errors.Is(o.SendErr, closed) || o.Received.Promoted {
+	if o := p.Try(t.Context()); !errors.Is(o.SendErr, closed) || o.Received.Verified {
 		t.Errorf("%v, %+v", o.SendErr, o.Received)
 	}
 	p.Dialling = nil

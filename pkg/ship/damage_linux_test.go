@@ -19,7 +19,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
@@ -112,7 +112,7 @@ func TestAnotherVersionOfTheProtocolIsRefusedClearly(t *testing.T) {
 	m, err := wire.ReadMessage(c)
 	must(t, err)
 	f, ok := m.(wire.Failure)
-	if !ok || f.Reason != fault.PeerVersion || !strings.Contains(f.What, fmt.Sprint(wire.Version+1)) || !strings.Contains(f.What, fmt.Sprint(wire.Version)) {
+	if !ok || f.Reason != fault.PeerVersionMismatch || !strings.Contains(f.What, fmt.Sprint(wire.Version+1)) || !strings.Contains(f.What, fmt.Sprint(wire.Version)) {
 		t.Errorf("%+v", m)
 	}
 	cancel()
@@ -129,7 +129,7 @@ func TestASilentTargetDoesNotHoldTheSource(t *testing.T) {
 	root, err := os.Open(filepath.Join(dir, "source"))
 	must(t, err)
 	defer root.Close()
-	v, err := scan.OpenTree(root, scan.Options{})
+	v, err := fsread.OpenTree(root, fsread.Options{})
 	must(t, err)
 	st, err := ship.OpenState(filepath.Join(dir, "state"), "volume")
 	must(t, err)
@@ -172,7 +172,7 @@ func TestEndsThatWorkSlowlyKeepEachOtherInformed(t *testing.T) {
 		<-timer.C
 		return nil
 	}
-	p.Send.BeforePromote, p.Recv.BeforePromote = slow, slow
+	p.Send.BeforeVerify, p.Recv.BeforeVerify = slow, slow
 	if o := p.Mirror(); o.Sent.Sessions != 1 {
 		t.Errorf("%d sessions", o.Sent.Sessions)
 	}

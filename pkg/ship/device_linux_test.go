@@ -13,8 +13,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 )
 
@@ -27,9 +27,9 @@ func images(p *shiptest.Pair) {
 		}
 		return f
 	}
-	p.View = func() (ship.View, func()) {
+	p.OpenSource = func() (ship.Source, func()) {
 		f := open(p.Source, os.O_RDONLY)
-		v, err := scan.OpenDevice(f, p.Scan)
+		v, err := fsread.OpenDevice(f, p.Scan)
 		if err != nil {
 			p.T.Fatal(err)
 		}
@@ -37,7 +37,7 @@ func images(p *shiptest.Pair) {
 	}
 	p.Dest = func() (ship.Target, func()) {
 		f := open(p.Target, os.O_RDWR)
-		d, err := land.OpenDevice(f, land.Options{})
+		d, err := fswrite.OpenDevice(f, fswrite.Options{})
 		if err != nil {
 			p.T.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func sameImage(t *testing.T, p *shiptest.Pair) {
 
 func TestAnImageIsCopiedAndThenOnlyItsChangesAre(t *testing.T) {
 	p := imagePair(t, nil)
-	if o := p.Ship(); !o.Sent.Promoted || o.Sent.SentBytes > 2<<20+64<<10 {
+	if o := p.Ship(); !o.Sent.Verified || o.Sent.SentBytes > 2<<20+64<<10 {
 		t.Fatalf("first: %+v", o.Sent)
 	}
 	sameImage(t, p)
@@ -106,7 +106,7 @@ func TestAnImageIsCopiedAndThenOnlyItsChangesAre(t *testing.T) {
 
 // stampsTrusted says whether the tests run on a filesystem whose stamps spare reading.
 func stampsTrusted(p *shiptest.Pair) bool {
-	v, done := p.View()
+	v, done := p.OpenSource()
 	defer done()
 	return v.Info().Trusted
 }
@@ -139,8 +139,8 @@ func TestATargetSmallerThanTheSourceIsRefusedBeforeAByteIsWritten(t *testing.T) 
 func TestADirectoryIsNotShippedIntoAnImage(t *testing.T) {
 	p := imagePair(t, nil)
 	p.Source = strings.TrimSuffix(p.Source, ".img")
-	p.View = nil
-	if o := p.Try(context.Background()); fault.Of(o.SendErr) != fault.TargetAbility || fault.Of(o.RecvErr) != fault.TargetAbility {
+	p.OpenSource = nil
+	if o := p.Try(context.Background()); fault.Of(o.SendErr) != fault.TargetUnsupported || fault.Of(o.RecvErr) != fault.TargetUnsupported {
 		t.Fatalf("sender %v, receiver %v", o.SendErr, o.RecvErr)
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"os"
 	"testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/receiver"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
@@ -30,16 +30,16 @@ func TestWhatWaitsForTheJournalCountsAsMemory(t *testing.T) {
 	root, err := os.Open(t.TempDir())
 	fail(err)
 	defer root.Close()
-	target, err := land.OpenTree(root, land.Options{})
+	target, err := fswrite.OpenTree(root, fswrite.Options{})
 	fail(err)
 	defer target.Close()
 	fail(target.Probe(0, 0))
 	fail(target.Examine())
-	store, err := manifest.Open(t.TempDir(), "volume")
+	store, err := index.Open(t.TempDir(), "volume")
 	fail(err)
 	defer store.Close()
 
-	x := newRecvSession(t.Context(), &receiver{target: target, store: store, count: count.New()}, &greeted{}, true)
+	x := newRecvSession(t.Context(), &receiveEnd{target: target, store: store, count: count.New()}, &greeted{}, true)
 	x.drift, err = store.NewRun()
 	fail(err)
 	defer x.drift.Close()
@@ -47,8 +47,8 @@ func TestWhatWaitsForTheJournalCountsAsMemory(t *testing.T) {
 	fail(err)
 	defer x.journal.Close()
 	x.found.End(nil)
-	x.applier = apply.New(x.ctx, target, apply.Options{
-		InPlace: true, Base: survey.NewRecord(manifest.NewCursor(manifest.Empty()), x.found), Count: x.count, Fail: x.failed,
+	x.applier = receiver.New(x.ctx, target, receiver.Options{
+		InPlace: true, Base: verify.NewRecord(index.NewCursor(index.Empty()), x.found), Count: x.count, Fail: x.failed,
 	})
 	defer x.applier.Close()
 	x.group.Go(func() { x.applier.Work(x.ctx) })
@@ -64,7 +64,7 @@ func TestWhatWaitsForTheJournalCountsAsMemory(t *testing.T) {
 	if !x.window.admit(f.seq, f.cost) {
 		t.Fatal("not admitted")
 	}
-	frame := &apply.Frame{Seq: f.seq, Done: x.frameDone(f)}
+	frame := &receiver.Frame{Seq: f.seq, Done: x.frameDone(f)}
 	fail(x.applier.Dispatch(frame, f.ops))
 	if in := <-x.events; in != (session.Applied{Seq: 1}) {
 		t.Fatalf("%+v", in)

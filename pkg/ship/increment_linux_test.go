@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 )
 
@@ -41,7 +41,7 @@ func trusted(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	v, err := scan.OpenTree(f, scan.Options{CutUnixNano: 1})
+	v, err := fsread.OpenTree(f, fsread.Options{CutUnixNano: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

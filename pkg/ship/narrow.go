@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// lookEvery is how often the connections are looked at.
-	lookEvery = 50 * time.Millisecond
+	// pollInterval is how often the connections are looked at.
+	pollInterval = 50 * time.Millisecond
 	// fastEnough is the rate, in bytes per second, beyond which compressing would be what
 	// everybody waits for.
 	fastEnough = 250 << 20
@@ -55,7 +55,7 @@ func (x *sendSession) watch(conns []net.Conn) {
 	}
 	before, at := look(), time.Now()
 	x.pass.Narrow(before.trip > farAway)
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
 		select {

@@ -66,7 +66,7 @@ func (o *outbox) last(m wire.Message) {
 	o.closed = true
 	o.mu.Unlock()
 	o.wake.Broadcast()
-	_ = o.c.SetWriteDeadline(time.Now().Add(lastWords))
+	_ = o.c.SetWriteDeadline(time.Now().Add(awaitPeerError))
 	<-o.done
 }
 

@@ -70,7 +70,7 @@ func (n *node) nothingOpen(mount string) {
 }
 
 // cut copies the disks as they are: the state's first, as the process would have known it.
-// With written the volume's filesystem has just then written everything back by itself, which
+// NewSelectionFlags written the volume's filesystem has just then written everything back by itself, which
 // it may do at any time.
 func (n *node) cut(written bool) {
 	if written {
@@ -91,7 +91,7 @@ func (n *node) boot() {
 }
 
 // The power fails at one operation after the other, on real filesystems with real journals.
-func TestAPowerFailureAtAnyOperationLeavesAWholeGenerationOrATornOne(t *testing.T) {
+func TestAPowerFailureAtAnyOperationLeavesAWholeSyncOrATornOne(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("not root: no filesystems whose power could fail")
@@ -103,7 +103,7 @@ func TestAPowerFailureAtAnyOperationLeavesAWholeGenerationOrATornOne(t *testing.
 	must(t, os.Mkdir(p.Target, 0o755))
 	p.Send.Checkpoint = 2 * time.Millisecond
 	m := shiptest.At(t, p.Source)
-	g := &generations{dir: t.TempDir()}
+	g := &syncs{dir: t.TempDir()}
 	failures := 0
 	change := func(i int) {
 		text := string(rune('a' + i))
@@ -136,10 +136,10 @@ func TestAPowerFailureAtAnyOperationLeavesAWholeGenerationOrATornOne(t *testing.
 		}
 		g.check(t, p)
 		p.Mirror()
-		n.cut(false) // right after the promotion: it must be there
+		n.cut(false) // right after the verification: it must be there
 		n.boot()
 		p.Same()
-		g = &generations{dir: t.TempDir(), n: 0}
+		g = &syncs{dir: t.TempDir(), n: 0}
 		g.add(t, p.Source)
 	}
 	if failures < 4 {

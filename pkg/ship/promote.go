@@ -8,15 +8,15 @@ import (
 	"io"
 	"slices"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/verify"
 )
 
 // idle says that this session changed nothing and nothing is staged.
-func (x *recvSession) idle(head manifest.Head) bool {
-	return x.lastSeen == 0 && head.Phase == manifest.Whole && len(head.Journal) == 0
+func (x *recvSession) idle(head index.Head) bool {
+	return x.lastSeen == 0 && head.Phase == index.Whole && len(head.Journal) == 0
 }
 
 // judge finds the digest of what the target holds or will hold.
@@ -42,7 +42,7 @@ func (x *recvSession) judge() (session.Input, error) {
 	}
 	defer it.Close()
 	root := tree.NewRoot(x.mask)
-	present := manifest.Present(it)
+	present := index.Present(it)
 	for {
 		r, err := present.Next()
 		if errors.Is(err, io.EOF) {
@@ -58,13 +58,13 @@ func (x *recvSession) judge() (session.Input, error) {
 // journalDrift makes part of the journal what the survey found after the last checkpoint, or
 // without any frame having come: that something which an earlier session staged is there no
 // more. Otherwise the increment would be judged by what it no longer has.
-func (x *recvSession) journalDrift() (manifest.Head, error) {
+func (x *recvSession) journalDrift() (index.Head, error) {
 	if x.drift.Records() == 0 {
 		return x.store.Head(), nil
 	}
 	if x.lastSeen == 0 {
 		if err := x.beginWriting(); err != nil {
-			return manifest.Head{}, err
+			return index.Head{}, err
 		}
 	}
 	x.runMu.Lock()
@@ -72,14 +72,14 @@ func (x *recvSession) journalDrift() (manifest.Head, error) {
 	return x.store.Head(), x.store.Seal(x.drift, 0, tree.Time{})
 }
 
-// agree asks the caller once whether to promote. What was committed before this call has
+// agree asks the caller once whether to verify. What was committed before this call has
 // been agreed to.
 func (x *recvSession) agree() error {
 	if x.agreed {
 		return nil
 	}
 	x.agreed = true
-	return beforePromote(x.ctx, x.o.BeforePromote)
+	return beforeVerify(x.ctx, x.o.BeforeVerify)
 }
 
 // writeCommit makes the staged increment count.
@@ -91,7 +91,7 @@ func (x *recvSession) writeCommit(digest tree.Digest) error {
 	if x.idle(head) {
 		return nil
 	}
-	head.Phase, head.Expected, head.ExpectedGeneration = manifest.Rolling, digest.String(), x.o.Generation
+	head.Phase, head.Expected, head.ExpectedSync = index.Rolling, digest.String(), x.o.Sync
 	return x.store.Commit(head)
 }
 
@@ -108,8 +108,8 @@ func (x *recvSession) rollForward() (session.Input, error) {
 	return session.RolledForward{Digest: digest}, err
 }
 
-// promote makes it durable that the target holds the generation.
-func (x *recvSession) promote(digest tree.Digest) (session.Input, error) {
+// verify makes it durable that the target holds the generation.
+func (x *recvSession) verify(digest tree.Digest) (session.Input, error) {
 	head := x.store.Head()
 	strength := Stamps
 	switch {
@@ -121,20 +121,20 @@ func (x *recvSession) promote(digest tree.Digest) (session.Input, error) {
 	if err := x.agree(); err != nil {
 		return nil, err
 	}
-	if err := x.writePromotion(head, digest, x.o.Generation); err != nil {
+	if err := x.writeVerification(head, digest, x.o.Sync); err != nil {
 		return nil, err
 	}
-	x.result.Promoted, x.result.Digest, x.result.Strength = true, digest.String(), strength
+	x.result.Verified, x.result.Digest, x.result.Strength = true, digest.String(), strength
 	x.result.Unchanged = x.lastSeen == 0
-	return session.PromotionWritten{Strength: uint8(slices.Index(strengths[:], strength))}, nil
+	return session.VerificationWritten{Strength: uint8(slices.Index(strengths[:], strength))}, nil
 }
 
-func (x *recvSession) writePromotion(head manifest.Head, digest tree.Digest, generation int64) error {
+func (x *recvSession) writeVerification(head index.Head, digest tree.Digest, number int64) error {
 	if x.idle(head) && x.tree == nil && x.drift.Records() == 0 {
-		if head.Generation == generation {
+		if head.Sync == number {
 			return nil
 		}
-		head.Generation = generation
+		head.Sync = number
 		return x.store.Commit(head)
 	}
 	if x.tree == nil {
@@ -145,15 +145,15 @@ func (x *recvSession) writePromotion(head manifest.Head, digest tree.Digest, gen
 	if err := x.store.Seal(x.tree, 0, tree.Time{}); err != nil {
 		return err
 	}
-	next := manifest.Head{
-		Phase: manifest.Whole, Digest: digest.String(), Mask: uint32(x.mask), Generation: generation,
+	next := index.Head{
+		Phase: index.Whole, Digest: digest.String(), Mask: uint32(x.mask), Sync: number,
 		Entries: x.tree.Records(), Base: x.tree.Number(), Image: x.target.Image(),
 	}
 	return x.store.Commit(next)
 }
 
 // mergeDrift writes the tree down anew when only stamps are different from what is recorded.
-func (x *recvSession) mergeDrift(head manifest.Head) error {
+func (x *recvSession) mergeDrift(head index.Head) error {
 	if err := x.store.Seal(x.drift, 0, tree.Time{}); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (x *recvSession) mergeDrift(head manifest.Head) error {
 	if x.tree, err = x.store.NewRun(); err != nil {
 		return err
 	}
-	present := manifest.Present(it)
+	present := index.Present(it)
 	for {
 		r, err := present.Next()
 		if errors.Is(err, io.EOF) {
@@ -174,9 +174,9 @@ func (x *recvSession) mergeDrift(head manifest.Head) error {
 		if err != nil {
 			return err
 		}
-		f := survey.Found{R: r}
+		f := verify.Found{R: r}
 		f.R.Found = false
-		if err := survey.KeepRows(x.store, x.tree, &f); err != nil {
+		if err := verify.KeepRows(x.store, x.tree, &f); err != nil {
 			return err
 		}
 		if err := x.tree.Add(&f.R); err != nil {

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 )
 
@@ -157,7 +157,7 @@ func (w *world) revert() {
 }
 
 // attempt runs one pass during which something dies, and says whether the pass was
-// promoted nevertheless.
+// verified nevertheless.
 func attempt(t *testing.T, p *shiptest.Pair, r *rand.Rand) (o shiptest.Outcome) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -172,7 +172,7 @@ func attempt(t *testing.T, p *shiptest.Pair, r *rand.Rand) (o shiptest.Outcome) 
 			if err != nil {
 				t.Fatal(err)
 			}
-			real, err := land.OpenTree(root, land.Options{})
+			real, err := fswrite.OpenTree(root, fswrite.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,15 +185,15 @@ func attempt(t *testing.T, p *shiptest.Pair, r *rand.Rand) (o shiptest.Outcome) 
 }
 
 // generations are the states of the source that a pass began from and that may have been
-// promoted, the last one that was for certain first.
-type generations struct {
+// verified, the last one that was for certain first.
+type syncs struct {
 	dir    string
 	n      int
 	states []string
 	digest string
 }
 
-func (g *generations) add(t *testing.T, source string) {
+func (g *syncs) add(t *testing.T, source string) {
 	t.Helper()
 	g.n++
 	to := filepath.Join(g.dir, fmt.Sprint(g.n))
@@ -205,14 +205,14 @@ func (g *generations) add(t *testing.T, source string) {
 
 // check fails unless the target is exactly one of the generations it can be (and, when its
 // digest did not change, the same as before), or says of itself that it is torn.
-func (g *generations) check(t *testing.T, p *shiptest.Pair) {
+func (g *syncs) check(t *testing.T, p *shiptest.Pair) {
 	t.Helper()
 	st, err := ship.OpenState(p.TargetState, "volume")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	_, digest, ok := st.Promoted()
+	_, digest, ok := st.Verified()
 	if !ok || st.Torn() {
 		return
 	}
@@ -227,7 +227,7 @@ func (g *generations) check(t *testing.T, p *shiptest.Pair) {
 			return
 		}
 	}
-	t.Fatalf("the generation that was promoted is damaged: %s", why)
+	t.Fatalf("the generation that was verified is damaged: %s", why)
 }
 
 func firstDifference(t *testing.T, a, b string) string {
@@ -264,7 +264,7 @@ func converge(t *testing.T, seed uint64) {
 	p := shiptest.NewPair(t)
 	p.Send.Checkpoint = time.Millisecond * time.Duration(1+r.IntN(5))
 	w := &world{Maker: shiptest.At(t, p.Source), r: r, saved: map[string][]byte{}}
-	g := &generations{dir: t.TempDir()}
+	g := &syncs{dir: t.TempDir()}
 	for range 30 {
 		w.mutate()
 	}
@@ -302,7 +302,7 @@ func TestAReceiverEndsWhenTheSourceNeverHearsOfItOrNeverSaysGoodbye(t *testing.T
 		return c
 	}
 	o := p.Try(context.Background())
-	if o.SendErr != nil || o.RecvErr != nil || !o.Received.Promoted {
+	if o.SendErr != nil || o.RecvErr != nil || !o.Received.Verified {
 		t.Fatalf("sender %v, receiver %v, %+v", o.SendErr, o.RecvErr, o.Received)
 	}
 	p.Same()

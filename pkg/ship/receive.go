@@ -13,8 +13,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
@@ -29,7 +29,7 @@ const (
 )
 
 func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOptions) (Result, error) {
-	r := &receiver{
+	r := &receiveEnd{
 		target: t, accept: accept, store: st.store, o: o, count: count.New(), log: logger(o.Logger),
 		controls: make(chan *greeted, 1),
 	}
@@ -40,15 +40,15 @@ func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOpt
 	stop := r.count.Report(o.Progress)
 	defer stop()
 	err := r.run(ctx)
-	r.result.Figures = r.count.Figures()
+	r.result.Statistics = r.count.Statistics()
 	return r.result, err
 }
 
 // receiver is one call of Receive.
-type receiver struct {
-	target land.Target
+type receiveEnd struct {
+	target fswrite.Target
 	accept Conn
-	store  *manifest.Store
+	store  *index.Store
 	o      ReceiveOptions
 	count  *count.Counters
 	log    *slog.Logger
@@ -72,7 +72,7 @@ type greeted struct {
 }
 
 // run takes sessions until one ends as it should, or fails for good.
-func (r *receiver) run(ctx context.Context) error {
+func (r *receiveEnd) run(ctx context.Context) error {
 	if err := r.recover(ctx); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (r *receiver) run(ctx context.Context) error {
 
 // next waits for the next session. After the pass is over it gives up waiting, without an
 // error.
-func (r *receiver) next(ctx context.Context) (*greeted, error) {
+func (r *receiveEnd) next(ctx context.Context) (*greeted, error) {
 	var enough <-chan time.Time
 	if r.over {
 		t := time.NewTimer(afterword)
@@ -122,7 +122,7 @@ func (r *receiver) next(ctx context.Context) (*greeted, error) {
 }
 
 // acceptAll sorts connections as they come.
-func (r *receiver) acceptAll(ctx context.Context, cancel context.CancelCauseFunc, group *sync.WaitGroup) {
+func (r *receiveEnd) acceptAll(ctx context.Context, cancel context.CancelCauseFunc, group *sync.WaitGroup) {
 	for {
 		c, err := r.accept(ctx)
 		if err != nil {
@@ -134,7 +134,7 @@ func (r *receiver) acceptAll(ctx context.Context, cancel context.CancelCauseFunc
 }
 
 // sort reads what a connection is for and hands it over.
-func (r *receiver) sort(ctx context.Context, c net.Conn) {
+func (r *receiveEnd) sort(ctx context.Context, c net.Conn) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	_ = c.SetReadDeadline(time.Now().Add(openTimeout))
@@ -148,7 +148,7 @@ func (r *receiver) sort(ctx context.Context, c net.Conn) {
 	_ = c.SetReadDeadline(time.Time{})
 	g.open = open
 	if open.Version != wire.Version {
-		known := fault.New(fault.PeerVersion, "the target speaks version %d of the protocol, the source %d", wire.Version, open.Version)
+		known := fault.New(fault.PeerVersionMismatch, "the target speaks version %d of the protocol, the source %d", wire.Version, open.Version)
 		_, _ = c.Write(wire.AppendMessage(nil, failure(known)))
 		_ = c.Close()
 		return
@@ -173,14 +173,14 @@ func (r *receiver) sort(ctx context.Context, c net.Conn) {
 }
 
 // attach gives a data connection to the session it belongs to.
-func (r *receiver) attach(g *greeted) bool {
+func (r *receiveEnd) attach(g *greeted) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.current != nil && r.current.id == g.open.Session && r.current.attach(g)
 }
 
 // session runs one session to its end. When it returns, nothing of it is left.
-func (r *receiver) session(ctx context.Context, c *greeted) error {
+func (r *receiveEnd) session(ctx context.Context, c *greeted) error {
 	inPlace, err := r.writesInPlace()
 	if err != nil {
 		return err
@@ -201,11 +201,11 @@ func (r *receiver) session(ctx context.Context, c *greeted) error {
 }
 
 // writesInPlace decides whether there is anything on the target to protect.
-func (r *receiver) writesInPlace() (bool, error) {
+func (r *receiveEnd) writesInPlace() (bool, error) {
 	switch r.store.Head().Phase {
-	case manifest.Torn:
+	case index.Torn:
 		return true, nil
-	case manifest.Whole:
+	case index.Whole:
 		return r.target.Image(), nil
 	}
 	if r.target.Image() {

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"io"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/sender"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/source"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
@@ -78,23 +78,23 @@ func (x *recvSession) readFrames(g *greeted) {
 // content can be put where they are aligned.
 const frameRoom = 4096
 
-func newFrameBuffer() []byte { return scan.AlignedBuffer(frameRoom + source.FrameBuffer + 4096) }
+func newFrameBuffer() []byte { return fsread.AlignedBuffer(frameRoom + sender.FrameBuffer + 4096) }
 
 // opSize is the memory of a decoded operation and of what is to be done for it, in bytes, about.
 const opSize = 512
 
 // frameCost is the memory that a frame takes until it is applied, but for its operations.
 func frameCost(h wire.Header) int64 {
-	if h.RawLen <= source.SmallFrame {
+	if h.RawLen <= sender.SmallFrame {
 		return int64(h.RawLen + 1024)
 	}
-	return int64(max(source.FrameBuffer, h.RawLen) + 2*frameRoom)
+	return int64(max(sender.FrameBuffer, h.RawLen) + 2*frameRoom)
 }
 
 // readFrame reads a frame's operations. What was not compressed is read once and stays there.
 func (x *recvSession) readFrame(g *greeted, h wire.Header, f *arrivedFrame, packed []byte) ([]byte, error) {
 	room := frameRoom + h.RawLen + 4
-	if h.RawLen <= source.SmallFrame || room > frameRoom+source.FrameBuffer {
+	if h.RawLen <= sender.SmallFrame || room > frameRoom+sender.FrameBuffer {
 		f.back = make([]byte, max(room, frameRoom+h.BodyLen))
 	} else {
 		f.back, f.pooled = x.buffers.Get(), true

@@ -12,20 +12,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/receiver"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
 // recvSession is one session's driver.
 type recvSession struct {
-	*receiver
+	*receiveEnd
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	group   sync.WaitGroup
@@ -46,31 +46,31 @@ type recvSession struct {
 	buffers *pipe.Buffers
 
 	mask     tree.Mask
-	applier  *apply.Applier
+	applier  *receiver.Applier
 	dispatch chan *arrivedFrame
 	journalQ chan journalItem
-	found    *survey.Exceptions
+	found    *verify.Exceptions
 	verdict  surveyVerdict
 	agreed   bool
 
 	// Only for the driver:
-	applied  map[uint64]*apply.Frame
+	applied  map[uint64]*receiver.Frame
 	prefix   uint64
 	through  uint64 // what the sync under way covers; 0 when there is none
-	held     []*apply.Frame
+	held     []*receiver.Frame
 	cut      tree.Time
 	lastSeen uint64
 	fallBack bool // the stage does not fit
 
 	// Guarded by runMu: the runs of this session.
 	runMu   sync.Mutex
-	drift   *manifest.Writer // what the survey found
-	journal *manifest.Writer // what was applied
-	tree    *manifest.Writer // the whole tree after promotion
+	drift   *index.Writer // what the survey found
+	journal *index.Writer // what was applied
+	tree    *index.Writer // the whole tree after verification
 }
 
 type journalItem struct {
-	frame   *apply.Frame
+	frame   *receiver.Frame
 	persist uint64 // when not 0: make durable, with cut
 	cut     tree.Time
 }
@@ -84,17 +84,17 @@ type surveyVerdict struct {
 	blind bool
 }
 
-func newRecvSession(ctx context.Context, r *receiver, c *greeted, inPlace bool) *recvSession {
+func newRecvSession(ctx context.Context, r *receiveEnd, c *greeted, inPlace bool) *recvSession {
 	ctx, cancel := context.WithCancelCause(ctx)
 	x := &recvSession{
-		receiver: r, ctx: ctx, cancel: cancel, id: c.open.Session, control: c, inPlace: inPlace,
+		receiveEnd: r, ctx: ctx, cancel: cancel, id: c.open.Session, control: c, inPlace: inPlace,
 		machine: session.NewReceiver(inPlace), events: make(chan session.Input, 1024), frames: map[uint64]*arrivedFrame{},
-		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*apply.Frame{},
+		dispatch: make(chan *arrivedFrame, 2*framesAhead), journalQ: make(chan journalItem, 4*framesAhead), applied: map[uint64]*receiver.Frame{},
 	}
 	x.window = newWindow(ctx, receiveMemory)
-	x.buffers = pipe.NewBuffers(apply.Workers, newFrameBuffer)
+	x.buffers = pipe.NewBuffers(receiver.Workers, newFrameBuffer)
 	x.out = newOutbox(ctx, c, r.count)
-	x.found = survey.NewExceptions(ctx)
+	x.found = verify.NewExceptions(ctx)
 	r.count.Restart()
 	return x
 }
@@ -174,7 +174,7 @@ func (x *recvSession) close() {
 	}
 	x.runMu.Lock()
 	defer x.runMu.Unlock()
-	for _, w := range []*manifest.Writer{x.drift, x.journal, x.tree} {
+	for _, w := range []*index.Writer{x.drift, x.journal, x.tree} {
 		if w != nil {
 			_ = w.Close()
 			x.store.Discard(w.Number())
@@ -228,8 +228,8 @@ func (x *recvSession) act(a session.Action) error {
 		})
 	case session.RollForward:
 		x.group.Go(func() { x.answer(func() (session.Input, error) { return x.rollForward() }) })
-	case session.WritePromotion:
-		x.group.Go(func() { x.answer(func() (session.Input, error) { return x.promote(a.Digest) }) })
+	case session.WriteVerification:
+		x.group.Go(func() { x.answer(func() (session.Input, error) { return x.verify(a.Digest) }) })
 	}
 	return nil
 }
@@ -244,8 +244,8 @@ func (x *recvSession) answer(f func() (session.Input, error)) {
 
 // begin checks what the pass wants, answers, and starts to look at the target.
 func (x *recvSession) begin(h wire.Hello) error {
-	if h.Generation != x.o.Generation {
-		return fault.New(fault.PeerProtocol, "the source ships generation %d, the target expects %d", h.Generation, x.o.Generation)
+	if h.Sync != x.o.Sync {
+		return fault.New(fault.PeerProtocol, "the source ships generation %d, the target expects %d", h.Sync, x.o.Sync)
 	}
 	if err := x.suits(h); err != nil {
 		return err
@@ -262,8 +262,8 @@ func (x *recvSession) begin(h wire.Hello) error {
 		return err
 	}
 	w := wire.Welcome{InPlace: x.inPlace, Entries: head.Entries}
-	if digest, ok := parseDigest(head.Digest); ok && head.Phase == manifest.Whole {
-		w.Whole, w.Promoted = true, digest
+	if digest, ok := parseDigest(head.Digest); ok && head.Phase == index.Whole {
+		w.Whole, w.Verified = true, digest
 		w.Same = h.Known && h.Have == digest
 	}
 	x.count.Total.Store(head.Entries)
@@ -285,11 +285,11 @@ func (x *recvSession) begin(h wire.Hello) error {
 func (x *recvSession) suits(h wire.Hello) error {
 	switch {
 	case h.Mask&^tree.AllMasks != 0:
-		return fault.New(fault.PeerVersion, "the source leaves out what this version does not know (%#x)", h.Mask&^tree.AllMasks)
+		return fault.New(fault.PeerVersionMismatch, "the source leaves out what this version does not know (%#x)", h.Mask&^tree.AllMasks)
 	case h.Image && !x.target.Image():
-		return fault.New(fault.TargetAbility, "the source is a device or image file, the target a directory")
+		return fault.New(fault.TargetUnsupported, "the source is a device or image file, the target a directory")
 	case !h.Image && x.target.Image():
-		return fault.New(fault.TargetAbility, "the source is a directory, the target a device or image file")
+		return fault.New(fault.TargetUnsupported, "the source is a directory, the target a device or image file")
 	case h.Image && h.Size > x.target.Size():
 		return fault.New(fault.TargetTooSmall, "the source has %d bytes, the target %d", h.Size, x.target.Size())
 	}
@@ -298,19 +298,19 @@ func (x *recvSession) suits(h wire.Hello) error {
 
 // usableHead gives the head without what cannot be used in this session: knowledge that was
 // taken under another mask.
-func (x *recvSession) usableHead() (manifest.Head, error) {
+func (x *recvSession) usableHead() (index.Head, error) {
 	head := x.store.Head()
 	known := head.Base != 0 || len(head.Journal) > 0
 	if !known || head.Mask == uint32(x.mask) && head.Image == x.target.Image() {
 		return head, nil
 	}
 	x.log.Info("what is known of the target was taken under other options; reading it again")
-	head = manifest.Head{Phase: head.Phase}
+	head = index.Head{Phase: head.Phase}
 	return head, x.store.Commit(head)
 }
 
 // openStage opens what an earlier session staged, and removes stages that nobody knows.
-func (x *recvSession) openStage(head manifest.Head) (manifest.Head, error) {
+func (x *recvSession) openStage(head index.Head) (index.Head, error) {
 	if err := x.target.RemoveStages(head.Stage); err != nil || head.Stage == "" {
 		return head, err
 	}
@@ -325,7 +325,7 @@ func (x *recvSession) openStage(head manifest.Head) (manifest.Head, error) {
 }
 
 // prepare opens the runs of the session and starts the workers.
-func (x *recvSession) prepare(head manifest.Head) error {
+func (x *recvSession) prepare(head index.Head) error {
 	var err error
 	x.runMu.Lock()
 	defer x.runMu.Unlock()
@@ -339,11 +339,11 @@ func (x *recvSession) prepare(head manifest.Head) error {
 	if err != nil {
 		return err
 	}
-	x.applier = apply.New(x.ctx, x.target, apply.Options{
+	x.applier = receiver.New(x.ctx, x.target, receiver.Options{
 		InPlace: x.inPlace, Preserve: x.o.SpecialFiles == Preserve, MaxSize: x.o.MaxBytes, Staged: head.Staged,
-		Base: survey.NewRecord(manifest.NewCursor(kept), x.found), Count: x.count, Fail: x.failed,
+		Base: verify.NewRecord(index.NewCursor(kept), x.found), Count: x.count, Fail: x.failed,
 	})
-	for range apply.Workers {
+	for range receiver.Workers {
 		x.group.Go(func() { x.applier.Work(x.ctx) })
 	}
 	x.group.Go(x.dispatchAll)
@@ -366,15 +366,15 @@ func (x *recvSession) dispatchAll() {
 				return
 			}
 		}
-		if err := x.applier.Dispatch(&apply.Frame{Seq: f.seq, Done: x.frameDone(f)}, f.ops); err != nil {
+		if err := x.applier.Dispatch(&receiver.Frame{Seq: f.seq, Done: x.frameDone(f)}, f.ops); err != nil {
 			x.failed(err)
 			return
 		}
 	}
 }
 
-func (x *recvSession) frameDone(f *arrivedFrame) func(*apply.Frame) {
-	return func(a *apply.Frame) {
+func (x *recvSession) frameDone(f *arrivedFrame) func(*receiver.Frame) {
+	return func(a *receiver.Frame) {
 		f.ops, f.raw = nil, nil
 		if f.pooled {
 			x.buffers.Put(f.back)
@@ -400,7 +400,7 @@ func (x *recvSession) beginWriting() error {
 	head.Mask, head.Image = uint32(x.mask), x.target.Image()
 	stage := ""
 	if x.inPlace {
-		head.Phase = manifest.Torn
+		head.Phase = index.Torn
 	} else {
 		// Numbers are not given twice: this session may use those up to the next one's.
 		head.Staged += 1 << 32
@@ -409,11 +409,11 @@ func (x *recvSession) beginWriting() error {
 			if _, err := rand.Read(random[:]); err != nil {
 				return err
 			}
-			head.Stage = scan.StageName(binary.LittleEndian.Uint64(random[:]))
+			head.Stage = fsread.StageName(binary.LittleEndian.Uint64(random[:]))
 			stage = head.Stage
 		}
 	}
-	for _, w := range []*manifest.Writer{x.drift, x.journal} {
+	for _, w := range []*index.Writer{x.drift, x.journal} {
 		if err := x.store.Seal(w, 0, tree.Time{}); err != nil {
 			return err
 		}
@@ -469,7 +469,7 @@ func (x *recvSession) sync(through uint64) {
 
 // writeJournal writes the journal, and makes it durable when asked.
 func (x *recvSession) writeJournal() {
-	j := apply.NewJournal(x.store, x.journal)
+	j := receiver.NewJournal(x.store, x.journal)
 	for {
 		var item journalItem
 		select {

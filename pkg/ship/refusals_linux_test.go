@@ -16,7 +16,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
@@ -160,13 +160,13 @@ func TestWhatIsLeftOutOnPurposeNeedNotBeHeld(t *testing.T) {
 		p.Send.SELinux = true
 		o := p.Try(context.Background())
 		var said *fault.Error
-		if fault.Of(o.SendErr) != fault.TargetAbility || !errors.As(o.SendErr, &said) || said.Path != "b" || !strings.Contains(said.What, "("+name+")") {
+		if fault.Of(o.SendErr) != fault.TargetUnsupported || !errors.As(o.SendErr, &said) || said.Path != "b" || !strings.Contains(said.What, "("+name+")") {
 			t.Errorf("%s: sender %v, receiver %v", name, o.SendErr, o.RecvErr)
 		}
 		var err error
 		p.Send.Drop, err = tree.ParseMask([]string{name})
 		must(t, err)
-		if o := p.Ship(); !o.Sent.Promoted || o.Sent.Digest != o.Received.Digest {
+		if o := p.Ship(); !o.Sent.Verified || o.Sent.Digest != o.Received.Digest {
 			t.Errorf("%s: %+v", name, o.Sent)
 		}
 	}
@@ -177,10 +177,10 @@ func TestTheViewLeavesOutWhatThePassLeavesOut(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	var asked []tree.Mask
-	p.View = func() (ship.View, func()) {
+	p.OpenSource = func() (ship.Source, func()) {
 		root, err := os.Open(p.Source)
 		must(t, err)
-		v, err := scan.OpenTree(root, scan.Options{})
+		v, err := fsread.OpenTree(root, fsread.Options{})
 		must(t, err)
 		return maskedView{v, &asked}, func() { _ = root.Close() }
 	}
@@ -194,11 +194,11 @@ func TestTheViewLeavesOutWhatThePassLeavesOut(t *testing.T) {
 }
 
 type maskedView struct {
-	scan.View
+	fsread.Source
 	asked *[]tree.Mask
 }
 
 func (v maskedView) LeaveOut(mask tree.Mask) {
 	*v.asked = append(*v.asked, mask)
-	v.View.LeaveOut(mask)
+	v.Source.LeaveOut(mask)
 }

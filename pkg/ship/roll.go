@@ -11,16 +11,16 @@ import (
 	"slices"
 	"time"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/survey"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/verify"
 )
 
 // recover finishes what was committed before this call.
-func (r *receiver) recover(ctx context.Context) error {
+func (r *receiveEnd) recover(ctx context.Context) error {
 	head := r.store.Head()
-	if head.Phase != manifest.Rolling {
+	if head.Phase != index.Rolling {
 		return nil
 	}
 	r.log.Info("a committed increment is carried out to its end", "digest", head.Expected)
@@ -33,7 +33,7 @@ func (r *receiver) recover(ctx context.Context) error {
 	if err := r.roll(ctx, head); err != nil {
 		return err
 	}
-	x := &recvSession{receiver: r, ctx: ctx, mask: tree.Mask(head.Mask), agreed: true}
+	x := &recvSession{receiveEnd: r, ctx: ctx, mask: tree.Mask(head.Mask), agreed: true}
 	defer func() {
 		if x.tree != nil {
 			_ = x.tree.Close()
@@ -48,14 +48,14 @@ func (r *receiver) recover(ctx context.Context) error {
 		// Somebody else wrote. The next pass repairs it, in place: there is no whole generation.
 		r.log.Warn("the target is not what was committed", "expected", head.Expected, "found", digest.String())
 		head = r.store.Head()
-		head.Phase, head.Stage, head.Expected, head.ExpectedGeneration = manifest.Torn, "", "", 0
+		head.Phase, head.Stage, head.Expected, head.ExpectedSync = index.Torn, "", "", 0
 		return r.store.Commit(head)
 	}
-	return x.writePromotion(r.store.Head(), digest, head.ExpectedGeneration)
+	return x.writeVerification(r.store.Head(), digest, head.ExpectedSync)
 }
 
 // roll carries out what is staged. It can be repeated at any point, and needs nobody else.
-func (r *receiver) roll(ctx context.Context, head manifest.Head) error {
+func (r *receiveEnd) roll(ctx context.Context, head index.Head) error {
 	if err := r.moveAll(ctx, head); err != nil {
 		return err
 	}
@@ -68,9 +68,9 @@ func (r *receiver) roll(ctx context.Context, head manifest.Head) error {
 	return r.settle(ctx, head)
 }
 
-// settle arranges the directories, and makes that durable: whatever is promoted afterwards
+// settle arranges the directories, and makes that durable: whatever is verified afterwards
 // must survive a power failure as it was described.
-func (r *receiver) settle(ctx context.Context, head manifest.Head) error {
+func (r *receiveEnd) settle(ctx context.Context, head index.Head) error {
 	if r.target.Image() || len(head.Journal) == 0 {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (r *receiver) settle(ctx context.Context, head manifest.Head) error {
 }
 
 // moveAll brings every staged path to its place, in path order.
-func (r *receiver) moveAll(ctx context.Context, head manifest.Head) error {
+func (r *receiveEnd) moveAll(ctx context.Context, head index.Head) error {
 	it, err := r.all(head)
 	if err != nil {
 		return err
@@ -91,13 +91,13 @@ func (r *receiver) moveAll(ctx context.Context, head manifest.Head) error {
 	if err != nil {
 		return err
 	}
-	base := manifest.NewCursor(manifest.Present(standing))
+	base := index.NewCursor(index.Present(standing))
 	defer base.Close()
 	staged, err := r.store.ReadAll(head.Journal...)
 	if err != nil {
 		return err
 	}
-	cursor := manifest.NewCursor(staged)
+	cursor := index.NewCursor(staged)
 	defer cursor.Close()
 	moved, err := r.store.NewRun()
 	if err != nil {
@@ -131,7 +131,7 @@ func (r *receiver) moveAll(ctx context.Context, head manifest.Head) error {
 			return err
 		}
 		if !has {
-			there = manifest.Record{}
+			there = index.Record{}
 		}
 		if err := r.move(&rec, &there); err != nil {
 			return err
@@ -149,7 +149,7 @@ func (r *receiver) moveAll(ctx context.Context, head manifest.Head) error {
 }
 
 // move brings one path to what rec says; there is what the target had before.
-func (r *receiver) move(rec, there *manifest.Record) error {
+func (r *receiveEnd) move(rec, there *index.Record) error {
 	e := &rec.Entry
 	if rec.Gone {
 		return r.target.Remove(e.Path)
@@ -179,14 +179,14 @@ func (r *receiver) move(rec, there *manifest.Record) error {
 }
 
 // patch copies the leaves that differ from the overlay into the file.
-func (r *receiver) patch(rec, there *manifest.Record) error {
+func (r *receiveEnd) patch(rec, there *index.Record) error {
 	e := &rec.Entry
-	dst, err := r.target.Edit(land.Place{Path: e.Path})
+	dst, err := r.target.Edit(fswrite.Place{Path: e.Path})
 	if err != nil {
 		return err
 	}
 	defer dst.Close()
-	src, err := r.target.Edit(land.Place{Path: e.Path, Staged: rec.Staged})
+	src, err := r.target.Edit(fswrite.Place{Path: e.Path, Staged: rec.Staged})
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil // its work was done before
@@ -205,7 +205,7 @@ func (r *receiver) patch(rec, there *manifest.Record) error {
 	return err
 }
 
-func (r *receiver) copyLeaves(dst, src land.File, rec, there *manifest.Record) error {
+func (r *receiveEnd) copyLeaves(dst, src fswrite.File, rec, there *index.Record) error {
 	const step = 64 // leaves
 	e := &rec.Entry
 	n, old := tree.LeafCount(e.Size), tree.LeafCount(there.Entry.Size)
@@ -257,7 +257,7 @@ func leafChange(rows, before []byte, i, had int64) change {
 	return dataLeaf
 }
 
-func copyRange(dst, src land.File, kind change, off int64, buf []byte, keep bool) error {
+func copyRange(dst, src fswrite.File, kind change, off int64, buf []byte, keep bool) error {
 	switch kind {
 	case zeroLeaf:
 		return dst.Zero(off, int64(len(buf)), keep)
@@ -271,7 +271,7 @@ func copyRange(dst, src land.File, kind change, off int64, buf []byte, keep bool
 }
 
 // arrange describes every directory that was touched, after everything in it.
-func (r *receiver) arrange(ctx context.Context, head manifest.Head) error {
+func (r *receiveEnd) arrange(ctx context.Context, head index.Head) error {
 	it, err := r.all(head)
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func (r *receiver) arrange(ctx context.Context, head manifest.Head) error {
 	if err != nil {
 		return err
 	}
-	changed := manifest.NewCursor(journal)
+	changed := index.NewCursor(journal)
 	defer changed.Close()
 	type open struct {
 		e       tree.Entry
@@ -335,16 +335,16 @@ func (r *receiver) arrange(ctx context.Context, head manifest.Head) error {
 
 // describeAll walks the target after the last operation on it and writes down what is
 // there, with stamps that are settled, in a run of its own.
-func (x *recvSession) describeAll(ctx context.Context, head manifest.Head) (tree.Digest, error) {
+func (x *recvSession) describeAll(ctx context.Context, head index.Head) (tree.Digest, error) {
 	// Let the clock of ctime move on, so that what was done last counts as settled.
 	if err := pause(ctx, 2*tree.Granularity*time.Nanosecond); err != nil {
 		return tree.Digest{}, err
 	}
-	view, err := x.target.View(x.mask)
+	source, err := x.target.Source(x.mask)
 	if err != nil {
 		return tree.Digest{}, err
 	}
-	defer view.Close()
+	defer source.Close()
 	runs := append([]uint64{head.Base}, head.Journal...)
 	if x.moved != 0 {
 		runs = append(runs, x.moved)
@@ -358,14 +358,14 @@ func (x *recvSession) describeAll(ctx context.Context, head manifest.Head) (tree
 		return tree.Digest{}, err
 	}
 	root := tree.NewRoot(x.mask)
-	s := &survey.Survey{View: view, Store: x.store, All: x.o.Verify, Count: x.count}
-	s.Emit = func(f *survey.Found) error {
+	s := &verify.Survey{Source: source, Store: x.store, All: x.o.Verify, Count: x.count}
+	s.Emit = func(f *verify.Found) error {
 		if f.R.Gone {
 			return nil
 		}
 		f.R.Staged, f.R.Patch, f.R.Found, f.R.Partial = 0, false, false, false
 		root.Add(&f.R.Entry)
-		if err := survey.KeepRows(x.store, x.tree, f); err != nil {
+		if err := verify.KeepRows(x.store, x.tree, f); err != nil {
 			return err
 		}
 		return x.tree.Add(&f.R)

@@ -20,7 +20,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
@@ -75,7 +75,7 @@ func unmount(t *testing.T, dir string) {
 	}
 }
 
-func TestRule6WhatIsPromotedIsDurableBefore(t *testing.T) {
+func TestRule6WhatIsVerifiedIsDurableBefore(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	var watched *shiptest.WatchedTarget
@@ -83,9 +83,9 @@ func TestRule6WhatIsPromotedIsDurableBefore(t *testing.T) {
 		watched = &shiptest.WatchedTarget{Target: plain}
 		return watched
 	})
-	p.Recv.BeforePromote = func(context.Context) error {
+	p.Recv.BeforeVerify = func(context.Context) error {
 		if n := watched.Unsynced.Load(); n != 0 {
-			t.Errorf("asked to promote with %d operations that a power failure would undo", n)
+			t.Errorf("asked to verify with %d operations that a power failure would undo", n)
 		}
 		return nil
 	}
@@ -98,7 +98,7 @@ func TestRule6WhatIsPromotedIsDurableBefore(t *testing.T) {
 	m.MTime("dir", 6, 6)
 	p.Mirror()
 	if n := watched.Unsynced.Load(); n != 0 {
-		t.Errorf("promoted with %d operations that a power failure would undo", n)
+		t.Errorf("verified with %d operations that a power failure would undo", n)
 	}
 }
 
@@ -125,10 +125,10 @@ func TestRuleCutAStoreThroughAMapAfterThePrecopyIsNotMissed(t *testing.T) {
 		must(t, unix.Fstat(int(f.Fd()), &st))
 		return st.Ctim
 	}
-	p.View = func() (ship.View, func()) {
+	p.OpenSource = func() (ship.Source, func()) {
 		root, err := os.Open(p.Source)
 		must(t, err)
-		v, err := scan.OpenTree(root, scan.Options{Live: true})
+		v, err := fsread.OpenTree(root, fsread.Options{Live: true})
 		must(t, err)
 		page[0]++ // the first store after the cut: the page is dirty from now on
 		return v, func() { _ = root.Close() }
@@ -140,27 +140,27 @@ func TestRuleCutAStoreThroughAMapAfterThePrecopyIsNotMissed(t *testing.T) {
 	if ctime() != before {
 		t.Fatal("the store moved ctime: this kernel does not show what the test is about")
 	}
-	p.View, p.Send.Precopy = nil, false
+	p.OpenSource, p.Send.Precopy = nil, false
 	p.Mirror()
 }
 
 // staleView shows the stamps and times of an earlier moment, as a crash-consistent snapshot does.
 type staleView struct {
-	scan.View
-	nodes map[string]scan.Node
+	fsread.Source
+	nodes map[string]fsread.Node
 }
 
-func (v staleView) ReadDir(path string) (scan.Dir, error) {
-	d, err := v.View.ReadDir(path)
+func (v staleView) ReadDir(path string) (fsread.Dir, error) {
+	d, err := v.Source.ReadDir(path)
 	return staleDir{d, v}, err
 }
 
 type staleDir struct {
-	scan.Dir
+	fsread.Dir
 	v staleView
 }
 
-func (d staleDir) Next(limit int) ([]scan.Node, error) {
+func (d staleDir) Next(limit int) ([]fsread.Node, error) {
 	nodes, err := d.Dir.Next(limit)
 	for i := range nodes {
 		nodes[i] = d.v.old(nodes[i])
@@ -168,7 +168,7 @@ func (d staleDir) Next(limit int) ([]scan.Node, error) {
 	return nodes, err
 }
 
-func (v staleView) old(n scan.Node) scan.Node {
+func (v staleView) old(n fsread.Node) fsread.Node {
 	if old, ok := v.nodes[n.Path]; ok {
 		n.Stamp, n.MTime = old.Stamp, old.MTime
 		n.Stamp.Settled = true
@@ -178,30 +178,30 @@ func (v staleView) old(n scan.Node) scan.Node {
 	return n
 }
 
-func (v staleView) Open(n *scan.Node) (scan.Content, error) {
-	c, err := v.View.Open(n)
+func (v staleView) Open(n *fsread.Node) (fsread.Content, error) {
+	c, err := v.Source.Open(n)
 	return &staleContent{c, v}, err
 }
 
 type staleContent struct {
-	scan.Content
+	fsread.Content
 	v staleView
 }
 
-func (c *staleContent) Node() (scan.Node, error) {
+func (c *staleContent) Node() (fsread.Node, error) {
 	n, err := c.Content.Node()
 	return c.v.old(n), err
 }
 
-func TestRuleLaggingStampsALaggingViewReadsEverythingBeforeItIsPromoted(t *testing.T) {
+func TestRuleLaggingStampsALaggingViewReadsEverythingBeforeItIsVerified(t *testing.T) {
 	t.Parallel()
-	for _, stamps := range []scan.Stamps{scan.Lagging, scan.Exact} {
+	for _, detection := range []fsread.ChangeDetection{fsread.ByContent, fsread.ByTimestamps} {
 		p := shiptest.NewPair(t)
-		nodes := map[string]scan.Node{}
-		p.View = func() (ship.View, func()) {
+		nodes := map[string]fsread.Node{}
+		p.OpenSource = func() (ship.Source, func()) {
 			root, err := os.Open(p.Source)
 			must(t, err)
-			v, err := scan.OpenTree(root, scan.Options{Stamps: stamps})
+			v, err := fsread.OpenTree(root, fsread.Options{ChangeDetection: detection})
 			must(t, err)
 			return staleView{v, nodes}, func() { _ = root.Close() }
 		}
@@ -219,10 +219,10 @@ func TestRuleLaggingStampsALaggingViewReadsEverythingBeforeItIsPromoted(t *testi
 		must(t, err)
 		arrived := string(got) == "2" && string(large[100_000:100_008]) == "in place"
 		trusted := stampsTrusted(p)
-		if stamps == scan.Lagging && !arrived {
+		if detection == fsread.ByContent && !arrived {
 			t.Error("a change behind equal stamps was missed")
 		}
-		if stamps == scan.Exact && trusted && arrived {
+		if detection == fsread.ByTimestamps && trusted && arrived {
 			t.Error("the change arrived even where stamps are believed: the test shows nothing")
 		}
 	}
@@ -231,17 +231,17 @@ func TestRuleLaggingStampsALaggingViewReadsEverythingBeforeItIsPromoted(t *testi
 // olderView shows the stamps of now before the content of an earlier moment: an image to
 // which the journal was written back, and the data was not yet.
 type olderView struct {
-	scan.View
+	fsread.Source
 	content map[string][]byte
 }
 
-func (v olderView) Open(n *scan.Node) (scan.Content, error) {
-	c, err := v.View.Open(n)
+func (v olderView) Open(n *fsread.Node) (fsread.Content, error) {
+	c, err := v.Source.Open(n)
 	return olderContent{c, bytes.NewReader(v.content[n.Path])}, err
 }
 
 type olderContent struct {
-	scan.Content
+	fsread.Content
 	data io.ReaderAt
 }
 
@@ -249,48 +249,48 @@ func (c olderContent) ReadAt(b []byte, off int64) (int, error) { return c.data.R
 
 func TestRuleLaggingStampsWhatALaggingViewShowedIsBelievedByNoLaterPass(t *testing.T) {
 	t.Parallel()
-	for _, stamps := range []scan.Stamps{scan.Lagging, scan.Exact} {
+	for _, detection := range []fsread.ChangeDetection{fsread.ByContent, fsread.ByTimestamps} {
 		p := shiptest.NewPair(t)
 		m := shiptest.At(t, p.Source)
 		older := map[string][]byte{"large": shiptest.Noise("1", 300_000), "small": []byte("1")}
 		m.File("large", older["large"])
 		m.Write("large", 100_000, []byte("in place"))
 		m.File("small", []byte("2"))
-		p.View = func() (ship.View, func()) {
+		p.OpenSource = func() (ship.Source, func()) {
 			root, err := os.Open(p.Source)
 			must(t, err)
 			// A snapshot of later: every stamp is older than it.
-			v, err := scan.OpenTree(root, scan.Options{Stamps: stamps, CutUnixNano: time.Now().Add(time.Hour).UnixNano()})
+			v, err := fsread.OpenTree(root, fsread.Options{ChangeDetection: detection, CutUnixNano: time.Now().Add(time.Hour).UnixNano()})
 			must(t, err)
 			return olderView{v, older}, func() { _ = root.Close() }
 		}
 		trusted := stampsTrusted(p)
 		p.Ship()
-		p.View = nil // the origin, stopped
+		p.OpenSource = nil // the origin, stopped
 		p.Ship()
 		small, err := os.ReadFile(filepath.Join(p.Target, "small"))
 		must(t, err)
 		large, err := os.ReadFile(filepath.Join(p.Target, "large"))
 		must(t, err)
 		arrived := string(small) == "2" && string(large[100_000:100_008]) == "in place"
-		if stamps == scan.Lagging && !arrived {
+		if detection == fsread.ByContent && !arrived {
 			t.Error("what the image did not have yet was missed")
 		}
-		if stamps == scan.Exact && trusted && arrived {
+		if detection == fsread.ByTimestamps && trusted && arrived {
 			t.Error("the data arrived even where stamps are believed: the test shows nothing")
 		}
 	}
 }
 
-// refuse makes the receiver's caller not agree to the promotion, once everything is staged.
+// refuse makes the receiver's caller not agree to the verification, once everything is staged.
 func refuse(p *shiptest.Pair) {
 	p.T.Helper()
-	p.Recv.BeforePromote = func(context.Context) error { return errors.New("not now") }
+	p.Recv.BeforeVerify = func(context.Context) error { return errors.New("not now") }
 	o := p.Try(context.Background())
 	if fault.Of(o.RecvErr) != fault.Refused || fault.Of(o.SendErr) != fault.Refused {
 		p.T.Fatalf("sender %v, receiver %v", o.SendErr, o.RecvErr)
 	}
-	p.Recv.BeforePromote = nil
+	p.Recv.BeforeVerify = nil
 }
 
 func TestRule1ASourceThatGoesBackAfterAKilledPassIsFollowed(t *testing.T) {
@@ -414,7 +414,7 @@ func TestRule3TheThreeStrengthsAreNamedAsTheyWereWon(t *testing.T) {
 }
 
 // Whatever step of stage, commit and roll an increment dies at.
-func TestRule2TheGenerationStaysWholeWhereverAnIncrementDies(t *testing.T) {
+func TestRule2TheSyncStaysWholeWhereverAnIncrementDies(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	m := shiptest.At(t, p.Source)
@@ -434,7 +434,7 @@ func TestRule2TheGenerationStaysWholeWhereverAnIncrementDies(t *testing.T) {
 	m.File("gone", []byte("now a file"))
 	m.File("new/file", []byte("n"))
 	m.Write("h1", 0, []byte("H"))
-	g := &generations{dir: t.TempDir(), states: []string{old}}
+	g := &syncs{dir: t.TempDir(), states: []string{old}}
 	g.add(t, p.Source)
 	for at := int64(0); ; at++ {
 		if at > 500 {
@@ -457,7 +457,7 @@ func TestRule2TheGenerationStaysWholeWhereverAnIncrementDies(t *testing.T) {
 		}
 		// Back to the generation before; what is there is noticed.
 		if st, err := ship.OpenState(p.TargetState, "volume"); err == nil {
-			_, digest, _ := st.Promoted()
+			_, digest, _ := st.Verified()
 			must(t, st.Close())
 			if digest == g.digest && at%8 != 0 {
 				continue // still the old one: the next death may come a step later
@@ -466,7 +466,7 @@ func TestRule2TheGenerationStaysWholeWhereverAnIncrementDies(t *testing.T) {
 		p.Send.Reconnects = 0
 		p.Mirror()
 		break2(t, p, m, old)
-		g = &generations{dir: t.TempDir(), states: []string{old}}
+		g = &syncs{dir: t.TempDir(), states: []string{old}}
 		g.add(t, p.Source)
 	}
 }
@@ -586,14 +586,14 @@ func TestRule5AHoleOverOldDataIsAHoleAfterwards(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	m := shiptest.At(t, p.Source)
-	m.File("promoted", shiptest.Noise("old", 1<<20))
+	m.File("verified", shiptest.Noise("old", 1<<20))
 	m.File("torn", shiptest.Noise("old", 1<<20))
 	p.Mirror()
-	m.Must(punch(m.Path("promoted"), 64<<10, 512<<10))
+	m.Must(punch(m.Path("verified"), 64<<10, 512<<10))
 	m.Size("torn", 0)
 	m.Size("torn", 1<<20) // nothing but a hole where there was data
 	p.Mirror()
-	if n := shiptest.BlocksOf(t, filepath.Join(p.Target, "promoted")); n > 600<<10 {
+	if n := shiptest.BlocksOf(t, filepath.Join(p.Target, "verified")); n > 600<<10 {
 		t.Errorf("the hole was filled: %d bytes", n)
 	}
 }
@@ -715,7 +715,7 @@ func TestRule8WhatTheTargetCannotHoldIsRefusedWithTheFirstPath(t *testing.T) {
 		m.MTime(".", 5, 0)
 		o := p.Try(context.Background())
 		var said *fault.Error
-		if fault.Of(o.SendErr) != fault.TargetAbility || !errors.As(o.SendErr, &said) || said.Path != c.path || !strings.Contains(said.What, c.what) {
+		if fault.Of(o.SendErr) != fault.TargetUnsupported || !errors.As(o.SendErr, &said) || said.Path != c.path || !strings.Contains(said.What, c.what) {
 			t.Errorf("%s: sender %v, receiver %v", name, o.SendErr, o.RecvErr)
 		}
 		m.MTime("b", 5, 0)
@@ -725,7 +725,7 @@ func TestRule8WhatTheTargetCannotHoldIsRefusedWithTheFirstPath(t *testing.T) {
 	}
 }
 
-func TestRule2WhatDoesNotFitBesideTheOldGenerationIsWrittenInPlaceAndTorn(t *testing.T) {
+func TestRule2WhatDoesNotFitBesideTheOldSyncIsWrittenInPlaceAndTorn(t *testing.T) {
 	t.Parallel()
 	dir, _, ok := filesystem(t, 32<<20, "user_xattr")
 	if !ok {
@@ -748,7 +748,7 @@ func TestRule2WhatDoesNotFitBesideTheOldGenerationIsWrittenInPlaceAndTorn(t *tes
 	var said lockedBuffer
 	p.Recv.Logger = slog.New(slog.NewTextHandler(&said, nil))
 	agreed := false
-	p.Recv.BeforePromote = func(context.Context) error { agreed = true; return nil }
+	p.Recv.BeforeVerify = func(context.Context) error { agreed = true; return nil }
 	if o := p.Mirror(); o.Sent.Sessions < 2 || !agreed || !strings.Contains(said.String(), "torn") {
 		t.Errorf("%d sessions, agreed %v, said %s", o.Sent.Sessions, agreed, said.String())
 	}
@@ -772,7 +772,7 @@ func TestRule8WhatIsDroppedOnPurposeIsPartOfTheDigest(t *testing.T) {
 	m.File("g", []byte("y"))
 	m.Xattr("g", "user.x", "1")
 	o := p.Ship()
-	if !o.Sent.Promoted || o.Sent.Digest != o.Received.Digest || o.Sent.Digest == whole {
+	if !o.Sent.Verified || o.Sent.Digest != o.Received.Digest || o.Sent.Digest == whole {
 		t.Errorf("%+v", o.Sent)
 	}
 	if n, err := unix.Llistxattr(filepath.Join(p.Target, "g"), nil); err != nil || n != 0 {
@@ -785,7 +785,7 @@ func TestRule8WhatIsDroppedOnPurposeIsPartOfTheDigest(t *testing.T) {
 	}
 	// Nor are trees the same of which one has nothing that would be left out.
 	p.Send.Drop = tree.MaskUser | tree.MaskACL
-	if other := p.Ship().Sent; !other.Promoted || other.Digest == o.Sent.Digest {
+	if other := p.Ship().Sent; !other.Verified || other.Digest == o.Sent.Digest {
 		t.Errorf("another mask, and the same digest: %+v", other)
 	}
 	// The same trees, described in full, are not the same.

@@ -18,10 +18,10 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/sender"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/source"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
@@ -31,14 +31,14 @@ const (
 	connBuffer = 256 << 10
 	// tick is how often a checkpoint is asked for at least.
 	tick = 30 * time.Second
-	// lastWords is how long a broken connection's end waits for the reason from the other end.
-	lastWords = 3 * time.Second
+	// awaitPeerError is how long a broken connection's end waits for the reason from the other end.
+	awaitPeerError = 3 * time.Second
 	// patience is how often connecting may fail in a row.
-	patience = 6
+	timeout = 6
 )
 
-func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Result, error) {
-	s := &sender{view: v, dial: dial, store: st.store, o: o, count: count.New(), log: logger(o.Logger)}
+func send(ctx context.Context, v Source, dial Conn, st *State, o SendOptions) (Result, error) {
+	s := &sendEnd{source: v, dial: dial, store: st.store, o: o, count: count.New(), log: logger(o.Logger)}
 	if s.o.Connections == 0 {
 		s.o.Connections = 4
 	}
@@ -47,7 +47,7 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 		s.o.Checkpoint = tick
 	}
 	if s.o.Reconnects == 0 {
-		s.o.Reconnects = patience
+		s.o.Reconnects = timeout
 	}
 	s.o.Idle = idleOr(s.o.Idle)
 	if st.Torn() {
@@ -63,13 +63,13 @@ func send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Res
 	stop := s.count.Report(o.Progress)
 	defer stop()
 	err := s.run(ctx)
-	s.result.Figures = s.count.Figures()
+	s.result.Statistics = s.count.Statistics()
 	return s.result, err
 }
 
 // forgetOtherMasks puts away what is remembered of entries that were described under another
 // mask: an unchanged stamp says nothing of what was left out then.
-func (s *sender) forgetOtherMasks() error {
+func (s *sendEnd) forgetOtherMasks() error {
 	head, mask := s.store.Head(), uint32(maskOf(s.o))
 	if head.Mask == mask {
 		return nil
@@ -82,20 +82,20 @@ func (s *sender) forgetOtherMasks() error {
 }
 
 // sender is one call of Send.
-type sender struct {
-	view  View
-	dial  Conn
-	store *manifest.Store
-	o     SendOptions
-	count *count.Counters
-	log   *slog.Logger
-	rate  *pipe.Rate
+type sendEnd struct {
+	source Source
+	dial   Conn
+	store  *index.Store
+	o      SendOptions
+	count  *count.Counters
+	log    *slog.Logger
+	rate   *pipe.Rate
 
 	result Result
 }
 
 // run connects again and again until the pass is over, or nothing gets through any more.
-func (s *sender) run(ctx context.Context) error {
+func (s *sendEnd) run(ctx context.Context) error {
 	s.rate = pipe.NewRate(s.o.Bandwidth)
 	failures := 0
 	for {
@@ -138,7 +138,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // sendSession is one session's driver.
 type sendSession struct {
-	*sender
+	*sendEnd
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	group  sync.WaitGroup
@@ -148,7 +148,7 @@ type sendSession struct {
 	events  chan session.Input
 	control net.Conn
 	words   chan struct{} // closed when the control connection has nothing more to say
-	pass    *source.Pass
+	pass    *sender.Pass
 	base    *baseStream
 	started time.Time
 	scanned time.Time
@@ -159,10 +159,10 @@ type sendSession struct {
 }
 
 // session runs one session to its end. When it returns, nothing of it is left.
-func (s *sender) session(ctx context.Context) (err error) {
+func (s *sendEnd) session(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	x := &sendSession{
-		sender: s, ctx: ctx, cancel: cancel, machine: session.NewSender(), events: make(chan session.Input, 1024),
+		sendEnd: s, ctx: ctx, cancel: cancel, machine: session.NewSender(), events: make(chan session.Input, 1024),
 		words: make(chan struct{}), started: time.Now(),
 	}
 	s.count.Restart()
@@ -191,8 +191,8 @@ func (s *sender) session(ctx context.Context) (err error) {
 }
 
 func (x *sendSession) hello() wire.Hello {
-	info := x.view.Info()
-	h := wire.Hello{Generation: x.o.Generation, Image: info.Image, Size: info.Size, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve}
+	info := x.source.Info()
+	h := wire.Hello{Sync: x.o.Sync, Image: info.Image, Size: info.Size, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve}
 	head := x.store.Head()
 	if digest, ok := parseDigest(head.Digest); ok && head.Mask == uint32(h.Mask) && head.Base != 0 {
 		h.Known, h.Have = true, digest
@@ -233,7 +233,7 @@ func (x *sendSession) drive() error {
 		select {
 		case in := <-x.events:
 			if f, ok := in.(session.Failed); ok {
-				in = x.lastWords(f)
+				in = x.awaitPeerError(f)
 			}
 			x.machine.Step(in)
 		case <-x.ctx.Done():
@@ -242,12 +242,12 @@ func (x *sendSession) drive() error {
 	}
 }
 
-// lastWords waits, when a connection broke, whether the other end has told why.
-func (x *sendSession) lastWords(f session.Failed) session.Input {
+// awaitPeerError waits, when a connection broke, whether the other end has told why.
+func (x *sendSession) awaitPeerError(f session.Failed) session.Input {
 	if fault.Of(f.Err) != fault.ConnectionLost {
 		return f
 	}
-	timeout := time.NewTimer(lastWords)
+	timeout := time.NewTimer(awaitPeerError)
 	defer timeout.Stop()
 	for {
 		select {
@@ -305,9 +305,9 @@ func (x *sendSession) write(m wire.Message) error {
 	return fault.Wrap(fault.ConnectionLost, err, "write to the other end")
 }
 
-// commit asks for promotion, if the caller agrees.
+// commit asks for verification, if the caller agrees.
 func (x *sendSession) commit(m wire.Message) {
-	err := beforePromote(x.ctx, x.o.BeforePromote)
+	err := beforeVerify(x.ctx, x.o.BeforeVerify)
 	if err == nil {
 		err = x.write(m)
 	}
@@ -316,19 +316,19 @@ func (x *sendSession) commit(m wire.Message) {
 	}
 }
 
-func beforePromote(ctx context.Context, ask func(context.Context) error) error {
+func beforeVerify(ctx context.Context, ask func(context.Context) error) error {
 	if ask == nil {
 		return nil
 	}
-	return fault.Wrap(fault.Refused, ask(ctx), "promote the generation")
+	return fault.Wrap(fault.Refused, ask(ctx), "verify the generation")
 }
 
 // scan begins to read the source.
 func (x *sendSession) scan(w wire.Welcome) error {
 	x.count.Total.Store(w.Entries)
 	var err error
-	x.pass, err = source.New(source.Options{
-		View: x.view, Store: x.store, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve, Precopy: x.o.Precopy, Count: x.count,
+	x.pass, err = sender.New(sender.Options{
+		Source: x.source, Store: x.store, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve, Precopy: x.o.Precopy, Count: x.count,
 		Queued: func(q session.Queued) { x.event(q) },
 	})
 	if err != nil {
@@ -336,13 +336,13 @@ func (x *sendSession) scan(w wire.Welcome) error {
 	}
 	x.pass.Narrow(x.o.Bandwidth > 0)
 	head := x.store.Head()
-	kept := manifest.Empty()
+	kept := index.Empty()
 	if w.Same {
 		if kept, err = x.store.Read(head.Base); err != nil {
 			return err
 		}
 	}
-	var memory manifest.Iterator
+	var memory index.Iterator
 	if !w.Same || len(head.Memory) > 0 {
 		if memory, err = x.store.ReadAll(append([]uint64{head.Base}, head.Memory...)...); err != nil {
 			return err
@@ -425,12 +425,12 @@ func (x *sendSession) end(err error) error {
 		return err
 	}
 	out := x.machine.Outcome()
-	x.result.Promoted, x.result.Unchanged = out.Promoted, x.pass.Last() == 0
+	x.result.Verified, x.result.Unchanged = out.Verified, x.pass.Last() == 0
 	x.result.Strength = strengthOf(out.Strength)
 	x.result.Digest = x.pass.Digest().String()
-	x.result.ScanTime, x.result.PromoteTime = x.scanned.Sub(x.started), time.Since(x.scanned)
+	x.result.ScanTime, x.result.VerifyTime = x.scanned.Sub(x.started), time.Since(x.scanned)
 	x.result.ShipTime = x.result.ScanTime
-	return x.keep(out.Promoted)
+	return x.keep(out.Verified)
 }
 
 // tell sends a failure that began here to the other end.
@@ -439,7 +439,7 @@ func (x *sendSession) tell(err error) {
 	if !errors.As(err, &known) || known.Remote || known.Reason == fault.ConnectionLost || known.Reason == fault.Cancelled {
 		return
 	}
-	_ = x.control.SetWriteDeadline(time.Now().Add(lastWords))
+	_ = x.control.SetWriteDeadline(time.Now().Add(awaitPeerError))
 	_, _ = x.control.Write(wire.AppendMessage(nil, failure(known)))
 }
 
@@ -461,16 +461,16 @@ func strengthOf(n uint8) Strength {
 }
 
 // keep makes the pass's manifest the one to begin from next time.
-func (x *sendSession) keep(promoted bool) error {
+func (x *sendSession) keep(verified bool) error {
 	if err := x.store.Seal(x.pass.Manifest(), x.pass.Last(), tree.Time{}); err != nil {
 		return err
 	}
 	head := x.store.Head()
-	if promoted {
-		head.Digest, head.Mask, head.Generation = x.result.Digest, uint32(maskOf(x.o)), x.o.Generation
+	if verified {
+		head.Digest, head.Mask, head.Sync = x.result.Digest, uint32(maskOf(x.o)), x.o.Sync
 		head.Base, head.Memory, head.Entries = x.pass.Manifest().Number(), nil, x.pass.Manifest().Records()
 		head.Journal, head.Stage = nil, ""
-		head.Phase, head.Image = manifest.Whole, x.view.Info().Image
+		head.Phase, head.Image = index.Whole, x.source.Info().Image
 	} else {
 		head.Memory = append(slices.Clone(head.Memory), x.pass.Manifest().Number())
 	}

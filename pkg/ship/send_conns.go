@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/sender"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/session"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/source"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
@@ -119,7 +119,7 @@ func (x *sendSession) pump(c net.Conn) {
 
 // nextFrame waits for a frame, flushing what was gathered when there is none at once. After
 // the last one it flushes and gives false.
-func (x *sendSession) nextFrame(out *bufio.Writer) (source.Frame, bool) {
+func (x *sendSession) nextFrame(out *bufio.Writer) (sender.Frame, bool) {
 	select {
 	case f, ok := <-x.pass.Frames():
 		if ok {
@@ -129,7 +129,7 @@ func (x *sendSession) nextFrame(out *bufio.Writer) (source.Frame, bool) {
 		if out.Buffered() > 0 {
 			if err := out.Flush(); err != nil {
 				x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
-				return source.Frame{}, false
+				return sender.Frame{}, false
 			}
 		}
 	}
@@ -139,10 +139,10 @@ func (x *sendSession) nextFrame(out *bufio.Writer) (source.Frame, bool) {
 			return f, true
 		}
 	case <-x.ctx.Done():
-		return source.Frame{}, false
+		return sender.Frame{}, false
 	}
 	if err := out.Flush(); err != nil {
 		x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
 	}
-	return source.Frame{}, false
+	return sender.Frame{}, false
 }

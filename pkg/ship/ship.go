@@ -15,7 +15,7 @@
 // broken pass left a base that already has what was acknowledged, so resuming is no mode
 // of its own, and a device is a tree with one entry.
 //
-// A target that holds no promoted generation is written in place. Once it holds one, an
+// A target that holds no verified generation is written in place. Once it holds one, an
 // increment is staged on the target's filesystem, verified, committed by a durable record,
 // and only then rolled forward, which needs the source no more. A generation is its digest:
 // both ends compute it, the receiver from statx and listxattr after its last operation on
@@ -24,7 +24,7 @@
 // # What it does not promise
 //
 // A view that is read while its writer goes on is shipped, but a pass in which an entry
-// moved under the reader is not promoted. Stamps prove nothing on filesystems that are not
+// moved under the reader is not verified. Stamps prove nothing on filesystems that are not
 // known to keep them: there everything is read again.
 package ship
 
@@ -36,16 +36,16 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// View is what Send reads; see package scan.
-type View = scan.View
+// CopyMethod is what Send reads; see package scan.
+type Source = fsread.Source
 
 // Target is what Receive writes; see package land.
-type Target = land.Target
+type Target = fswrite.Target
 
 // Conn gives one more authenticated connection to the other end (see package link). It
 // blocks until there is one or ctx ends. Send calls it concurrently, Receive does not: what a
@@ -60,13 +60,13 @@ type (
 
 // SpecialFiles says what happens to setuid-root files, devices, file capabilities and
 // trusted.* attributes.
-type SpecialFiles = scan.SpecialFiles
+type SpecialFiles = fsread.SpecialFiles
 
 const (
 	// Refuse stops at the first one with its path. The default.
-	Refuse = scan.Refuse
+	Refuse = fsread.Refuse
 	// Preserve ships them.
-	Preserve = scan.Preserve
+	Preserve = fsread.Preserve
 )
 
 // Strength says how the receiver's digest was obtained.
@@ -75,7 +75,7 @@ type Strength string
 const (
 	// Transport: what arrived was verified; the target itself was not looked at.
 	Transport Strength = "transport"
-	// Stamps: the target was walked, and every inode is as the last operation left it.
+	// ChangeDetection: the target was walked, and every inode is as the last operation left it.
 	Stamps Strength = "stamps"
 	// Readback: besides, all content was read from the target's storage.
 	Readback Strength = "readback"
@@ -94,13 +94,13 @@ type SendOptions struct {
 	// Drop says what is left out on purpose, because the target cannot hold it: the digest
 	// is then that of a tree without it.
 	Drop tree.Mask
-	// Precopy ends the pass without promoting it: what was sent serves later passes.
+	// Precopy ends the pass without verifying it: what was sent serves later passes.
 	Precopy bool
-	// Generation is the caller's number for this pass; both ends must have the same.
-	Generation int64
-	// BeforePromote, when set, is called once, after the last byte was read and before the
-	// target is asked to promote it. Its error ends the pass without promotion.
-	BeforePromote func(context.Context) error
+	// Sync is the caller's number for this pass; both ends must have the same.
+	Sync int64
+	// BeforeVerify, when set, is called once, after the last byte was read and before the
+	// target is asked to verify it. Its error ends the pass without verification.
+	BeforeVerify func(context.Context) error
 	// Checkpoint is how often the target is asked at least to make durable what it has; 0
 	// means every 30 s. It is asked besides after 2 GiB and 200,000 entries.
 	Checkpoint time.Duration
@@ -112,14 +112,14 @@ type SendOptions struct {
 	Idle time.Duration
 	// Progress, when set, is called about once a second while the pass runs, from one
 	// goroutine, and once at its end.
-	Progress func(Figures)
+	Progress func(Statistics)
 	// Logger gets what an operator should know; nil means silence.
 	Logger *slog.Logger
 }
 
 // ReceiveOptions are a pass's options at its target. The zero value is usable.
 type ReceiveOptions struct {
-	// Verify reads all content back from storage before promotion.
+	// Verify reads all content back from storage before verification.
 	Verify bool
 	// TrustTarget skips looking at the target: nobody else wrote to it. The result is then
 	// no stronger than Transport.
@@ -128,28 +128,28 @@ type ReceiveOptions struct {
 	SpecialFiles SpecialFiles
 	// MaxBytes bounds what the target may occupy; 0 means its filesystem's size.
 	MaxBytes int64
-	// Generation is the caller's number for this pass; both ends must have the same.
-	Generation int64
-	// BeforePromote, when set, is called once, after the last byte of the pass was written
-	// and before anything is promoted. Its error ends the pass without promotion.
-	BeforePromote func(context.Context) error
+	// Sync is the caller's number for this pass; both ends must have the same.
+	Sync int64
+	// BeforeVerify, when set, is called once, after the last byte of the pass was written
+	// and before anything is verified. Its error ends the pass without verification.
+	BeforeVerify func(context.Context) error
 	// Idle is as in SendOptions.
 	Idle time.Duration
 	// Progress is as in SendOptions.
-	Progress func(Figures)
+	Progress func(Statistics)
 	Logger   *slog.Logger
 }
 
-// Figures say how far a pass is; see package count.
-type Figures = count.Figures
+// Statistics say how far a pass is; see package count.
+type Statistics = count.Statistics
 
 // Result is how a pass ended.
 type Result struct {
-	Figures
+	Statistics
 	// Digest of the tree as both ends computed it, lower-case hex.
 	Digest string
-	// Promoted: the target holds exactly this generation, durably.
-	Promoted bool
+	// Verified: the target holds exactly this generation, durably.
+	Verified bool
 	// Strength of the receiver's digest.
 	Strength Strength
 	// Unchanged: the target already held this generation.
@@ -157,13 +157,13 @@ type Result struct {
 	// Sessions is how many times the two ends had to connect.
 	Sessions int
 	// Durations of the phases that this end took part in.
-	ScanTime, ShipTime, PromoteTime time.Duration
+	ScanTime, ShipTime, VerifyTime time.Duration
 }
 
 // Send ships v to the Receive at the other end of the connections that dial gives. It
 // resumes by itself when connections break, as long as something gets through. A nil
 // error means the pass ended as asked; see Result.Promoted.
-func Send(ctx context.Context, v View, dial Conn, st *State, o SendOptions) (Result, error) {
+func Send(ctx context.Context, v Source, dial Conn, st *State, o SendOptions) (Result, error) {
 	return send(ctx, v, dial, st, o)
 }
 

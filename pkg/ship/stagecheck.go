@@ -8,8 +8,8 @@ import (
 	"errors"
 	"os"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -17,11 +17,11 @@ import (
 // have written into it beyond what it put on record. What is there counts; under is the
 // record of the tree at the same path, the zero record when there is none. ok is false when
 // nothing of the staged inode can be used.
-func (b *baseSender) checkStaged(rec, under *manifest.Record) (_ manifest.Record, ok bool, err error) {
+func (b *baseSender) checkStaged(rec, under *index.Record) (_ index.Record, ok bool, err error) {
 	if rec.Staged == 0 || rec.Entry.Kind != tree.File {
 		return *rec, true, nil // symlinks and the like are not written into
 	}
-	f, err := b.x.target.Edit(land.Place{Path: rec.Entry.Path, Staged: rec.Staged})
+	f, err := b.x.target.Edit(fswrite.Place{Path: rec.Entry.Path, Staged: rec.Staged})
 	if errors.Is(err, os.ErrNotExist) {
 		return *rec, false, nil
 	}
@@ -41,7 +41,7 @@ func (b *baseSender) checkStaged(rec, under *manifest.Record) (_ manifest.Record
 
 // reread describes a staged inode by what it holds: the leaves that are on record, and of
 // an overlay only those in which it differs from what it lies over.
-func (b *baseSender) reread(f land.File, rec, under *manifest.Record, stamp tree.Stamp) (manifest.Record, bool, error) {
+func (b *baseSender) reread(f fswrite.File, rec, under *index.Record, stamp tree.Stamp) (index.Record, bool, error) {
 	leaves := tree.LeafCount(rec.Entry.Size)
 	if rec.Partial {
 		leaves = rec.Known
@@ -71,15 +71,15 @@ func (b *baseSender) reread(f land.File, rec, under *manifest.Record, stamp tree
 	if !rec.Partial {
 		out.Entry.Content = hash.Sum()
 	}
-	if rec.Entry.Kind == tree.File && !rec.Partial && !manifest.HasRows(rec.Entry.Size) {
-		out.Rows = manifest.Rows{}
+	if rec.Entry.Kind == tree.File && !rec.Partial && !index.HasRows(rec.Entry.Size) {
+		out.Rows = index.Rows{}
 	}
 	return out, true, b.x.drift.FlushRows()
 }
 
 // rowsOf gives the digests of n leaves from first on as they are in the staged inode, or
 // under it.
-func (b *baseSender) rowsOf(rec, under *manifest.Record, first, n int64, f land.File, buf []byte) ([]byte, error) {
+func (b *baseSender) rowsOf(rec, under *index.Record, first, n int64, f fswrite.File, buf []byte) ([]byte, error) {
 	off := first * tree.LeafSize
 	data := buf[:min(n*tree.LeafSize, rec.Entry.Size-off)]
 	if _, err := f.ReadAt(data, off); err != nil {

@@ -4,20 +4,20 @@
 package ship
 
 import (
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 )
 
 // State is what one end remembers of one volume between passes: the manifest of what
 // the target durably holds, with this side's stamps, and the journal of a pass under way.
 // It serves both roles, so that shipping back is only a change of roles.
-type State struct{ store *manifest.Store }
+type State struct{ store *index.Store }
 
 // OpenState opens or makes the state of one volume in dir. volumeID is the caller's opaque
 // name for the volume (a PVC's UID). The state is locked until Close; a second OpenState
 // of it fails with StateBusy. State that cannot be read is set aside, and the next pass
 // rebuilds it from the target.
 func OpenState(dir, volumeID string) (*State, error) {
-	s, err := manifest.Open(dir, volumeID)
+	s, err := index.Open(dir, volumeID)
 	if err != nil {
 		return nil, err
 	}
@@ -27,15 +27,15 @@ func OpenState(dir, volumeID string) (*State, error) {
 // Close releases the state.
 func (s *State) Close() error { return s.store.Close() }
 
-// Promoted gives the generation that the volume holds according to this state: durably
+// Verified gives the generation that the volume holds according to this state: durably
 // committed, and so either in place or certain to be when the next Receive begins. ok is
 // false when there is none.
-func (s *State) Promoted() (generation int64, digest string, ok bool) {
+func (s *State) Verified() (number int64, digest string, ok bool) {
 	switch h := s.store.Head(); h.Phase {
-	case manifest.Whole:
-		return h.Generation, h.Digest, true
-	case manifest.Rolling:
-		return h.ExpectedGeneration, h.Expected, true
+	case index.Whole:
+		return h.Sync, h.Digest, true
+	case index.Rolling:
+		return h.ExpectedSync, h.Expected, true
 	default:
 		return 0, "", false
 	}
@@ -45,5 +45,5 @@ func (s *State) Promoted() (generation int64, digest string, ok bool) {
 // It may be asked while Receive runs.
 func (s *State) Torn() bool {
 	phase := s.store.Head().Phase
-	return phase == manifest.Torn || phase == manifest.Rolling
+	return phase == index.Torn || phase == index.Rolling
 }

@@ -16,30 +16,30 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 )
 
 // exchanged is a source whose owner puts something else in place of the file a after
 // it was listed and before it is opened.
 type exchanged struct {
-	*scan.Tree
+	*fsread.Tree
 	once sync.Once
 	swap func()
 }
 
-func (e *exchanged) before(n *scan.Node) {
+func (e *exchanged) before(n *fsread.Node) {
 	if n.Path == "a" {
 		e.once.Do(e.swap)
 	}
 }
 
-func (e *exchanged) Open(n *scan.Node) (scan.Content, error) {
+func (e *exchanged) Open(n *fsread.Node) (fsread.Content, error) {
 	e.before(n)
 	return e.Tree.Open(n)
 }
 
-func (e *exchanged) OpenListed(n *scan.Node) (scan.Content, error) {
+func (e *exchanged) OpenListed(n *fsread.Node) (fsread.Content, error) {
 	e.before(n)
 	return e.Tree.OpenListed(n)
 }
@@ -77,10 +77,10 @@ func TestAFileThatIsSwappedAfterItWasListedIsNotReadForTheFile(t *testing.T) {
 				m.File("a", shiptest.Noise("a", n))
 				m.File("b", shiptest.Noise("b", n))
 				swapped := false
-				p.View = func() (ship.View, func()) {
+				p.OpenSource = func() (ship.Source, func()) {
 					root, err := os.Open(p.Source)
 					must(t, err)
-					tree, err := scan.OpenTree(root, p.Scan)
+					tree, err := fsread.OpenTree(root, p.Scan)
 					must(t, err)
 					return &exchanged{Tree: tree, swap: func() {
 						swapped = true
@@ -93,11 +93,11 @@ func TestAFileThatIsSwappedAfterItWasListedIsNotReadForTheFile(t *testing.T) {
 				if !swapped {
 					t.Fatal("the file was never opened")
 				}
-				if r := fault.Of(o.SendErr); o.SendErr != nil && r != fault.SourceMoved {
+				if r := fault.Of(o.SendErr); o.SendErr != nil && r != fault.SourceChanged {
 					t.Errorf("the sender ends with %s: %v", r, o.SendErr)
 				}
-				if o.Received.Promoted {
-					t.Error("promoted all the same")
+				if o.Received.Verified {
+					t.Error("verified all the same")
 				}
 				must(t, filepath.WalkDir(p.Target, func(path string, d os.DirEntry, err error) error {
 					if err != nil || !d.Type().IsRegular() {
@@ -109,7 +109,7 @@ func TestAFileThatIsSwappedAfterItWasListedIsNotReadForTheFile(t *testing.T) {
 					}
 					return err
 				}))
-				p.View = nil
+				p.OpenSource = nil
 				p.Mirror()
 			})
 		}

@@ -25,7 +25,7 @@ var ErrStillUsed = errors.New("the application still has its volumes")
 const fencePoll = 200 * time.Millisecond
 
 // Users are the pods that have one of the claims: any pod that references it,
-// Terminating ones included, but holders and pods that ended. A pod on a node
+// Terminating ones included, but mount pods and pods that ended. A pod on a node
 // that does not answer counts, because it may still write.
 func Users(ctx context.Context, c *cluster.Cluster, namespace string, claims []string) ([]corev1.Pod, error) {
 	list, err := c.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
@@ -34,7 +34,7 @@ func Users(ctx context.Context, c *cluster.Cluster, namespace string, claims []s
 	}
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
 		done := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-		return done || p.Labels[v1alpha1.LabelHolder] != "" || !uses(&p, claims)
+		return done || p.Labels[v1alpha1.LabelMountPod] != "" || !uses(&p, claims)
 	}), nil
 }
 
@@ -44,12 +44,12 @@ func uses(p *corev1.Pod, claims []string) bool {
 	})
 }
 
-// Fence waits until nobody but holders has the claims. The agents prove the same
+// Fence waits until nobody but mount pods has the claims. The agents prove the same
 // again, before and after the last read; this is the user's side of it. When
 // patience ends first, the error wraps ErrStillUsed and names the pods.
-func Fence(ctx context.Context, c *cluster.Cluster, namespace string, claims []string, patience time.Duration) error {
+func Fence(ctx context.Context, c *cluster.Cluster, namespace string, claims []string, timeout time.Duration) error {
 	var left []corev1.Pod
-	err := wait.PollUntilContextTimeout(ctx, fencePoll, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, fencePoll, timeout, true, func(ctx context.Context) (bool, error) {
 		users, err := Users(ctx, c, namespace, claims)
 		left = users
 		return err == nil && len(users) == 0, err
@@ -62,5 +62,5 @@ func Fence(ctx context.Context, c *cluster.Cluster, namespace string, claims []s
 		names = append(names, fmt.Sprintf("%s (node %s)", left[i].Name, left[i].Spec.NodeName))
 	}
 	return fmt.Errorf("%w after %s: pods %s in %s on %s; a pod on a node that is not ready may still write and is never taken for stopped",
-		ErrStillUsed, patience, strings.Join(names, ", "), namespace, c)
+		ErrStillUsed, timeout, strings.Join(names, ", "), namespace, c)
 }

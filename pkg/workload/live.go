@@ -41,7 +41,7 @@ type Found struct {
 
 // List finds the workloads of a namespace that stand for themselves: what a
 // controller made of another workload is left out, except the Jobs of CronJobs,
-// which go on after their CronJob was suspended. Holders and ended pods and Jobs
+// which go on after their CronJob was suspended. Mount pods and ended pods and Jobs
 // are left out too. It fails when the user may not list one of the kinds: what
 // cannot be seen cannot be stopped.
 func List(ctx context.Context, c *cluster.Cluster, namespace string) ([]Found, error) {
@@ -66,7 +66,7 @@ func List(ctx context.Context, c *cluster.Cluster, namespace string) ([]Found, e
 }
 
 func standsAlone(o *unstructured.Unstructured) bool {
-	if o.GetLabels()[v1alpha1.LabelHolder] != "" {
+	if o.GetLabels()[v1alpha1.LabelMountPod] != "" {
 		return false
 	}
 	owner := metav1.GetControllerOf(o)
@@ -93,7 +93,7 @@ func ended(o *unstructured.Unstructured) bool {
 func Remember(found []Found) ([]v1alpha1.StoppedWorkload, error) {
 	var out []v1alpha1.StoppedWorkload
 	for _, f := range slices.Backward(found) {
-		if Resting(f.Object) {
+		if Suspended(f.Object) {
 			continue
 		}
 		was, err := remembered(f.Object)
@@ -102,7 +102,7 @@ func Remember(found []Found) ([]v1alpha1.StoppedWorkload, error) {
 		}
 		out = append(out, v1alpha1.StoppedWorkload{
 			Group: f.Resource.Group, Version: f.Resource.Version, Resource: f.Resource.Resource,
-			Kind: f.Object.GetKind(), Name: f.Object.GetName(), UID: string(f.Object.GetUID()), AtRest: string(was),
+			Kind: f.Object.GetKind(), Name: f.Object.GetName(), UID: string(f.Object.GetUID()), OriginalState: string(was),
 		})
 	}
 	return out, nil
@@ -116,7 +116,7 @@ const maxRemembered = 16384
 func remembered(o *unstructured.Unstructured) ([]byte, error) {
 	o = o.DeepCopy()
 	if o.GetKind() != "Pod" {
-		was, _, err := AtRest(o)
+		was, _, err := Suspend(o)
 		return was, err
 	}
 	unstructured.RemoveNestedField(o.Object, "status")
@@ -158,7 +158,7 @@ func resourceOf(c *cluster.Cluster, s v1alpha1.StoppedWorkload) (schema.GroupVer
 // rememberedPod is the pod that Stop deleted.
 func rememberedPod(namespace string, s v1alpha1.StoppedWorkload) (*unstructured.Unstructured, error) {
 	pod := &unstructured.Unstructured{}
-	if err := json.Unmarshal([]byte(s.AtRest), &pod.Object); err != nil {
+	if err := json.Unmarshal([]byte(s.OriginalState), &pod.Object); err != nil {
 		return nil, err
 	}
 	if pod.GetAPIVersion() != "v1" || pod.GetKind() != "Pod" || pod.GetName() != s.Name || pod.GetNamespace() != namespace {
@@ -208,13 +208,13 @@ func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 		if err := same(o); err != nil {
 			return false, err
 		}
-		if Resting(o) {
+		if Suspended(o) {
 			return false, nil
 		}
 		if err := keepsClaims(o); err != nil {
 			return false, err
 		}
-		if _, _, err := AtRest(o); err != nil {
+		if _, _, err := Suspend(o); err != nil {
 			return false, err
 		}
 		annotate(o, v1alpha1.AnnotationStopped, migration)
@@ -265,32 +265,32 @@ func start(ctx context.Context, c *cluster.Cluster, namespace string, s v1alpha1
 			return false, nil
 		}
 		annotate(o, v1alpha1.AnnotationStopped, "")
-		return true, Activate(o, []byte(s.AtRest))
+		return true, Activate(o, []byte(s.OriginalState))
 	})
 }
 
-// Rested finds the workloads of a namespace that a migration brought and that
-// are at rest.
-func Rested(found []Found) []Found {
+// OnStandby finds the workloads of a namespace that a migration brought and that
+// are on standby.
+func OnStandby(found []Found) []Found {
 	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
 		a := f.Object.GetAnnotations()
-		return a[v1alpha1.AnnotationAtRest] == "" || a[v1alpha1.AnnotationStopped] != ""
+		return a[v1alpha1.AnnotationOriginalState] == "" || a[v1alpha1.AnnotationStopped] != ""
 	})
 }
 
-// Brought finds the workloads that a migration brought, at rest or not.
+// Brought finds the workloads that a migration brought, on standby or not.
 func Brought(found []Found) []Found {
 	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
 		return f.Object.GetAnnotations()[v1alpha1.AnnotationSource] == ""
 	})
 }
 
-// Wake starts workloads that are at rest, with the values that their annotation
+// ResumeAll starts workloads that are on standby, with the values that their annotation
 // remembers. It may be repeated.
-func Wake(ctx context.Context, c *cluster.Cluster, namespace string, rested []Found) error {
-	for _, f := range rested {
+func ResumeAll(ctx context.Context, c *cluster.Cluster, namespace string, standby []Found) error {
+	for _, f := range standby {
 		err := edit(ctx, c, f.Resource, namespace, f.Object.GetName(), func(o *unstructured.Unstructured) (bool, error) {
-			was, found := o.GetAnnotations()[v1alpha1.AnnotationAtRest]
+			was, found := o.GetAnnotations()[v1alpha1.AnnotationOriginalState]
 			if !found {
 				return false, nil
 			}
@@ -303,10 +303,10 @@ func Wake(ctx context.Context, c *cluster.Cluster, namespace string, rested []Fo
 	return nil
 }
 
-// Rest puts workloads to rest, with the annotation as their only memory. A bare
+// SuspendAll puts workloads to rest, with the annotation as their only memory. A bare
 // pod cannot rest again once it was scheduled: it is deleted, and the next
 // migration brings it anew.
-func Rest(ctx context.Context, c *cluster.Cluster, namespace string, found []Found) error {
+func SuspendAll(ctx context.Context, c *cluster.Cluster, namespace string, found []Found) error {
 	for _, f := range slices.Backward(found) {
 		name := f.Object.GetName()
 		if f.Object.GetKind() == "Pod" {
@@ -320,13 +320,13 @@ func Rest(ctx context.Context, c *cluster.Cluster, namespace string, found []Fou
 			return fmt.Errorf("stopping %s %s/%s on %s: %w", f.Object.GetKind(), namespace, name, c, err)
 		}
 		err := edit(ctx, c, f.Resource, namespace, name, func(o *unstructured.Unstructured) (bool, error) {
-			if Resting(o) {
+			if Suspended(o) {
 				return false, nil
 			}
 			if err := keepsClaims(o); err != nil {
 				return false, err
 			}
-			_, changed, err := AtRest(o)
+			_, changed, err := Suspend(o)
 			return changed, err
 		})
 		if err != nil {

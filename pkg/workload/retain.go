@@ -31,8 +31,8 @@ const (
 	// of the scale, whatever ends the process in between.
 	annotationWhenScaled = v1alpha1.GroupName + "/when-scaled"
 
-	retainPoll     = 200 * time.Millisecond
-	retainPatience = time.Minute
+	retainPoll    = 200 * time.Millisecond
+	retainTimeout = time.Minute
 )
 
 var whenScaledPath = []string{"spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"}
@@ -77,7 +77,7 @@ func retain(ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionReso
 	}
 	changed := false
 	err := edit(ctx, c, gvr, namespace, name, func(o *unstructured.Unstructured) (bool, error) {
-		changed = losesClaims(o) && !Resting(o)
+		changed = losesClaims(o) && !Suspended(o)
 		if !changed {
 			return false, nil
 		}
@@ -91,7 +91,7 @@ func retain(ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionReso
 		return err
 	}
 	var seen, want int64
-	err = wait.PollUntilContextTimeout(ctx, retainPoll, retainPatience, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, retainPoll, retainTimeout, true, func(ctx context.Context) (bool, error) {
 		o, err := c.Resource(gvr, namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
@@ -105,7 +105,7 @@ func retain(ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionReso
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
 		return fmt.Errorf("its controller has not seen within %s that whenScaled is Retain (generation %d of %d): scaling it now could delete its data",
-			retainPatience, seen, want)
+			retainTimeout, seen, want)
 	}
 	return err
 }

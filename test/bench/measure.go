@@ -446,7 +446,7 @@ func word(reached bool, target string) string {
 func wireNote(out []byte) string {
 	var r struct {
 		ScannedBytes, ReadBytes, SentBytes, WireBytes int64
-		ScanSeconds, PromoteSeconds                   float64
+		ScanSeconds, VerifySeconds                    float64
 	}
 	if json.Unmarshal(out, &r) != nil || r.ScannedBytes == 0 {
 		return ""

@@ -113,6 +113,6 @@ say "Try next"
 cat <<'TEXT'
   export KUBECONFIG=$(bin/motion-lab kubeconfig --path)
   bin/kubectl-motion rollback --context lab-a-blue --to lab-b      # and back
-  bin/kubectl-motion migrate --context lab-a-blue --to lab-b       # a copy at rest, again and again
+  bin/kubectl-motion migrate --context lab-a-blue --to lab-b       # a copy on standby, again and again
   make lab-down                                                    # remove the lab
 TEXT

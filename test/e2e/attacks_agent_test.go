@@ -93,7 +93,7 @@ func presentsItself(t *testing.T, w *twoShops) {
 	w.redSend.edit(t, "send", func(s *v1alpha1.VolumeShipmentSpec) {
 		p := asPeer(receive)
 		p.ClusterID = s.Peer.ClusterID
-		s.Peer, s.Generation = p, 1
+		s.Peer, s.Sync = p, 1
 	})
 	w.redReceive.saying(t, "receive", v1alpha1.ShipmentShipped, metav1.ConditionTrue, v1alpha1.ReasonShipped)
 }
@@ -113,7 +113,7 @@ spec:
 	// A pod can name its node too, so that no scheduler waits for the claim.
 	put(t, w.blueShop.a, blue, `apiVersion: v1
 kind: Pod
-metadata: {name: thief, labels: {kubectl-motion.dev/holder: "true"}}
+metadata: {name: thief, labels: {kubectl-motion.dev/mount-pod: "true"}}
 spec:
   nodeName: lab-a-node-1
   automountServiceAccountToken: false
@@ -132,7 +132,7 @@ spec:
 	thief := w.blueSend
 	thief.claim = claim
 	thief.shipment(t, "thief", 1, v1alpha1.ShipmentPeer{})
-	said := thief.saying(t, "thief", v1alpha1.ShipmentClaimed, metav1.ConditionFalse, v1alpha1.ReasonClaimMismatch)
+	said := thief.saying(t, "thief", v1alpha1.ShipmentAssigned, metav1.ConditionFalse, v1alpha1.ReasonClaimMismatch)
 	if !strings.Contains(said, "claim stolen is not bound") {
 		t.Errorf("the agent says %q", said)
 	}
@@ -250,7 +250,7 @@ func TestANamespaceThatNoPolicySelectsShipsNothing(t *testing.T) {
 	s.untouched(t)
 	send, receive := s.shipments(t)
 	for _, e := range []*v1alpha1.VolumeShipment{send, receive} {
-		if e.Status.PromotedGeneration != 0 || e.Status.Figures.SentBytes != 0 {
+		if e.Status.VerifiedSync != 0 || e.Status.Statistics.SentBytes != 0 {
 			t.Errorf("shipment %s did something: %+v", e.Name, e.Status)
 		}
 	}
@@ -297,7 +297,7 @@ func provesNothing(t *testing.T, w *twoShops) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := link.Dial(t.Context(), raw, link.Local{Key: key, UID: "22222222-2222-2222-2222-222222222222", Role: link.Sender, Generation: 1},
+			got, err := link.Dial(t.Context(), raw, link.Local{Key: key, UID: "22222222-2222-2222-2222-222222222222", Role: link.Sender, Sync: 1},
 				link.Peer{UID: c.uid, KeySHA256: waiting.Status.Endpoint.KeySHA256})
 			if err == nil {
 				_ = got.Close()

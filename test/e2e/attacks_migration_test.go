@@ -45,7 +45,7 @@ func (s *shop) forged(t *testing.T, stopped ...v1alpha1.StoppedWorkload) {
 	}
 }
 
-// marked gives a team's Deployment the mark of a cutover that stopped it, at rest.
+// marked gives a team's Deployment the mark of a cutover that stopped it, on standby.
 func marked(t *testing.T, s *shop) *appsv1.Deployment {
 	t.Helper()
 	d := &appsv1.Deployment{}
@@ -77,32 +77,32 @@ func TestARollbackDoesNotFollowAnEditedMigrationElsewhere(t *testing.T) {
 	}{
 		{
 			"another team's deployment, by a path", v1alpha1.StoppedWorkload{
-				Group: "apps", Version: "v1", Resource: "../" + red + "/deployments", Kind: "Deployment", Name: "shop", UID: string(theirs.UID), AtRest: `{"replicas":7}`,
+				Group: "apps", Version: "v1", Resource: "../" + red + "/deployments", Kind: "Deployment", Name: "shop", UID: string(theirs.UID), OriginalState: `{"replicas":7}`,
 			}, "no migration stops",
 		},
 		{
 			"another team's deployment, by a version", v1alpha1.StoppedWorkload{
-				Group: "apps", Version: "v1/namespaces/" + red + "/deployments/shop/..", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(theirs.UID), AtRest: `{"replicas":7}`,
+				Group: "apps", Version: "v1/namespaces/" + red + "/deployments/shop/..", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(theirs.UID), OriginalState: `{"replicas":7}`,
 			}, "no migration stops",
 		},
 		{
 			"a pod for another team", v1alpha1.StoppedWorkload{
-				Version: "v1", Resource: "../" + red + "/pods", Kind: "Pod", Name: "planted", UID: "u", AtRest: pod,
+				Version: "v1", Resource: "../" + red + "/pods", Kind: "Pod", Name: "planted", UID: "u", OriginalState: pod,
 			}, "no migration stops",
 		},
 		{
 			"a pod that is remembered in another namespace", v1alpha1.StoppedWorkload{
-				Version: "v1", Resource: "pods", Kind: "Pod", Name: "planted", UID: "u", AtRest: pod,
+				Version: "v1", Resource: "pods", Kind: "Pod", Name: "planted", UID: "u", OriginalState: pod,
 			}, "planted",
 		},
 		{
-			"a kind that is never at rest", v1alpha1.StoppedWorkload{
-				Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings", Kind: "RoleBinding", Name: "shop", UID: "u", AtRest: `{}`,
+			"a kind that is never on standby", v1alpha1.StoppedWorkload{
+				Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings", Kind: "RoleBinding", Name: "shop", UID: "u", OriginalState: `{}`,
 			}, "no migration stops",
 		},
 		{
 			"values that none of ours are", v1alpha1.StoppedWorkload{
-				Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(mine.UID), AtRest: `{"replicas":"many"}`,
+				Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(mine.UID), OriginalState: `{"replicas":"many"}`,
 			}, "do not parse",
 		},
 	} {
@@ -133,7 +133,7 @@ func TestARollbackDoesNotFollowAnEditedMigrationElsewhere(t *testing.T) {
 	}
 	t.Run("and an honest one is followed", func(t *testing.T) {
 		s.forged(t, v1alpha1.StoppedWorkload{
-			Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(mine.UID), AtRest: `{"replicas":1}`,
+			Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(mine.UID), OriginalState: `{"replicas":1}`,
 		})
 		must(t, s.args("rollback")...)
 		s.runsOnly(t, s.a, s.b)

@@ -262,8 +262,8 @@ func TestNoCredentialIsAnywhereButInTheSecretsThatHoldIt(t *testing.T) {
 	admin := as(t, "lab-a")
 	needles := map[string]string{}
 	for which, data := range map[string]map[string][]byte{
-		"the pair's token":    secretOf(t, blue, pair.SecretName("lab-b")),
-		"the renewer's token": secretOf(t, deploy.DefaultNamespace, pair.RenewerName(admin.ID, blue, "lab-b")),
+		"the pair's token":          secretOf(t, blue, pair.SecretName("lab-b")),
+		"the token rotator's token": secretOf(t, deploy.DefaultNamespace, pair.RotatorName(admin.ID, blue, "lab-b")),
 	} {
 		token := string(data["token"])
 		// The signature alone is enough to know it by, also in base64.

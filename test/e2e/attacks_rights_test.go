@@ -71,8 +71,8 @@ func ofNamespace(ns string) []request {
 	shipment := fmt.Sprintf(`{"apiVersion":"kubectl-motion.dev/v1alpha1","kind":"VolumeShipment","metadata":{"name":"mine"},
 		"spec":{"role":"Send","claimName":"data","claimUID":"u","generation":0,"peer":{"clusterID":"c","namespace":%q}}}`, ns)
 	migration := fmt.Sprintf(`{"apiVersion":"kubectl-motion.dev/v1alpha1","kind":"Migration","metadata":{"name":"mine"},
-		"spec":{"mode":"AtRest","source":{"clusterID":"c","namespace":%q},"target":{"clusterID":"d","namespace":%q}}}`, ns, ns)
-	pod := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"mine","labels":{"kubectl-motion.dev/holder":"true"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
+		"spec":{"mode":"Standby","source":{"clusterID":"c","namespace":%q},"target":{"clusterID":"d","namespace":%q}}}`, ns, ns)
+	pod := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"mine","labels":{"kubectl-motion.dev/mount-pod":"true"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 	return []request{
 		{"GET", motion + "/volumeshipments", ""},
 		{"GET", motion + "/volumeshipments/data", ""},
@@ -247,7 +247,7 @@ func handMade(t *testing.T, s *shop, c *cluster.Cluster, name string) *v1alpha1.
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "VolumeShipment"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.VolumeShipmentSpec{
-			Role: v1alpha1.RoleSend, ClaimName: "none", ClaimUID: "11111111-1111-1111-1111-111111111111", View: v1alpha1.ViewLive, Generation: 3,
+			Role: v1alpha1.RoleSend, ClaimName: "none", ClaimUID: "11111111-1111-1111-1111-111111111111", CopyMethod: v1alpha1.CopyMethodLive, Sync: 3,
 			Peer: v1alpha1.ShipmentPeer{ClusterID: s.a.ID, Namespace: s.namespace, ShipmentUID: "22222222-2222-2222-2222-222222222222"},
 		},
 	})
@@ -276,7 +276,7 @@ func TestAnAgentsTokenWritesTheStatusOfItsOwnNodesShipmentsAndNothingElse(t *tes
 			if err != nil {
 				t.Fatal(err)
 			}
-			now.Status.NodeName, now.Status.PromotedGeneration = node, 3
+			now.Status.NodeName, now.Status.VerifiedSync = node, 3
 			_, err = cluster.UpdateStatus(t.Context(), c, v1alpha1.VolumeShipments, blue, now)
 			return err
 		})
@@ -362,7 +362,7 @@ func TestOnlyWhoMayCreatePodsMayAskForShipments(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		now.Spec.Generation = 4
+		now.Spec.Sync = 4
 		_, err = cluster.Update(t.Context(), c, v1alpha1.VolumeShipments, blue, now)
 		return err
 	})
@@ -395,13 +395,13 @@ func TestWhatIdentifiesAShipmentCannotBeEdited(t *testing.T) {
 	}
 	// Status is the agents': through its own path RBAC refuses, through the object's
 	// it is dropped.
-	deniedByRBAC(t, s.a, blue, request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine/status", `{"status":{"promotedGeneration":3}}`})
-	err := request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine", `{"spec":{"generation":4,"view":"Stopped"},"status":{"promotedGeneration":4}}`}.try(t.Context(), s.a)
+	deniedByRBAC(t, s.a, blue, request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine/status", `{"status":{"verifiedSync":3}}`})
+	err := request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine", `{"spec":{"generation":4,"view":"Stopped"},"status":{"verifiedSync":4}}`}.try(t.Context(), s.a)
 	if err != nil {
 		t.Errorf("the next generation is asked for, with another view: %v", err)
 	}
 	now := s.shipment(t, s.a)
-	if now.Spec.Generation != 4 || now.Status.PromotedGeneration != 0 || now.Spec.ClaimName != "none" {
+	if now.Spec.Sync != 4 || now.Status.VerifiedSync != 0 || now.Spec.ClaimName != "none" {
 		t.Errorf("the shipment is now %+v", now)
 	}
 	// The destination of a pair is the administrator's.

@@ -53,7 +53,7 @@ func TestARawBlockVolumeMovesAndItsIncrementsShipOnlyWhatChanged(t *testing.T) {
 	s := openedRaw(t, "lab-block")
 	must(t, s.migrate()...)
 	send, _ := s.shipments(t)
-	if f := send.Status.Figures; f.ScannedBytes != deviceSize || f.SentBytes != deviceSize {
+	if f := send.Status.Statistics; f.ScannedBytes != deviceSize || f.SentBytes != deviceSize {
 		t.Errorf("the first pass scanned %d and sent %d bytes, want %d of both", f.ScannedBytes, f.SentBytes, deviceSize)
 	}
 	claim, err := s.b.Kube.CoreV1().PersistentVolumeClaims(blue).Get(t.Context(), "data", metav1.GetOptions{})
@@ -69,10 +69,10 @@ func TestARawBlockVolumeMovesAndItsIncrementsShipOnlyWhatChanged(t *testing.T) {
 	want := deviceDigest(t, s, s.a)
 	must(t, s.migrate()...)
 	send, _ = s.shipments(t)
-	if f := send.Status.Figures; f.ScannedBytes != deviceSize || f.SentBytes != changed*leaf || f.WireBytes > changed*leaf+128<<10 {
+	if f := send.Status.Statistics; f.ScannedBytes != deviceSize || f.SentBytes != changed*leaf || f.WireBytes > changed*leaf+128<<10 {
 		t.Errorf("the second pass scanned %d bytes and sent %d, %d on the wire; want %d, %d and about as much", f.ScannedBytes, f.SentBytes, f.WireBytes, deviceSize, changed*leaf)
 	}
-	t.Logf("one in a hundred leaves changed: %+v", send.Status.Figures)
+	t.Logf("one in a hundred leaves changed: %+v", send.Status.Statistics)
 
 	r := must(t, s.migrate("--cutover")...).result(t)
 	if !r.Active || r.Volumes[0].Consistency != "Stopped" {
@@ -87,7 +87,7 @@ func TestARawBlockVolumeMovesAndItsIncrementsShipOnlyWhatChanged(t *testing.T) {
 func TestARawBlockVolumeInUseIsShippedFromItsSnapshots(t *testing.T) {
 	s := openedRaw(t, "lab-csi-crash")
 	snapshots := func(more ...string) []string {
-		return s.migrate(append(more, "--view", "snapshot", "--storage-class", "lab-csi-crash=lab-block")...)
+		return s.migrate(append(more, "--copy-method", "snapshot", "--storage-class", "lab-csi-crash=lab-block")...)
 	}
 	first := must(t, snapshots()...).result(t).Volumes[0]
 	if first.Consistency != "CrashConsistent" || first.SentBytes != deviceSize {
@@ -96,7 +96,7 @@ func TestARawBlockVolumeInUseIsShippedFromItsSnapshots(t *testing.T) {
 	s.on(t, s.a, `printf changed | dd of=/dev/data bs=1 seek=5000 conv=notrunc,fsync 2>/dev/null`)
 	want := deviceDigest(t, s, s.a)
 	r := must(t, snapshots("--start")...).result(t)
-	if f := s.shipment(t, s.a).Status.Figures; !r.Active || f.ReadBytes != deviceSize || f.SentBytes != leaf {
+	if f := s.shipment(t, s.a).Status.Statistics; !r.Active || f.ReadBytes != deviceSize || f.SentBytes != leaf {
 		t.Errorf("one leaf changed: %+v: %+v", f, r)
 	}
 	if got := deviceDigest(t, s, s.b); got != want {

@@ -21,11 +21,11 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/holder"
-	"github.com/kubectl-motion/kubectl-motion/pkg/shipment"
+	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 )
 
-// end is a claim of a team on one cluster with a holder, and what a shipment of it
+// end is a claim of a team on one cluster with a mount pod, and what a shipment of it
 // says. Tests make shipments of it that the plugin would not make.
 type end struct {
 	team  string
@@ -51,13 +51,13 @@ spec:
 		end{s.namespace, s.b, v1alpha1.RoleReceive, boundClaim(t, s.b, s.namespace), s.a.ID}
 }
 
-// hold makes a holder of the claim data on a node, as the plugin would.
+// hold makes a mount pod of the claim data on a node, as the plugin would.
 func hold(t *testing.T, c *cluster.Cluster, namespace, node string, readOnly bool) {
 	t.Helper()
-	pod := holder.Pod(holder.Group{Name: "e2e", Claims: []string{"data"}, Placement: holder.Placement{NodeName: node}},
-		holder.Options{Namespace: namespace, Migration: "e2e", ReadOnly: readOnly})
+	pod := mountpod.Pod(mountpod.Group{Name: "e2e", Claims: []string{"data"}, Placement: mountpod.Placement{NodeName: node}},
+		mountpod.Options{Namespace: namespace, Migration: "e2e", ReadOnly: readOnly})
 	pod.OwnerReferences = nil
-	if err := holder.Ensure(t.Context(), c, pod); err != nil {
+	if err := mountpod.Ensure(t.Context(), c, pod); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -76,7 +76,7 @@ func boundClaim(t *testing.T, c *cluster.Cluster, namespace string) *corev1.Pers
 }
 
 // shipment makes a shipment of the end's claim as its team.
-func (e end) shipment(t *testing.T, name string, generation int64, peer v1alpha1.ShipmentPeer) *v1alpha1.VolumeShipment {
+func (e end) shipment(t *testing.T, name string, number int64, peer v1alpha1.ShipmentPeer) *v1alpha1.VolumeShipment {
 	t.Helper()
 	peer.ClusterID = e.peer
 	if peer.Namespace == "" {
@@ -86,7 +86,7 @@ func (e end) shipment(t *testing.T, name string, generation int64, peer v1alpha1
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "VolumeShipment"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.VolumeShipmentSpec{
-			Role: e.role, ClaimName: e.claim.Name, ClaimUID: string(e.claim.UID), View: v1alpha1.ViewLive, Generation: generation, Peer: peer,
+			Role: e.role, ClaimName: e.claim.Name, ClaimUID: string(e.claim.UID), CopyMethod: v1alpha1.CopyMethodLive, Sync: number, Peer: peer,
 		},
 	})
 	if err != nil {
@@ -111,7 +111,7 @@ func (e end) claimed(t *testing.T, name string) *v1alpha1.VolumeShipment {
 	var s *v1alpha1.VolumeShipment
 	await(t, "an agent for shipment "+name+" on "+e.c.Name, func() error {
 		s = e.now(t, name)
-		if !shipment.Claimed(s) {
+		if !transfer.Assigned(s) {
 			return fmt.Errorf("conditions %v", s.Status.Conditions)
 		}
 		return nil
@@ -158,8 +158,8 @@ func (e end) saying(t *testing.T, name, condition string, status metav1.Conditio
 func (e end) gotNothing(t *testing.T, name string) {
 	t.Helper()
 	s := e.now(t, name)
-	f := s.Status.Figures
-	if s.Status.ShippedGeneration != 0 || s.Status.PromotedGeneration != 0 || f.Entries != 0 || f.WireBytes != 0 || f.SentBytes != 0 {
+	f := s.Status.Statistics
+	if s.Status.ShippedSync != 0 || s.Status.VerifiedSync != 0 || f.Entries != 0 || f.WireBytes != 0 || f.SentBytes != 0 {
 		t.Errorf("shipment %s of %s took something in: %+v", name, e.team, s.Status)
 	}
 }

@@ -43,8 +43,8 @@ var watched = []string{
 	"migrations.v1alpha1.kubectl-motion.dev", "volumeshipments.v1alpha1.kubectl-motion.dev", "clusterpairs.v1alpha1.kubectl-motion.dev",
 }
 
-// snapshot says which objects a namespace has, and in which state of their specs.
-func snapshot(t *testing.T, namespace string, clusters ...*cluster.Cluster) map[string]string {
+// specsOf returns which objects a namespace has, and in which state of their specs.
+func specsOf(t *testing.T, namespace string, clusters ...*cluster.Cluster) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for _, c := range clusters {
@@ -68,7 +68,7 @@ func snapshot(t *testing.T, namespace string, clusters ...*cluster.Cluster) map[
 // unchanged fails when the namespace is not as it was.
 func unchanged(t *testing.T, before map[string]string, namespace string, clusters ...*cluster.Cluster) {
 	t.Helper()
-	after := snapshot(t, namespace, clusters...)
+	after := specsOf(t, namespace, clusters...)
 	for _, key := range slices.Sorted(maps.Keys(after)) {
 		if before[key] != after[key] {
 			t.Errorf("%s was %q, is %q", key, before[key], after[key])
@@ -112,7 +112,7 @@ func TestAClusterIsNoPairWithItself(t *testing.T) {
 func TestPairingTwiceChangesNothing(t *testing.T) {
 	site(t, blue)
 	a, b := as(t, "lab-a"), as(t, "lab-b")
-	before := snapshot(t, blue, a, b)
+	before := specsOf(t, blue, a, b)
 	r := must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--yes", "--progress", "plain")
 	objects := 0
 	for line := range strings.Lines(r.stderr) {
@@ -133,7 +133,7 @@ func TestPairingTwiceChangesNothing(t *testing.T) {
 func TestATeamThatPairsIsToldWhichRightsItLacksAndNothingChanges(t *testing.T) {
 	site(t, blue)
 	a, b := as(t, "lab-a"), as(t, "lab-b")
-	before := snapshot(t, blue, a, b)
+	before := specsOf(t, blue, a, b)
 	refused(t, 1, []string{
 		"on lab-a-" + blue + " you may not: ", "create customresourcedefinitions.apiextensions.k8s.io",
 		"create clusterroles.rbac.authorization.k8s.io", "create daemonsets.apps in kubectl-motion", "nothing was changed",
@@ -241,7 +241,7 @@ func settled(t *testing.T, s *shop) map[string]string {
 		}
 		return nil
 	})
-	return snapshot(t, s.namespace, s.a, s.b)
+	return specsOf(t, s.namespace, s.a, s.b)
 }
 
 type kindOfOurs struct{ apiVersion, resource string }

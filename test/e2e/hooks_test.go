@@ -47,7 +47,7 @@ func TestASnapshotIsMadeBetweenTheApplicationsHooksAndTheNextRunEndsThoseOfAKill
 	s.pod(t, s.a)
 
 	// Killed while a pre hook, given by flag, holds the application.
-	killed, out := command(t.Context(), s.migrate("--view", "snapshot",
+	killed, out := command(t.Context(), s.migrate("--copy-method", "snapshot",
 		"--pre-snapshot-hook", "app=shop:beside:echo killed >>/data/hooks; touch /data/held; sleep 1000",
 		"--post-snapshot-hook", "app=shop:beside:rm /data/held; echo post >>/data/hooks")...)
 	if err := killed.Start(); err != nil {
@@ -68,7 +68,7 @@ func TestASnapshotIsMadeBetweenTheApplicationsHooksAndTheNextRunEndsThoseOfAKill
 	}
 
 	// The next one ends that, and makes a snapshot between hooks of its own.
-	r := must(t, s.migrate("--view", "snapshot", "--start")...)
+	r := must(t, s.migrate("--copy-method", "snapshot", "--start")...)
 	if v := r.result(t).Volumes[0]; v.Consistency != "ApplicationConsistent" {
 		t.Errorf("the volume is %q: %s", v.Consistency, r)
 	}

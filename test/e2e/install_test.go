@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/install"
-	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair/check"
 )
 
 func TestAnUpgradeToTheSameVersionChangesNothingAndIsTheAdministratorsAlone(t *testing.T) {
@@ -28,7 +28,7 @@ func TestAnUpgradeToTheSameVersionChangesNothingAndIsTheAdministratorsAlone(t *t
 	if r := motion(t, "agent", "upgrade", "--context", "lab-a-"+blue); r.code != 1 || !strings.Contains(r.stderr, "forbidden") {
 		t.Errorf("an upgrade by a team: %s", r)
 	}
-	set := func() (generation int64, image string) {
+	set := func() (number int64, image string) {
 		ds, err := as(t, "lab-a").Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(t.Context(), deploy.AgentName, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -41,14 +41,14 @@ func TestAnUpgradeToTheSameVersionChangesNothingAndIsTheAdministratorsAlone(t *t
 		}
 		return s
 	}
-	generation, image := set()
+	number, image := set()
 	before := status()
 	r := must(t, "agent", "upgrade", "--context", "lab-a")
 	if !strings.Contains(r.stderr, "every agent is of this plugin's version already") || r.stdout != "daemonset.apps/motion-agent installed\n" {
 		t.Errorf("an upgrade to the same version: %s", r)
 	}
-	if g, i := set(); g != generation || i != image {
-		t.Errorf("the agents were generation %d of %s, and are %d of %s", generation, image, g, i)
+	if g, i := set(); g != number || i != image {
+		t.Errorf("the agents were generation %d of %s, and are %d of %s", number, image, g, i)
 	}
 	after := status()
 	if len(after.Nodes) != 1 || !after.Nodes[0].Ready || after.Nodes[0].Version != before.Nodes[0].Version || after.Relay != before.Relay {
@@ -93,7 +93,7 @@ func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testi
 	must(t, "agent", "install", "--context", "lab-b")
 	must(t, "agent", "status", "--context", "lab-b")
 
-	// With --purge nothing of ours is left on the cluster.
+	// NewSelectionFlags --purge nothing of ours is left on the cluster.
 	must(t, "agent", "uninstall", "--context", "lab-b", "--purge", "--force")
 	await(t, "nothing of ours to be left", func() error {
 		for name, text := range dump(t, c) {
@@ -109,7 +109,7 @@ func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testi
 }
 
 // Nobody has to upgrade both clusters and every desk at the same moment: what agents
-// of another version speak decides, and they say PeerVersion when they cannot. That
+// of another version speak decides, and they say PeerVersionMismatch when they cannot. That
 // the versions differ is said before.
 func TestAgentsOfAnotherVersionAreNamedAndShipAsLongAsTheySpeakTheSame(t *testing.T) {
 	s := opened(t, blue, "lab-local")
@@ -132,7 +132,7 @@ func TestAgentsOfAnotherVersionAreNamedAndShipAsLongAsTheySpeakTheSame(t *testin
 		}
 		return nil
 	})
-	var hops map[string]inspect.Hop
+	var hops map[string]check.Hop
 	await(t, "the end of the rollout", func() error {
 		hops = checked(t, 3, "--context", "lab-a-"+blue, "-n", blue, "--no-route")
 		if h := hops["agents of lab-a-"+blue]; !strings.Contains(h.Message, "1 of 1 ready, version "+older+", and this plugin is v") {
@@ -141,7 +141,7 @@ func TestAgentsOfAnotherVersionAreNamedAndShipAsLongAsTheySpeakTheSame(t *testin
 		return nil
 	})
 	for name, h := range hops {
-		if bad := h.Verdict != inspect.OK; bad != (name == "agents of lab-a-"+blue) {
+		if bad := h.Verdict != check.OK; bad != (name == "agents of lab-a-"+blue) {
 			t.Errorf("%s is %+v", name, h)
 		}
 	}

@@ -99,7 +99,7 @@ var (
 		"==> recording the migration",
 		"==> preparing the volumes",
 		"==> copying the volumes while the application runs",
-		"==> applying the objects at rest",
+		"==> applying the objects on standby",
 		"==> stopping the source",
 	}
 	descent = []string{

@@ -224,7 +224,7 @@ func TestNamespacesHaveDifferentDestinations(t *testing.T) {
 		ns string
 	}{{as(t, "lab-b"), blue}, {c, eu}} {
 		list, err := cluster.List[v1alpha1.VolumeShipment](t.Context(), place.c, v1alpha1.VolumeShipments, place.ns, metav1.ListOptions{})
-		if err != nil || len(list) != 1 || list[0].Status.PromotedGeneration == 0 {
+		if err != nil || len(list) != 1 || list[0].Status.VerifiedSync == 0 {
 			t.Fatalf("%s on %s has not what was sent there: %+v, %v", place.ns, place.c, list, err)
 		}
 		digests = append(digests, list[0].Status.Digest)

@@ -131,7 +131,7 @@ func TestAMigrationAtRestCopiesEverythingAndStartsNothing(t *testing.T) {
 			want := sh(t, a, pod, tree)
 			stop(t, a, "app")
 			r := must(t, migrateArgs()...).result(t)
-			if len(r.Volumes) != 1 || r.Volumes[0].PromotedGeneration == 0 || r.Active {
+			if len(r.Volumes) != 1 || r.Volumes[0].VerifiedSync == 0 || r.Active {
 				t.Fatalf("result %+v", r)
 			}
 			b := as(t, "lab-b-blue")
@@ -217,7 +217,7 @@ func TestACutoverAndARollback(t *testing.T) {
 	a, pod := running(t, "lab-hostpath")
 	sh(t, a, pod, `echo before >/data/word; sync`)
 	r := must(t, migrateArgs("--cutover")...).result(t)
-	if !r.Active || r.DowntimeSeconds <= 0 || r.Volumes[0].Consistency != string(v1alpha1.ViewStopped) {
+	if !r.Active || r.DowntimeSeconds <= 0 || r.Volumes[0].Consistency != string(v1alpha1.CopyMethodStopped) {
 		t.Errorf("result %+v", r)
 	}
 	b := as(t, "lab-b-blue")

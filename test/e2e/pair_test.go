@@ -27,7 +27,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
-	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair/check"
 )
 
 // withNamespace makes a namespace on a cluster until the test ends.
@@ -62,9 +62,9 @@ func unpair(t *testing.T, namespace, name string, more ...string) run {
 }
 
 // pairs are the pairs of lab-a.
-func pairs(t *testing.T) []inspect.Pair {
+func pairs(t *testing.T) []check.Pair {
 	t.Helper()
-	var out struct{ Pairs []inspect.Pair }
+	var out struct{ Pairs []check.Pair }
 	r := motion(t, "pairs", "--context", "lab-a", "-A", "-o", "json")
 	if r.code != 0 {
 		if strings.Contains(r.stderr, "could not find the requested resource") {
@@ -229,7 +229,7 @@ func TestWhatOtherPairsUseStaysWhenOneIsPurged(t *testing.T) {
 	}
 	both := []string{"pair", "west", "--context", "lab-a", "--to-context", "lab-b", "--namespaces", "pair-two,pair-three", "--to-namespace", "pair-three=pair-eu"}
 	refused(t, 1, []string{"namespace pair-two is not on lab-b", "--create-namespace=false"}, append(both, "--yes", "--create-namespace=false")...)
-	r := must(t, append(both, "--yes", "--max-bandwidth", "50Mi", "--max-concurrent-shipments", "2", "--special-files", "preserve", "--holder-image", "registry.k8s.io/pause:3.10.1")...)
+	r := must(t, append(both, "--yes", "--max-bandwidth", "50Mi", "--max-concurrent-shipments", "2", "--special-files", "preserve", "--mount-pod-image", "registry.k8s.io/pause:3.10.1")...)
 	if want := "clusterpair.kubectl-motion.dev/west paired in namespace pair-two\nclusterpair.kubectl-motion.dev/west paired in namespace pair-three\n"; r.stdout != want {
 		t.Errorf("stdout %q", r.stdout)
 	}
@@ -240,7 +240,7 @@ func TestWhatOtherPairsUseStaysWhenOneIsPurged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Spec.MaxBandwidth.String() != "50Mi" || p.Spec.MaxConcurrentShipments != 2 || p.Spec.SpecialFiles != v1alpha1.SpecialFilesPreserve || p.Spec.HolderTemplate.Image == "" {
+		if p.Spec.MaxBandwidth.String() != "50Mi" || p.Spec.MaxConcurrentShipments != 2 || p.Spec.SpecialFiles != v1alpha1.SpecialFilesPreserve || p.Spec.MountPodTemplate.Image == "" {
 			t.Errorf("policy %s on %s is %+v", name, c, p.Spec)
 		}
 	}
@@ -304,7 +304,7 @@ func TestExportedManifestsHoldEverythingButTheCredential(t *testing.T) {
 	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--export", folder)
 	for file, words := range map[string][]string{
 		"source-lab-a.yaml": {"kind: ClusterPair", "kind: CronJob", "kind: DaemonSet", "kind: MotionPolicy", "kubectl motion pair renew lab-b -n " + blue},
-		"target-lab-b.yaml": {"kind: MotionPolicy", "name: kubectl-motion:mover", "name: motion-from-"},
+		"target-lab-b.yaml": {"kind: MotionPolicy", "name: kubectl-motion:migrator", "name: motion-from-"},
 	} {
 		text, err := os.ReadFile(filepath.Join(folder, file))
 		if err != nil {
@@ -322,14 +322,14 @@ func TestExportedManifestsHoldEverythingButTheCredential(t *testing.T) {
 }
 
 // checked is what pair check says, hop by hop.
-func checked(t *testing.T, code int, args ...string) map[string]inspect.Hop {
+func checked(t *testing.T, code int, args ...string) map[string]check.Hop {
 	t.Helper()
 	r := motion(t, append([]string{"pair", "check", "lab-b", "-o", "json"}, args...)...)
-	var out struct{ Pairs []inspect.Report }
+	var out struct{ Pairs []check.Report }
 	if r.code != code || json.Unmarshal([]byte(r.stdout), &out) != nil || len(out.Pairs) != 1 {
 		t.Fatalf("want exit status %d and one report: %s", code, r)
 	}
-	hops := map[string]inspect.Hop{}
+	hops := map[string]check.Hop{}
 	for _, h := range out.Pairs[0].Hops {
 		hops[h.Name] = h
 	}
@@ -346,7 +346,7 @@ func TestACheckTriesEachHopAndSaysWhatToDo(t *testing.T) {
 			"agents of " + name, "agents of lab-b", "policy of " + name, "policy of lab-b", "route between the agents",
 			"API of kubectl-motion on " + name, "API of kubectl-motion on lab-b",
 		} {
-			if h, ok := hops[hop]; !ok || h.Verdict != inspect.OK {
+			if h, ok := hops[hop]; !ok || h.Verdict != check.OK {
 				t.Errorf("as %s: %s is %+v", who, hop, h)
 			}
 		}
@@ -363,7 +363,7 @@ func TestACheckTriesEachHopAndSaysWhatToDo(t *testing.T) {
 	}
 	hops := checked(t, 3, "--context", "lab-a", "-n", blue, "--no-route")
 	for name, h := range hops {
-		if bad := h.Verdict != inspect.OK; bad != (name == "policy of lab-b") {
+		if bad := h.Verdict != check.OK; bad != (name == "policy of lab-b") {
 			t.Errorf("with no policy on lab-b, %s is %+v", name, h)
 		}
 	}
@@ -390,7 +390,7 @@ func TestACheckTriesEachHopAndSaysWhatToDo(t *testing.T) {
 func checkMissesARight(t *testing.T) {
 	t.Helper()
 	roles := as(t, "lab-b").Kube.RbacV1().ClusterRoles()
-	role, err := roles.Get(t.Context(), "kubectl-motion:mover-core", metav1.GetOptions{})
+	role, err := roles.Get(t.Context(), "kubectl-motion:migrator-core", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func checkMissesARight(t *testing.T) {
 		return nil
 	})
 	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue, "--yes")
-	if h := checked(t, 0, "--context", "lab-a-"+blue, "-n", blue, "--no-route")[hop]; h.Verdict != inspect.OK {
+	if h := checked(t, 0, "--context", "lab-a-"+blue, "-n", blue, "--no-route")[hop]; h.Verdict != check.OK {
 		t.Errorf("%+v", h)
 	}
 }
@@ -423,7 +423,7 @@ func checkMissesAKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, h := range checked(t, 3, "--context", "lab-a-"+blue, "-n", blue, "--no-route") {
-		if bad := h.Verdict != inspect.OK; bad != (name == "API of kubectl-motion on lab-b") || bad && (!strings.Contains(h.Message, kind) || !strings.Contains(h.Next, "kubectl motion agent upgrade")) {
+		if bad := h.Verdict != check.OK; bad != (name == "API of kubectl-motion on lab-b") || bad && (!strings.Contains(h.Message, kind) || !strings.Contains(h.Next, "kubectl motion agent upgrade")) {
 			t.Errorf("%s is %+v", name, h)
 		}
 	}

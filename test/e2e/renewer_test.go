@@ -50,7 +50,7 @@ func TestARenewedCredentialWorksAndTheOldOneEndsByItself(t *testing.T) {
 	must(t, "pair", "renew", "lab-b", "--context", "lab-a", "-n", red)
 	after := string(secretOf(t, red, pair.SecretName("lab-b"))["token"])
 	if after == before {
-		t.Fatal("the renewer worked, and the token is the same")
+		t.Fatal("the token rotator worked, and the token is the same")
 	}
 	p := pairOf(t, red)
 	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PairRenewed); c == nil || c.Status != metav1.ConditionTrue {
@@ -102,28 +102,28 @@ func TestNothingIsRenewedAfterTheAdministratorsExpiry(t *testing.T) {
 	if list := must(t, "pairs", "--context", "lab-a", "-n", red, "-o", "wide"); !strings.Contains(list.stdout, "False") || !strings.Contains(list.stdout, "the pair has ended") {
 		t.Errorf("the list does not say it: %s", list)
 	}
-	// The target does not wait for our word: the renewer's own token ends with the pair.
-	claims, err := pair.ReadClaims(string(secretOf(t, deploy.DefaultNamespace, pair.RenewerName(admin.ID, red, "lab-b"))["token"]))
+	// The target does not wait for our word: the token rotator's own token ends with the pair.
+	claims, err := pair.ReadClaims(string(secretOf(t, deploy.DefaultNamespace, pair.RotatorName(admin.ID, red, "lab-b"))["token"]))
 	if off := claims.Expiry.Sub(was.Time); err != nil || off > time.Minute {
-		t.Errorf("the renewer's token ends %s after the pair, error %v", off, err)
+		t.Errorf("the token rotator's token ends %s after the pair, error %v", off, err)
 	}
 	set(was)
 	must(t, "pair", "renew", "lab-b", "--context", "lab-a", "-n", red)
 }
 
-func TestARenewerRenewsItsOnePairAndDoesNothingElse(t *testing.T) {
+func TestARotatorRenewsItsOnePairAndDoesNothingElse(t *testing.T) {
 	site(t, blue)
 	s := site(t, red)
 	a, b := as(t, "lab-a"), as(t, "lab-b")
-	name, account := pair.RenewerName(a.ID, red, "lab-b"), pair.AccountName(a.ID, red)
+	name, account := pair.RotatorName(a.ID, red, "lab-b"), pair.AccountName(a.ID, red)
 	me := "system:serviceaccount:" + deploy.DefaultNamespace + ":" + name
 	// On the target, with the token that it has.
 	c := withToken(t, b, "lab-b", string(secretOf(t, deploy.DefaultNamespace, name)["token"]))
 	if got := identity(t, c); got != me {
-		t.Fatalf("the renewer is %s", got)
+		t.Fatalf("the token rotator is %s", got)
 	}
 	if err := (request{"POST", "/api/v1/namespaces/" + red + "/serviceaccounts/" + account + "/token", `{"spec":{"expirationSeconds":600}}`}).try(t.Context(), c); err != nil {
-		t.Errorf("the renewer makes a token of its account: %v", err)
+		t.Errorf("the token rotator makes a token of its account: %v", err)
 	}
 	accounts := "/api/v1/namespaces/" + red + "/serviceaccounts"
 	deniedByRBAC(t, c, me, append([]request{
@@ -145,7 +145,7 @@ func TestARenewerRenewsItsOnePairAndDoesNothingElse(t *testing.T) {
 	in := "/api/v1/namespaces/" + red + "/secrets"
 	for _, r := range []request{{"GET", in + "/" + pair.SecretName("lab-b"), ""}, {"GET", motionAPI + "/namespaces/" + red + "/clusterpairs/lab-b", ""}} {
 		if err := r.try(t.Context(), c); err != nil {
-			t.Errorf("the renewer may %s: %v", r, err)
+			t.Errorf("the token rotator may %s: %v", r, err)
 		}
 	}
 	others := ofNamespace(blue)
@@ -160,7 +160,7 @@ func TestARenewerRenewsItsOnePairAndDoesNothingElse(t *testing.T) {
 		{"GET", "/api/v1/namespaces/" + deploy.DefaultNamespace + "/secrets/" + name, ""},
 	}, append(others, ofCluster()...)...)...)
 
-	// The users of the namespace do not reach the renewer, nor its token.
+	// The users of the namespace do not reach the token rotator, nor its token.
 	deniedByRBAC(t, s.a, red,
 		request{"GET", "/api/v1/namespaces/" + deploy.DefaultNamespace + "/secrets/" + name, ""},
 		request{"GET", "/apis/batch/v1/namespaces/" + deploy.DefaultNamespace + "/cronjobs/" + name, ""},

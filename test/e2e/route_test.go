@@ -23,7 +23,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair/check"
 )
 
 // closedNodePort keeps lab-a from opening connections to the agents of lab-b, but
@@ -173,7 +173,7 @@ func (s *shop) addressless(t *testing.T) {
 		t.Errorf("with --route direct: %s", r)
 	}
 	hops := checked(t, 0, "--context", "lab-a-"+s.namespace, "-n", s.namespace)
-	if h := hops["route by the relay"]; h.Verdict != inspect.OK || !strings.Contains(h.Message, "MiB/s") {
+	if h := hops["route by the relay"]; h.Verdict != check.OK || !strings.Contains(h.Message, "MiB/s") {
 		t.Errorf("the check of the relay's way: %+v", h)
 	}
 	r := must(t, s.migrate()...)
@@ -183,7 +183,7 @@ func (s *shop) addressless(t *testing.T) {
 	s.arrived(t, want)
 }
 
-// arrived fails unless the copy at rest on lab-b has what fill wrote.
+// arrived fails unless the copy on standby on lab-b has what fill wrote.
 func (s *shop) arrived(t *testing.T, want string) {
 	t.Helper()
 	if got := s.targetTree(t); got != want {
@@ -192,7 +192,7 @@ func (s *shop) arrived(t *testing.T, want string) {
 	s.forgotten(t)
 }
 
-// targetTree looks into the target's claim by a pod of its own: the copy is at rest.
+// targetTree looks into the target's claim by a pod of its own: the copy is on standby.
 func (s *shop) targetTree(t *testing.T) string {
 	t.Helper()
 	put(t, s.b, s.namespace, `apiVersion: v1
@@ -334,7 +334,7 @@ func (s *shop) cutOff(t *testing.T) {
 	var receive *v1alpha1.VolumeShipment
 	await(t, "the first bytes on the target", func() (err error) {
 		receive, err = s.underway(t, s.b)
-		if err == nil && receive.Status.Figures.WireBytes == 0 {
+		if err == nil && receive.Status.Statistics.WireBytes == 0 {
 			err = fmt.Errorf("none yet: %+v", receive.Status)
 		}
 		return err
@@ -362,8 +362,8 @@ func (s *shop) cutOff(t *testing.T) {
 		t.Fatalf("the copy did not go on: %s", r)
 	}
 	send, receive := s.shipments(t)
-	if send.Status.PromotedGeneration == 0 || send.Status.Digest == "" || send.Status.Digest != receive.Status.Digest {
-		t.Errorf("promoted is %d; the digests are %q and %q", send.Status.PromotedGeneration, send.Status.Digest, receive.Status.Digest)
+	if send.Status.VerifiedSync == 0 || send.Status.Digest == "" || send.Status.Digest != receive.Status.Digest {
+		t.Errorf("verified is %d; the digests are %q and %q", send.Status.VerifiedSync, send.Status.Digest, receive.Status.Digest)
 	}
 }
 

@@ -205,7 +205,7 @@ func (s *shop) pods(t *testing.T, c *cluster.Cluster, selector string) []string 
 }
 
 // runsOnly fails unless the shop runs on one cluster, has no pod on the other,
-// and no holder is left on either.
+// and no mount pod is left on either.
 func (s *shop) runsOnly(t *testing.T, here, there *cluster.Cluster) {
 	t.Helper()
 	if n := s.replicas(t, here); n != 1 {
@@ -218,8 +218,8 @@ func (s *shop) runsOnly(t *testing.T, here, there *cluster.Cluster) {
 	if left := s.pods(t, there, ""); len(left) > 0 {
 		t.Errorf("pods on %s, where nothing may run: %q", there, left)
 	}
-	if left := s.pods(t, here, v1alpha1.LabelHolder); len(left) > 0 {
-		t.Errorf("holders are left on %s: %q", here, left)
+	if left := s.pods(t, here, v1alpha1.LabelMountPod); len(left) > 0 {
+		t.Errorf("mount pods are left on %s: %q", here, left)
 	}
 }
 

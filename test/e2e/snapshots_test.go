@@ -25,8 +25,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view/viewtest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot/snapshottest"
 	"github.com/kubectl-motion/kubectl-motion/plugins/volume/csi"
 )
 
@@ -35,7 +35,7 @@ var volumeSnapshots = schema.GroupVersionResource{Group: "snapshot.storage.k8s.i
 // noCopies waits until nothing is left of what a pass made on the source.
 func noCopies(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	await(t, "the end of snapshots, clones and holders", func() error {
+	await(t, "the end of snapshots, clones and mount pods", func() error {
 		snapshots, err := c.Resource(volumeSnapshots, "blue").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func noCopies(t *testing.T, c *cluster.Cluster) {
 		if err != nil {
 			return err
 		}
-		holders, err := c.Kube.CoreV1().Pods("blue").List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelHolder})
+		mountPods, err := c.Kube.CoreV1().Pods("blue").List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelMountPod})
 		if err != nil {
 			return err
 		}
@@ -52,21 +52,21 @@ func noCopies(t *testing.T, c *cluster.Cluster) {
 		if err != nil {
 			return err
 		}
-		if n := len(snapshots.Items) + len(claims.Items) + len(holders.Items) + len(jobs.Items); n > 0 {
-			return fmt.Errorf("%d snapshots, %d clones, %d holders, %d jobs", len(snapshots.Items), len(claims.Items), len(holders.Items), len(jobs.Items))
+		if n := len(snapshots.Items) + len(claims.Items) + len(mountPods.Items) + len(jobs.Items); n > 0 {
+			return fmt.Errorf("%d snapshots, %d clones, %d mount pods, %d jobs", len(snapshots.Items), len(claims.Items), len(mountPods.Items), len(jobs.Items))
 		}
 		return nil
 	})
 }
 
 // figures of the last generation, as the source's agent wrote them.
-func figures(t *testing.T, c *cluster.Cluster) v1alpha1.ShipmentFigures {
+func statistics(t *testing.T, c *cluster.Cluster) v1alpha1.ShipmentStatistics {
 	t.Helper()
 	list, err := cluster.List[v1alpha1.VolumeShipment](t.Context(), c, v1alpha1.VolumeShipments, "blue", metav1.ListOptions{})
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%d shipments, error %v", len(list), err)
 	}
-	return list[0].Status.Figures
+	return list[0].Status.Statistics
 }
 
 // twoClaims is the application with a second claim, of the same class.
@@ -113,7 +113,7 @@ func TestSnapshotsOfARunningApplicationAreStartedBesideItAndEndAlsoWhenNobodyCom
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The killed run's holder on the target is another matter: it is the next run's.
+	// The killed run's mount pod on the target is another matter: it is the next run's.
 	noCopies(t, a)
 
 	planned := must(t, "plan", "--context", "lab-a-blue", "--to", "lab-b", "--start", "-o", "json")
@@ -121,8 +121,8 @@ func TestSnapshotsOfARunningApplicationAreStartedBesideItAndEndAlsoWhenNobodyCom
 	if err := json.Unmarshal([]byte(planned.stdout), &p); err != nil {
 		t.Fatal(err)
 	}
-	if o := p.Volumes[0].View.Offer; o == nil || o.Plugin != "csi" || o.Class != "lab-csi" || o.Stamps != v1alpha1.StampsLagging {
-		t.Errorf("the plan's view is %+v", p.Volumes[0].View)
+	if o := p.Volumes[0].CopyMethod.Offer; o == nil || o.Plugin != "csi" || o.Class != "lab-csi" || o.ChangeDetection != v1alpha1.ChangeDetectionContent {
+		t.Errorf("the plan's view is %+v", p.Volumes[0].CopyMethod)
 	}
 	started := must(t, migrateArgs("--start")...)
 	r := started.result(t)
@@ -150,15 +150,15 @@ func TestIncrementsFromSnapshotsShipOnlyWhatChanged(t *testing.T) {
 		t.Run(class, func(t *testing.T) {
 			a, pod := running(t, class)
 			sh(t, a, pod, fmt.Sprintf(`dd if=/dev/urandom of=/data/big bs=1M count=%d 2>/dev/null; sync`, size>>20))
-			first := must(t, migrateArgs("--view", "snapshot")...).result(t).Volumes[0]
+			first := must(t, migrateArgs("--copy-method", "snapshot")...).result(t).Volumes[0]
 			if first.SentBytes < size || first.Consistency != "CrashConsistent" {
 				t.Fatalf("first copy: %+v", first)
 			}
 			sh(t, a, pod, `dd if=/dev/urandom of=/data/other bs=8k count=1 2>/dev/null; sync`)
-			second := must(t, migrateArgs("--view", "snapshot")...).result(t).Volumes[0]
-			f := figures(t, a)
+			second := must(t, migrateArgs("--copy-method", "snapshot")...).result(t).Volumes[0]
+			f := statistics(t, a)
 			t.Logf("second: scanned %d, read %d, changed %d, sent %d, wire %d", f.ScannedBytes, f.ReadBytes, f.ChangedBytes, f.SentBytes, f.WireBytes)
-			if second.SentBytes == 0 || second.SentBytes > 256<<10 || f.WireBytes > 1<<20 || second.PromotedGeneration <= first.PromotedGeneration {
+			if second.SentBytes == 0 || second.SentBytes > 256<<10 || f.WireBytes > 1<<20 || second.VerifiedSync <= first.VerifiedSync {
 				t.Errorf("8 KiB changed: %+v, %+v", second, f)
 			}
 			// What exact stamps are for: a file that did not change is not read.
@@ -167,7 +167,7 @@ func TestIncrementsFromSnapshotsShipOnlyWhatChanged(t *testing.T) {
 			}
 			// In place, where only the content tells.
 			sh(t, a, pod, `dd if=/dev/urandom of=/data/big bs=8k seek=77 count=1 conv=notrunc 2>/dev/null && sync`)
-			third := must(t, migrateArgs("--view", "snapshot")...).result(t).Volumes[0]
+			third := must(t, migrateArgs("--copy-method", "snapshot")...).result(t).Volumes[0]
 			if third.SentBytes == 0 || third.SentBytes > 256<<10 || third.Digest == second.Digest {
 				t.Errorf("one page changed in place (exact %v): %+v", exact, third)
 			}
@@ -221,7 +221,7 @@ func TestAChainThatBrokeIsRepairedWithoutAFullCopy(t *testing.T) {
 	const size = 24 << 20
 	a, pod := running(t, "lab-csi-crash")
 	migrateArgs := func(more ...string) []string {
-		return migrateArgs(append(more, "--view", "snapshot", "--storage-class", "lab-csi-crash=lab-local")...)
+		return migrateArgs(append(more, "--copy-method", "snapshot", "--storage-class", "lab-csi-crash=lab-local")...)
 	}
 	sh(t, a, pod, fmt.Sprintf(`dd if=/dev/urandom of=/data/big bs=1M count=%d 2>/dev/null; echo words >/data/word; sync`, size>>20))
 	first := must(t, migrateArgs("--start")...).result(t).Volumes[0]
@@ -233,7 +233,7 @@ func TestAChainThatBrokeIsRepairedWithoutAFullCopy(t *testing.T) {
 	repaired := func(what string) migrate.Result {
 		t.Helper()
 		r := must(t, migrateArgs()...).result(t)
-		f := figures(t, a)
+		f := statistics(t, a)
 		t.Logf("%s: scanned %d, read %d, sent %d, wire %d", what, f.ScannedBytes, f.ReadBytes, f.SentBytes, f.WireBytes)
 		if v := r.Volumes[0]; v.SentBytes == 0 || v.SentBytes > size/8 || f.WireBytes > size/8 {
 			t.Errorf("%s: %+v, %+v", what, v, f)
@@ -267,19 +267,19 @@ func TestAnApplicationsClaimsOfOnePodAreLookedAtBySnapshots(t *testing.T) {
 	put(t, a, "blue", strings.ReplaceAll(strings.ReplaceAll(app, "CLASS", "lab-csi-crash"), "ReadWriteOnce]", "ReadWriteOncePod]"))
 	pod := podOf(t, a, "blue", "app=app")
 	sh(t, a, pod, `echo words >/data/word; sync`)
-	if r := motion(t, migrateArgs("--view", "live")...); r.code != 4 || !strings.Contains(r.stderr, "ReadWriteOncePod") {
+	if r := motion(t, migrateArgs("--copy-method", "live")...); r.code != 4 || !strings.Contains(r.stderr, "ReadWriteOncePod") {
 		t.Errorf("a live view of a claim of one pod: %s", r)
 	}
 	r := must(t, migrateArgs("--storage-class", "lab-csi-crash=lab-csi-large")...).result(t)
 	if r.Volumes[0].Consistency != "CrashConsistent" {
-		t.Errorf("at rest: %+v", r.Volumes)
+		t.Errorf("on standby: %+v", r.Volumes)
 	}
 	// Without snapshots nothing is read of it before the application is stopped.
 	b := as(t, "lab-b-blue")
 	sh(t, a, pod, `echo more >>/data/word; sync`)
-	stopped := must(t, migrateArgs("--storage-class", "lab-csi-crash=lab-csi-large", "--cutover", "--view", "live")...)
+	stopped := must(t, migrateArgs("--storage-class", "lab-csi-crash=lab-csi-large", "--cutover", "--copy-method", "live")...)
 	v := stopped.result(t).Volumes[0]
-	if v.Consistency != "Stopped" || v.PromotedGeneration != r.Volumes[0].PromotedGeneration+1 {
+	if v.Consistency != "Stopped" || v.VerifiedSync != r.Volumes[0].VerifiedSync+1 {
 		t.Errorf("a cutover without snapshots: %+v, before %+v", v, r.Volumes[0])
 	}
 	if !strings.Contains(stopped.stderr, "nothing of it is copied before the application is stopped") {
@@ -408,27 +408,27 @@ spec:
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 64Mi}}`)
 	pod := podOf(t, a, "blue", "app=app")
-	claim := func(name, class string) view.Claim {
-		return view.Claim{
+	claim := func(name, class string) snapshot.Claim {
+		return snapshot.Claim{
 			Namespace: "blue", Name: name, Class: class, Size: resource.MustParse("64Mi"),
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 		}
 	}
 	data := claim("data", "lab-csi-crash")
 	data.Size = resource.MustParse("1Gi")
-	viewtest.Conform(t, csi.Plugin{}, viewtest.Ground{
+	snapshottest.Conform(t, csi.Plugin{}, snapshottest.Ground{
 		Source: a, Namespace: "blue", Node: pod.Spec.NodeName,
 		Claim: data, Beside: claim("more", "lab-csi-crash"), Foreign: claim("foreign", "lab-local"),
 		Write: func(t *testing.T) string {
 			return sh(t, a, pod, "head -c 12 /dev/urandom | sha256sum | tee /data/word; sync")
 		},
-		Read: func(t *testing.T, holder *corev1.Pod, claim string) string {
+		Read: func(t *testing.T, mountPod *corev1.Pod, claim string) string {
 			pvc, err := a.Kube.CoreV1().PersistentVolumeClaims("blue").Get(t.Context(), claim, metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return motionLab(t, "exec", "lab-a/node-1", "--", "cat",
-				fmt.Sprintf("/var/lib/kubelet/pods/%s/volume-subpaths/%s/%s/0/word", holder.UID, pvc.Spec.VolumeName, holder.Spec.Containers[0].Name))
+				fmt.Sprintf("/var/lib/kubelet/pods/%s/volume-subpaths/%s/%s/0/word", mountPod.UID, pvc.Spec.VolumeName, mountPod.Spec.Containers[0].Name))
 		},
 	})
 	noCopies(t, a)
@@ -438,14 +438,14 @@ func TestWhatKeepsASnapshotFromBeingTakenIsSaid(t *testing.T) {
 	a, pod := running(t, "lab-csi-crash")
 	sh(t, a, pod, `echo words >/data/word; sync`)
 	for class, words := range map[string]string{"nothing": "no volumesnapshotclass nothing of its driver"} {
-		if r := motion(t, migrateArgs("--view", "snapshot", "--snapshot-class", class)...); r.code != 4 || !strings.Contains(r.stderr, words) {
+		if r := motion(t, migrateArgs("--copy-method", "snapshot", "--snapshot-class", class)...); r.code != 4 || !strings.Contains(r.stderr, words) {
 			t.Errorf("snapshot class %s: %s", class, r)
 		}
 	}
 	const fail = "/var/local/motion-volumes/csi/fail-snapshots"
 	mended(t, "exec", "lab-a/node-1", "--", "rm", "-f", fail)
 	motionLab(t, "exec", "lab-a/node-1", "--", "sh", "-c", "echo the pool is full >"+fail)
-	if r := motion(t, migrateArgs("--view", "snapshot", "--timeout", "20s")...); r.code != 1 || !strings.Contains(r.stderr, "the pool is full") {
+	if r := motion(t, migrateArgs("--copy-method", "snapshot", "--timeout", "20s")...); r.code != 1 || !strings.Contains(r.stderr, "the pool is full") {
 		t.Errorf("the driver's error is not shown: %s", r)
 	}
 	// The snapshot controller lets go of a snapshot once its driver has answered.
@@ -471,7 +471,7 @@ func TestWhatKeepsASnapshotFromBeingTakenIsSaid(t *testing.T) {
 		}
 		return err
 	})
-	if r := motion(t, migrateArgs("--view", "snapshot")...); r.code != 4 || !strings.Contains(r.stderr, "quota tight leaves 0") {
+	if r := motion(t, migrateArgs("--copy-method", "snapshot")...); r.code != 4 || !strings.Contains(r.stderr, "quota tight leaves 0") {
 		t.Errorf("a quota without room for the clone: %s", r)
 	}
 }
@@ -539,7 +539,7 @@ func TestEverySnapshotOfABusyPostgresRecoversAndHasWhatWasCommitted(t *testing.T
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := must(t, migrateArgs("--start", "--view", "snapshot")...).result(t)
+		r := must(t, migrateArgs("--start", "--copy-method", "snapshot")...).result(t)
 		target := podOf(t, b, "blue", "app=postgres")
 		got, err := strconv.Atoi(strings.TrimSpace(sh(t, b, target, "psql -At -U postgres -c 'select count(*) from acked where n <= "+strconv.Itoa(acked)+"'")))
 		if err != nil || got != acked {
@@ -548,7 +548,7 @@ func TestEverySnapshotOfABusyPostgresRecoversAndHasWhatWasCommitted(t *testing.T
 		if out := sh(t, b, target, "psql -q -U postgres -c 'create extension if not exists amcheck' >/dev/null 2>&1; pg_amcheck -U postgres --database postgres --heapallindexed 2>&1"); out != "" {
 			t.Errorf("round %d: pg_amcheck: %s", n, out)
 		}
-		f := figures(t, a)
+		f := statistics(t, a)
 		t.Logf("round %d: %d committed before; scanned %d, changed %d, sent %d, wire %d; digest %s", n, acked, f.ScannedBytes, f.ChangedBytes, f.SentBytes, f.WireBytes, r.Volumes[0].Digest)
 		must(t, "deactivate", "--context", "lab-a-blue", "--to", "lab-b")
 	}

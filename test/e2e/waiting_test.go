@@ -65,7 +65,7 @@ metadata: {name: spare}
 spec: {accessModes: [ReadWriteOnce], storageClassName: lab-local, resources: {requests: {storage: 16Mi}}}`
 
 // TestACopyIsSwitchedOnAndOffWithoutLosingAPartOrItsData: an administrator moves
-// a namespace with an operator's custom resource, which cannot be at rest, and with
+// a namespace with an operator's custom resource, which cannot be on standby, and with
 // a StatefulSet whose controller deletes the claims of pods that are scaled away.
 func TestACopyIsSwitchedOnAndOffWithoutLosingAPartOrItsData(t *testing.T) {
 	const ns = "e2e-waiting"
@@ -147,7 +147,7 @@ func keepsClaims(t *testing.T, b *cluster.Cluster, ns string, verb func(string, 
 	must(t, verb("deactivate")...)
 	set := caughtUp(t, b, ns)
 	if policy := set.Spec.PersistentVolumeClaimRetentionPolicy.WhenScaled; *set.Spec.Replicas != 0 || policy != appsv1.RetainPersistentVolumeClaimRetentionPolicyType {
-		t.Errorf("at rest: %d replicas, whenScaled %s", *set.Spec.Replicas, policy)
+		t.Errorf("on standby: %d replicas, whenScaled %s", *set.Spec.Replicas, policy)
 	}
 	if pods := (&shop{namespace: ns}).pods(t, b, "app=fragile"); len(pods) != 0 {
 		t.Errorf("pods of the deactivated copy: %q", pods)

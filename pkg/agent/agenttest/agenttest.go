@@ -24,7 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
@@ -36,7 +36,7 @@ const (
 	Claim       = "data"
 	Shipment    = "data-shipment"
 	Volume      = "pv-1"
-	Pod         = "motion-holder-1"
+	Pod         = "motion-mount-1"
 	ClaimUID    = "6f0a3d0e-8f0f-4d9a-9d3c-0a7c5f3f9b11"
 	PodUID      = "0c8b1f3a-52c1-4f3f-8f4e-6a0e3c1d2b10"
 	ShipmentUID = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
@@ -130,7 +130,7 @@ func Fine(role v1alpha1.Role) *World {
 			ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "to-b"},
 			Spec:       v1alpha1.ClusterPairSpec{ClusterID: PeerCluster, TargetNamespace: Namespace, SecretName: "motion-pair-to-b"},
 		},
-		Pod: Holder(Pod, PodUID),
+		Pod: MountPod(Pod, PodUID),
 	}
 	w.Claim.Spec.VolumeName, w.Claim.Status.Phase = Volume, corev1.ClaimBound
 	w.Volume.Status.Phase = corev1.VolumeBound
@@ -140,7 +140,7 @@ func Fine(role v1alpha1.Role) *World {
 	w.Policy.Spec.NamespaceSelector.MatchLabels = map[string]string{"team": "blue"}
 	w.Policy.Spec.Peers = []v1alpha1.PolicyPeer{{ClusterID: PeerCluster, CIDRs: []string{"10.1.0.0/16"}}}
 	s := &w.Shipment.Spec
-	s.Role, s.ClaimName, s.ClaimUID, s.View, s.Generation = role, Claim, ClaimUID, v1alpha1.ViewLive, 1
+	s.Role, s.ClaimName, s.ClaimUID, s.CopyMethod, s.Sync = role, Claim, ClaimUID, v1alpha1.CopyMethodLive, 1
 	s.Peer = v1alpha1.ShipmentPeer{ClusterID: PeerCluster, Namespace: Namespace, ShipmentUID: PeerUID}
 	w.Shipment.Status.NodeName = Node
 	return w
@@ -152,24 +152,24 @@ func meta(name, uid string) metav1.ObjectMeta {
 	return m
 }
 
-// Holder is a running pod on the node that holds the claim as a whole.
-func Holder(name, uid string) *corev1.Pod {
+// MountPod is a running pod on the node that holds the claim as a whole.
+func MountPod(name, uid string) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: meta(name, uid)}
-	p.Labels = map[string]string{v1alpha1.LabelHolder: "true"}
+	p.Labels = map[string]string{v1alpha1.LabelMountPod: "true"}
 	p.Spec.NodeName = Node
 	p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: Claim},
 	}}}
-	p.Spec.Containers = []corev1.Container{{Name: "holder", VolumeMounts: []corev1.VolumeMount{
+	p.Spec.Containers = []corev1.Container{{Name: "mount", VolumeMounts: []corev1.VolumeMount{
 		{Name: "v", MountPath: "/v", SubPath: ".", ReadOnly: true},
 	}}}
 	p.Status.Phase = corev1.PodRunning
 	return p
 }
 
-// Application is a running pod that uses the claim and is no holder.
+// Application is a running pod that uses the claim and is no mount pod.
 func Application(name string) *corev1.Pod {
-	p := Holder(name, "7d444840-9dc0-41b2-a2b1-1f1a3f1a3f1a")
+	p := MountPod(name, "7d444840-9dc0-41b2-a2b1-1f1a3f1a3f1a")
 	p.Labels = nil
 	p.Spec.Containers[0].VolumeMounts[0].SubPath = ""
 	p.Spec.Containers[0].VolumeMounts[0].ReadOnly = false
@@ -177,7 +177,7 @@ func Application(name string) *corev1.Pod {
 }
 
 // New serves a world.
-func New(t *testing.T, w *World) *verify.Verifier {
+func New(t *testing.T, w *World) *authz.Verifier {
 	t.Helper()
 	kube := fake.NewClientset(append([]runtime.Object{w.Namespace, w.Claim, w.Volume, w.Pod}, w.More...)...)
 	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
@@ -186,7 +186,7 @@ func New(t *testing.T, w *World) *verify.Verifier {
 	w.watched = &watched{count: map[string]int{}, more: make(chan struct{})}
 	kube.PrependWatchReactor("*", w.watched.react(kube.Tracker()))
 	dynamic.PrependWatchReactor("*", w.watched.react(dynamic.Tracker()))
-	return &verify.Verifier{
+	return &authz.Verifier{
 		Cluster: &cluster.Cluster{Name: "test", Kube: kube, Dynamic: dynamic},
 		Node:    Node, AgentNamespace: AgentNamespace,
 	}

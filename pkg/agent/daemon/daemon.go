@@ -22,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
@@ -29,9 +30,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/session"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
@@ -97,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 	env.Metrics = count
 	env.Listener.Count(count)
 	directory := peers.New(env.Verifier.Cluster.Kube, o.Namespace, o.Node)
-	env.Listener.HandOn(directory, onward.Agent)
+	env.Listener.HandOn(directory, protocol.Agent)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return fmt.Errorf("listener: %w", err)
@@ -130,7 +130,7 @@ func newEnv(ctx context.Context, o Options) (*session.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &verify.Verifier{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
+	v := &authz.Verifier{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
 	return &session.Env{
 		Verifier: v, Opener: opener, Devices: &device.Client{Socket: o.DevicesSocket}, State: state, Slots: session.NewSlots(), Log: o.Log,
 		Listener: listen.New(listen.DefaultLimits(), func(from netip.Addr) string { return answer(ctx, v, from) }, o.Log),
@@ -172,7 +172,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 }
 
 // answer is what a probe is told.
-func answer(ctx context.Context, v *verify.Verifier, from netip.Addr) string {
+func answer(ctx context.Context, v *authz.Verifier, from netip.Addr) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	accepted, err := v.AnyAccepts(ctx, from)

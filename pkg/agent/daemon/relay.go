@@ -13,7 +13,7 @@ import (
 
 	"k8s.io/klog/v2"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/relay"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/server"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
@@ -67,7 +67,7 @@ func RunRelay(ctx context.Context, o RelayOptions) error {
 	if err != nil {
 		return fmt.Errorf("listener: %w", err)
 	}
-	r := relay.New(c, o.Namespace, o.Log)
+	r := server.New(c, o.Namespace, o.Log)
 	health.readyWhen(r.Ready)
 	return r.Serve(ctx, l)
 }

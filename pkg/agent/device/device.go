@@ -76,6 +76,6 @@ func decode(packet []byte, into any) error {
 
 // off is the error of an agent without the second container.
 func off(err error) error {
-	return fault.New(v1alpha1.ReasonBlockDevicesOff,
+	return fault.New(v1alpha1.ReasonBlockDevicesDisabled,
 		"the agents of this cluster may not open raw block volumes; an administrator allows it: kubectl motion pair --block-devices (%w)", err)
 }

@@ -54,10 +54,10 @@ func TestARefusalReachesTheAgentWithItsReason(t *testing.T) {
 
 func TestWithoutTheSecondContainerBlockDevicesAreOff(t *testing.T) {
 	c := &Client{Socket: filepath.Join(t.TempDir(), "nobody")}
-	if err := c.Available(); fault.Reason(err) != v1alpha1.ReasonBlockDevicesOff {
+	if err := c.Available(); fault.Reason(err) != v1alpha1.ReasonBlockDevicesDisabled {
 		t.Errorf("available: %v", err)
 	}
-	if _, err := c.Open(t.Context(), "pv", "pod", false); fault.Reason(err) != v1alpha1.ReasonBlockDevicesOff {
+	if _, err := c.Open(t.Context(), "pv", "pod", false); fault.Reason(err) != v1alpha1.ReasonBlockDevicesDisabled {
 		t.Errorf("open: %v", err)
 	}
 }

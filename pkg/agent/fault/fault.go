@@ -48,7 +48,7 @@ func Reason(err error) string {
 // other failure ends the generation and waits for the user to raise it.
 func Retryable(reason string) bool {
 	switch reason {
-	case v1alpha1.ReasonWaitingForPeer, v1alpha1.ReasonWaitingForHolder, v1alpha1.ReasonQueued,
+	case v1alpha1.ReasonWaitingForPeer, v1alpha1.ReasonWaitingForMountPod, v1alpha1.ReasonQueued,
 		v1alpha1.ReasonPeerUnreachable, v1alpha1.ReasonConnectionLost:
 		return true
 	}

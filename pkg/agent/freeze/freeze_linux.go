@@ -246,7 +246,7 @@ func (f *Frozen) watch() {
 }
 
 // Release thaws. held says whether the filesystem stood still from Hold until now:
-// only then is what was done meanwhile done to a filesystem at rest.
+// only then is what was done meanwhile done to a filesystem on standby.
 func (f *Frozen) Release() (held bool, err error) {
 	f.once.Do(func() {
 		_, asked := f.conn.Write([]byte{1})

@@ -125,11 +125,11 @@ func keeper(t *testing.T) (*exec.Cmd, string) {
 
 // patience is shorter than the longest freeze: what ends one within it is not the
 // end of its time.
-const patience = MaxHold / 2
+const timeout = MaxHold / 2
 
 func await(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !f(); runtime.Gosched() {
+	for end := time.Now().Add(timeout); !f(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("there is not: %s", what)
 		}

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -23,24 +23,24 @@ type Peers interface {
 	Serving(ctx context.Context, uid string) (address string, err error)
 	// Kind says whose pod has an address of the cluster's network; false when it is
 	// neither an agent's nor the relay's.
-	Kind(ctx context.Context, addr netip.Addr) (onward.Via, bool)
+	Kind(ctx context.Context, addr netip.Addr) (protocol.Via, bool)
 }
 
 const (
 	// onwardTimeout bounds the connection to the other listener.
 	onwardTimeout = 5 * time.Second
-	// lastWords is how long one direction may go on when the other has ended.
-	lastWords = 10 * time.Second
+	// awaitPeerError is how long one direction may go on when the other has ended.
+	awaitPeerError = 10 * time.Second
 )
 
 // HandOn passes connections for shipments of other nodes on to these, and takes
 // in what they pass on. It is called before Serve. self is who we are to them.
-func (s *Server) HandOn(peers Peers, self onward.Via) { s.peers, s.self = peers, self }
+func (s *Server) HandOn(peers Peers, self protocol.Via) { s.peers, s.self = peers, self }
 
 // believed says whether a connection that says it was passed on comes from whom
 // it says. Anybody can write a header; only the cluster's own pods have their
 // addresses.
-func (s *Server) believed(ctx context.Context, conn net.Conn, h *onward.Header) bool {
+func (s *Server) believed(ctx context.Context, conn net.Conn, h *protocol.Header) bool {
 	if s.peers == nil {
 		return false
 	}
@@ -66,8 +66,8 @@ func (s *Server) handOn(ctx context.Context, conn net.Conn, h *hello, release fu
 		return false
 	}
 	defer s.leaveHandOn()
-	header := onward.Header{Via: s.self}
-	if s.self == onward.Agent {
+	header := protocol.Header{Via: s.self}
+	if s.self == protocol.Agent {
 		header.From = remoteAddr(conn)
 	}
 	words, err := h.append(nil, header)
@@ -118,7 +118,7 @@ func join(ctx context.Context, a, b net.Conn) {
 		_, err := io.Copy(to, from)
 		if c, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
 			_ = c.CloseWrite()
-			_ = to.SetReadDeadline(time.Now().Add(lastWords))
+			_ = to.SetReadDeadline(time.Now().Add(awaitPeerError))
 			return
 		}
 		_, _ = a.Close(), b.Close()

@@ -12,13 +12,13 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
 // cluster answers for a network in which everybody on loopback is of one kind.
 type cluster struct {
-	kind    onward.Via
+	kind    protocol.Via
 	mu      sync.Mutex
 	serving map[string]string
 	asked   int
@@ -37,12 +37,12 @@ func (c *cluster) questions() int {
 	return c.asked
 }
 
-func (c *cluster) Kind(_ context.Context, addr netip.Addr) (onward.Via, bool) {
+func (c *cluster) Kind(_ context.Context, addr netip.Addr) (protocol.Via, bool) {
 	return c.kind, c.kind != 0 && addr.IsLoopback()
 }
 
 // node runs a server that passes on.
-func node(t *testing.T, limits Limits, peers Peers, self onward.Via) (*Server, string) {
+func node(t *testing.T, limits Limits, peers Peers, self protocol.Via) (*Server, string) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,7 +71,7 @@ func say(t *testing.T, conn net.Conn, b []byte) {
 
 func offerTo(t *testing.T, uid string) []byte {
 	t.Helper()
-	b, err := onward.AppendOffer(nil, uid)
+	b, err := protocol.AppendOffer(nil, uid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +79,8 @@ func offerTo(t *testing.T, uid string) []byte {
 }
 
 func TestAConnectionAtTheWrongNodeIsPassedOnWithItsOrigin(t *testing.T) {
-	serves, there := node(t, DefaultLimits(), &cluster{kind: onward.Agent}, onward.Agent)
-	_, here := node(t, DefaultLimits(), &cluster{serving: map[string]string{blue: there}}, onward.Agent)
+	serves, there := node(t, DefaultLimits(), &cluster{kind: protocol.Agent}, protocol.Agent)
+	_, here := node(t, DefaultLimits(), &cluster{serving: map[string]string{blue: there}}, protocol.Agent)
 	h, arrivals := collect(t)
 	serves.Route(blue, h)
 
@@ -106,9 +106,9 @@ func TestAConnectionAtTheWrongNodeIsPassedOnWithItsOrigin(t *testing.T) {
 
 func TestAConnectionThatWasPassedOnIsNotPassedOnAgain(t *testing.T) {
 	// Each of two nodes takes the other for the one that serves the shipment.
-	one, two := &cluster{kind: onward.Agent, serving: map[string]string{}}, &cluster{kind: onward.Agent, serving: map[string]string{}}
-	_, first := node(t, DefaultLimits(), one, onward.Agent)
-	_, second := node(t, DefaultLimits(), two, onward.Agent)
+	one, two := &cluster{kind: protocol.Agent, serving: map[string]string{}}, &cluster{kind: protocol.Agent, serving: map[string]string{}}
+	_, first := node(t, DefaultLimits(), one, protocol.Agent)
+	_, second := node(t, DefaultLimits(), two, protocol.Agent)
 	one.mu.Lock()
 	one.serving[blue] = second
 	one.mu.Unlock()
@@ -124,22 +124,22 @@ func TestAConnectionThatWasPassedOnIsNotPassedOnAgain(t *testing.T) {
 }
 
 func TestAWordAboutAnOriginIsTakenFromTheClustersOwnPodsOnly(t *testing.T) {
-	said := onward.AppendHeader(nil, onward.Header{Via: onward.Agent, From: netip.MustParseAddr("192.0.2.7")})
-	relayed := onward.AppendHeader(nil, onward.Header{Via: onward.Relay})
+	said := protocol.AppendHeader(nil, protocol.Header{Via: protocol.Agent, From: netip.MustParseAddr("192.0.2.7")})
+	relayed := protocol.AppendHeader(nil, protocol.Header{Via: protocol.Relay})
 	for what, c := range map[string]struct {
 		peers Peers
 		words []byte
 	}{
 		"a stranger that says it is an agent":         {&cluster{}, said},
 		"a stranger that says it is the relay":        {&cluster{}, relayed},
-		"an agent that says it is the relay":          {&cluster{kind: onward.Agent}, relayed},
-		"the relay that says it is an agent":          {&cluster{kind: onward.Relay}, said},
+		"an agent that says it is the relay":          {&cluster{kind: protocol.Agent}, relayed},
+		"the relay that says it is an agent":          {&cluster{kind: protocol.Relay}, said},
 		"a header, to a listener that has no peers":   {nil, said},
-		"two headers, one behind the other":           {&cluster{kind: onward.Agent}, append(append([]byte{}, said...), said...)},
-		"a header with nothing that it could be from": {&cluster{kind: onward.Agent}, onward.AppendHeader(nil, onward.Header{Via: onward.Agent})},
+		"two headers, one behind the other":           {&cluster{kind: protocol.Agent}, append(append([]byte{}, said...), said...)},
+		"a header with nothing that it could be from": {&cluster{kind: protocol.Agent}, protocol.AppendHeader(nil, protocol.Header{Via: protocol.Agent})},
 	} {
 		t.Run(what, func(t *testing.T) {
-			s, address := node(t, DefaultLimits(), c.peers, onward.Agent)
+			s, address := node(t, DefaultLimits(), c.peers, protocol.Agent)
 			if c.peers == nil {
 				s.peers = nil
 			}
@@ -157,8 +157,8 @@ func TestAWordAboutAnOriginIsTakenFromTheClustersOwnPodsOnly(t *testing.T) {
 }
 
 func TestAnOfferReachesASenderByTheRelayOnly(t *testing.T) {
-	sender, there := node(t, DefaultLimits(), &cluster{kind: onward.Relay}, onward.Agent)
-	_, relay := node(t, DefaultLimits(), &cluster{serving: map[string]string{blue: there}}, onward.Relay)
+	sender, there := node(t, DefaultLimits(), &cluster{kind: protocol.Relay}, protocol.Agent)
+	_, relay := node(t, DefaultLimits(), &cluster{serving: map[string]string{blue: there}}, protocol.Relay)
 	h, arrivals := collect(t)
 	sender.RouteOffers(blue, h)
 
@@ -187,10 +187,10 @@ func TestAnOfferReachesASenderByTheRelayOnly(t *testing.T) {
 }
 
 func TestThereIsABoundOnWhatIsPassedOn(t *testing.T) {
-	serves, there := node(t, DefaultLimits(), &cluster{kind: onward.Agent}, onward.Agent)
+	serves, there := node(t, DefaultLimits(), &cluster{kind: protocol.Agent}, protocol.Agent)
 	limits := DefaultLimits()
 	limits.HandedOn = 1
-	_, here := node(t, limits, &cluster{serving: map[string]string{blue: there, red: there}}, onward.Agent)
+	_, here := node(t, limits, &cluster{serving: map[string]string{blue: there, red: there}}, protocol.Agent)
 	h, arrivals := collect(t)
 	serves.Route(blue, h)
 	serves.Route(red, h)
@@ -206,7 +206,7 @@ func TestThereIsABoundOnWhatIsPassedOn(t *testing.T) {
 // A connection that is passed on must not count as half-open for as long as it
 // lives; one whose shipment nobody serves must not be kept.
 func TestAConnectionForNobodyIsClosedByTheRelayToo(t *testing.T) {
-	_, relay := node(t, DefaultLimits(), &cluster{}, onward.Relay)
+	_, relay := node(t, DefaultLimits(), &cluster{}, protocol.Relay)
 	for _, words := range [][]byte{offerTo(t, blue), mustPreface(t, blue), mustPreface(t, ProbeUID)[:20]} {
 		conn := dial(t, relay)
 		say(t, conn, words)
@@ -227,7 +227,7 @@ func mustPreface(t *testing.T, uid string) []byte {
 }
 
 func TestARelayMeasuresTheWayToItAndAnAgentDoesNot(t *testing.T) {
-	for self, measures := range map[onward.Via]bool{onward.Relay: true, onward.Agent: false} {
+	for self, measures := range map[protocol.Via]bool{protocol.Relay: true, protocol.Agent: false} {
 		t.Run(self.String(), func(t *testing.T) {
 			_, address := node(t, DefaultLimits(), &cluster{}, self)
 			conn, err := net.Dial("tcp", address)
@@ -235,11 +235,11 @@ func TestARelayMeasuresTheWayToItAndAnAgentDoesNot(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			say(t, conn, onward.AppendRate(nil))
+			say(t, conn, protocol.AppendRate(nil))
 			_, _ = conn.Write(make([]byte, 1<<20)) // an agent may have hung up
 			_ = conn.(*net.TCPConn).CloseWrite()
 			answer, _ := io.ReadAll(conn)
-			rate, err := onward.ParseRateAnswer(answer)
+			rate, err := protocol.ParseRateAnswer(answer)
 			if (err == nil) != measures || (rate > 0) != measures {
 				t.Errorf("answers %q: %d bytes a second, %v", answer, rate, err)
 			}

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -20,41 +20,41 @@ type hello struct {
 	// rate: bytes follow that are only counted.
 	rate bool
 	// handed is set when another listener of the cluster passed it on.
-	handed *onward.Header
+	handed *protocol.Header
 }
 
 // readHello reads exactly what comes before a connection's own bytes.
 func readHello(conn net.Conn) (hello, error) {
 	var h hello
-	magic, err := read(conn, onward.MagicSize)
+	magic, err := read(conn, protocol.MagicSize)
 	if err != nil {
 		return h, err
 	}
-	if onward.IsRate(magic) {
+	if protocol.IsRate(magic) {
 		h.rate = true
 		return h, nil
 	}
-	if onward.IsHeader(magic) {
-		rest, err := read(conn, onward.HeaderSize)
+	if protocol.IsHeader(magic) {
+		rest, err := read(conn, protocol.HeaderSize)
 		if err != nil {
 			return h, err
 		}
-		header, err := onward.ParseHeader(rest)
+		header, err := protocol.ParseHeader(rest)
 		if err != nil {
 			return h, err
 		}
 		h.handed = &header
-		if magic, err = read(conn, onward.MagicSize); err != nil {
+		if magic, err = read(conn, protocol.MagicSize); err != nil {
 			return h, err
 		}
 	}
-	if onward.IsOffer(magic) {
-		rest, err := read(conn, onward.OfferSize)
+	if protocol.IsOffer(magic) {
+		rest, err := read(conn, protocol.OfferSize)
 		if err != nil {
 			return h, err
 		}
 		h.offer, h.preface.Version = true, link.Version
-		h.preface.TargetUID, err = onward.ParseOffer(rest)
+		h.preface.TargetUID, err = protocol.ParseOffer(rest)
 		return h, err
 	}
 	h.preface, err = link.ReadPreface(&again{Conn: conn, head: magic})
@@ -83,10 +83,10 @@ func (a *again) Read(b []byte) (int, error) {
 }
 
 // append is the hello for the listener that it is passed on to.
-func (h *hello) append(b []byte, header onward.Header) ([]byte, error) {
-	b = onward.AppendHeader(b, header)
+func (h *hello) append(b []byte, header protocol.Header) ([]byte, error) {
+	b = protocol.AppendHeader(b, header)
 	if h.offer {
-		return onward.AppendOffer(b, h.preface.TargetUID)
+		return protocol.AppendOffer(b, h.preface.TargetUID)
 	}
 	return link.AppendPreface(b, h.preface)
 }

@@ -28,7 +28,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -62,7 +62,7 @@ type Server struct {
 	probe func(netip.Addr) string
 	// peers and self are set when connections are passed on.
 	peers Peers
-	self  onward.Via
+	self  protocol.Via
 	// count is nil when nothing is counted.
 	count *metrics.Metrics
 
@@ -201,7 +201,7 @@ func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
 func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
 	switch {
 	case h.rate:
-		if s.self == onward.Relay {
+		if s.self == protocol.Relay {
 			s.answerRelayRate(conn)
 		}
 		return false
@@ -210,7 +210,7 @@ func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release fun
 		s.log.Warn("a connection says that it was passed on, and comes from neither an agent nor the relay", "from", remoteAddr(conn))
 		return false
 	case h.handed != nil:
-		conn = &passedOn{Conn: conn, origin: Origin{Addr: h.handed.From, Relay: h.handed.Via == onward.Relay}}
+		conn = &passedOn{Conn: conn, origin: Origin{Addr: h.handed.From, Relay: h.handed.Via == protocol.Relay}}
 	case !h.offer && s.probes()[h.preface.TargetUID] != nil:
 		s.probes()[h.preface.TargetUID](conn)
 		return false
@@ -236,7 +236,7 @@ func (s *Server) routeOf(h *hello) *route {
 	switch {
 	case !h.offer:
 		return s.routes[h.preface.TargetUID]
-	case h.handed != nil && h.handed.Via == onward.Relay:
+	case h.handed != nil && h.handed.Via == protocol.Relay:
 		return s.offers[h.preface.TargetUID]
 	}
 	return nil // an offer by nobody

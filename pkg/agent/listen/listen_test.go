@@ -20,7 +20,7 @@ const (
 	blue = "6f0a3d0e-8f0f-4d9a-9d3c-0a7c5f3f9b11"
 	red  = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
 	// patience bounds waits for what must happen; nothing depends on its length.
-	patience = 10 * time.Second
+	timeout = 10 * time.Second
 )
 
 // serve runs a server on loopback until the test ends.
@@ -45,12 +45,12 @@ func serve(t *testing.T, limits Limits, probe func(netip.Addr) string) (*Server,
 
 func dial(t *testing.T, address string) net.Conn {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", address)
+	conn, err := (&net.Dialer{Timeout: timeout}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		t.Fatal(err)
 	}
 	return conn
@@ -101,7 +101,7 @@ func receive(t *testing.T, c chan arrival) arrival {
 	select {
 	case a := <-c:
 		return a
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("no connection arrived")
 		return arrival{}
 	}
@@ -232,7 +232,7 @@ func TestAProbeLearnsHowItIsSeen(t *testing.T) {
 		_, address := serve(t, DefaultLimits(), func(from netip.Addr) string {
 			return FormatAnswer(Answer{SeenAs: from, Accepted: accepted})
 		})
-		got, err := Probe(t.Context(), address, patience)
+		got, err := Probe(t.Context(), address, timeout)
 		if want := (Answer{SeenAs: netip.MustParseAddr("127.0.0.1"), Accepted: accepted}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
@@ -261,7 +261,7 @@ func TestAProbeMeasuresTheRateAtWhichBytesArrive(t *testing.T) {
 	}
 	for word, measured := range map[string]bool{wordAccepted: true, wordRefused: false} {
 		_, address := serve(t, DefaultLimits(), func(a netip.Addr) string { return a.String() + " " + word })
-		rate, err := MeasureRate(t.Context(), address, patience)
+		rate, err := MeasureRate(t.Context(), address, timeout)
 		if got := err == nil && rate > 0; got != measured {
 			t.Errorf("%s: rate %d, error %v", word, rate, err)
 		}

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -29,8 +29,8 @@ const RateUID = "probe-rate"
 // Bounds of a measurement. Whoever reaches the port can fill the node's link with
 // bytes anyway; these keep the agent from taking part in it for long.
 const (
-	maxRateBytes = onward.MaxRateBytes
-	maxRateTime  = onward.MaxRateTime
+	maxRateBytes = protocol.MaxRateBytes
+	maxRateTime  = protocol.MaxRateTime
 )
 
 const (
@@ -83,12 +83,12 @@ func count(conn net.Conn) (int64, time.Duration) {
 // said that the caller may connect to it. One measurement goes on at a time.
 func (s *Server) answerRelayRate(conn net.Conn) {
 	if !s.measuring.TryLock() {
-		_, _ = conn.Write(onward.AppendRateAnswer(nil, 0, 0))
+		_, _ = conn.Write(protocol.AppendRateAnswer(nil, 0, 0))
 		return
 	}
 	defer s.measuring.Unlock()
 	n, took := count(conn)
-	_, _ = conn.Write(onward.AppendRateAnswer(nil, n, took))
+	_, _ = conn.Write(protocol.AppendRateAnswer(nil, n, took))
 }
 
 // MeasureRate sends bytes to the agent at address, for at most two seconds and 32

@@ -34,7 +34,7 @@ const (
 // Metrics of one agent.
 type Metrics struct {
 	registry    *prometheus.Registry
-	generations *prometheus.CounterVec
+	syncs       *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
 	sent, wire  *prometheus.CounterVec
 	working     *prometheus.GaugeVec
@@ -47,11 +47,11 @@ type Metrics struct {
 func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		generations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "motion_agent_generations_total", Help: "Generations that ended, by role and by the reason that the shipment shows for it.",
+		syncs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "motion_agent_syncs_total", Help: "Generations that ended, by role and by the reason that the shipment shows for it.",
 		}, []string{"role", "reason"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "motion_agent_generation_seconds", Help: "Time from a generation's first connection to its end, of those that shipped.",
+			Name: "motion_agent_sync_duration_seconds", Help: "Time from a generation's first connection to its end, of those that shipped.",
 			Buckets: prometheus.ExponentialBuckets(0.5, 4, 9),
 		}, []string{"role"}),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -67,17 +67,17 @@ func New() *Metrics {
 			Name: "motion_agent_connections_refused_total", Help: "Connections that were turned away, by why.",
 		}, []string{"why"}),
 		handedOn: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "motion_agent_connections_handed_on", Help: "Connections that are being passed on to other nodes.",
+			Name: "motion_agent_connections_forwarded", Help: "Connections that are being passed on to other nodes.",
 		}),
 		handedTotal: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "motion_agent_connections_handed_on_total", Help: "Connections that were passed on to other nodes.",
+			Name: "motion_agent_connections_forwarded_total", Help: "Connections that were passed on to other nodes.",
 		}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "motion_agent_build_info", Help: "1, with the agent's version.", ConstLabels: prometheus.Labels{"version": version.Get().Version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.generations, m.seconds, m.sent, m.wire, m.working, m.refused, m.handedOn, m.handedTotal, build,
+	m.registry.MustRegister(m.syncs, m.seconds, m.sent, m.wire, m.working, m.refused, m.handedOn, m.handedTotal, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,8 +94,8 @@ func (m *Metrics) Begun(role string) {
 	}
 }
 
-// Generation is how a session ended.
-type Generation struct {
+// Sync is how a session ended.
+type Sync struct {
 	Role, Reason string
 	// Shipped, with Took from the first connection to the end.
 	Shipped    bool
@@ -104,12 +104,12 @@ type Generation struct {
 }
 
 // Ended counts the end of a session.
-func (m *Metrics) Ended(g Generation) {
+func (m *Metrics) Ended(g Sync) {
 	if m == nil {
 		return
 	}
 	m.working.WithLabelValues(g.Role).Dec()
-	m.generations.WithLabelValues(g.Role, g.Reason).Inc()
+	m.syncs.WithLabelValues(g.Role, g.Reason).Inc()
 	m.sent.WithLabelValues(g.Role).Add(float64(max(g.Sent, 0)))
 	m.wire.WithLabelValues(g.Role).Add(float64(max(g.Wire, 0)))
 	if g.Shipped {

@@ -26,7 +26,7 @@ func used() *Metrics {
 	m := New()
 	m.Begun("Send")
 	m.Begun("Send")
-	m.Ended(Generation{Role: "Send", Reason: "Shipped", Shipped: true, Took: 3 * time.Second, Sent: 1000, Wire: 300})
+	m.Ended(Sync{Role: "Send", Reason: "Shipped", Shipped: true, Took: 3 * time.Second, Sent: 1000, Wire: 300})
 	m.Refused(Forged)
 	end := m.HandedOn()
 	m.HandedOn()
@@ -38,13 +38,13 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	got := scrape(t, used())
 	for _, want := range []string{
 		`motion_agent_sessions{role="Send"} 1`,
-		`motion_agent_generations_total{reason="Shipped",role="Send"} 1`,
+		`motion_agent_syncs_total{reason="Shipped",role="Send"} 1`,
 		`motion_agent_sent_bytes_total{role="Send"} 1000`,
 		`motion_agent_wire_bytes_total{role="Send"} 300`,
-		`motion_agent_generation_seconds_count{role="Send"} 1`,
+		`motion_agent_sync_duration_seconds_count{role="Send"} 1`,
 		`motion_agent_connections_refused_total{why="forged_origin"} 1`,
-		`motion_agent_connections_handed_on 1`,
-		`motion_agent_connections_handed_on_total 2`,
+		`motion_agent_connections_forwarded 1`,
+		`motion_agent_connections_forwarded_total 2`,
 		`motion_agent_build_info{version=`,
 	} {
 		if !strings.Contains(got, want) {
@@ -78,7 +78,7 @@ func TestNamesFollowTheRuleAndNoLabelNamesAnObject(t *testing.T) {
 func TestNothingIsCountedWithoutMetrics(t *testing.T) {
 	var m *Metrics
 	m.Begun("Send")
-	m.Ended(Generation{})
+	m.Ended(Sync{})
 	m.Refused(Unknown)
 	m.HandedOn()()
 }

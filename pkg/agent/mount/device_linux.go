@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
@@ -24,18 +24,18 @@ const devicesDir = "volumeDevices"
 // pod at seat, as far as the pods folder tells: there is one link of that name, of
 // one plugin. The link leads out of the folder and is not followed: Devices opens
 // what the kubelet mapped. The error has the reason MountInvalid.
-func (o *Opener) CheckDevice(seat *check.Seat, pv string) error {
-	dir, err := joinNames(string(seat.PodUID), devicesDir)
+func (o *Opener) CheckDevice(mnt *authz.Mount, pv string) error {
+	dir, err := joinNames(string(mnt.PodUID), devicesDir)
 	if err != nil {
 		return err
 	}
 	plugins, err := o.list(dir)
 	if err != nil {
-		return invalid("block volumes of pod %s: %w", seat.PodName, err)
+		return invalid("block volumes of pod %s: %w", mnt.PodName, err)
 	}
 	found := 0
 	for _, plugin := range plugins {
-		rel, err := joinNames(string(seat.PodUID), devicesDir, plugin, pv)
+		rel, err := joinNames(string(mnt.PodUID), devicesDir, plugin, pv)
 		if err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (o *Opener) CheckDevice(seat *check.Seat, pv string) error {
 		_ = unix.Close(fd)
 	}
 	if found != 1 {
-		return invalid("the kubelet has %d links to block volume %s for pod %s, not one", found, pv, seat.PodName)
+		return invalid("the kubelet has %d links to block volume %s for pod %s, not one", found, pv, mnt.PodName)
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func reopenDevice(fd int, pv string, flags int, rdev uint64) (*os.File, error) {
 	case errors.Is(err, unix.EBUSY):
 		return nil, fault.New(v1alpha1.ReasonNotExclusive, "block volume %s is in use on the node: it is mounted, or another device is made of it", pv)
 	case errors.Is(err, unix.EPERM):
-		return nil, fault.New(v1alpha1.ReasonBlockDevicesOff, "block volume %s: the container may not open devices", pv)
+		return nil, fault.New(v1alpha1.ReasonBlockDevicesDisabled, "block volume %s: the container may not open devices", pv)
 	case err != nil:
 		return nil, invalid("block volume %s: %w", pv, os.NewSyscallError("open", err))
 	}

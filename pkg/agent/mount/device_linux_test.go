@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
@@ -204,24 +204,24 @@ func TestNamesThatLeadElsewhereAreNoNames(t *testing.T) {
 
 func TestTheKubeletsLinkToABlockVolumeMustBeThere(t *testing.T) {
 	n := newNode(t)
-	seat := &check.Seat{PodName: "holder", PodUID: uid, Block: true}
+	mnt := &authz.Mount{PodName: "mount", PodUID: uid, Block: true}
 	o, err := NewOpener(n.pods)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = o.Close() }()
 	at := filepath.Join(n.pods, uid, "volumeDevices", "kubernetes.io~local-volume", volume)
-	wantInvalid(t, o.CheckDevice(seat, volume))
+	wantInvalid(t, o.CheckDevice(mnt, volume))
 	n.mkdir(at)
-	wantInvalid(t, o.CheckDevice(seat, volume)) // a folder
+	wantInvalid(t, o.CheckDevice(mnt, volume)) // a folder
 	if err := os.Remove(at); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("/dev/anything", at); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.CheckDevice(seat, volume); err != nil {
+	if err := o.CheckDevice(mnt, volume); err != nil {
 		t.Errorf("the kubelet's link is refused: %v", err)
 	}
-	wantInvalid(t, o.CheckDevice(seat, "other"))
+	wantInvalid(t, o.CheckDevice(mnt, "other"))
 }

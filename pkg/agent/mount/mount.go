@@ -13,17 +13,17 @@
 //     the expected place in this process's mountinfo. st_dev alone would miss
 //     bind mounts of the same filesystem, and an empty folder left behind by the
 //     kubelet would be taken for a volume.
-//   - The mount must be of the claim's volume. For a holder's volume the kubelet
+//   - The mount must be of the claim's volume. For a mount pod's volume the kubelet
 //     bind-mounts <pods>/<uid>/volumes/<plugin>/<pv> to volume-subpaths/...: both
 //     must be the same directory of the same filesystem. A hostPath volume has no
 //     such first mount; there mountinfo's root must end as the volume's path does.
 //
 // Why volume-subpaths at all: a hostPath volume (the default class of kind and
-// minikube) has no mount of its own, and a holder that mounts a volume with
+// minikube) has no mount of its own, and a mount pod that mounts a volume with
 // subPath "." makes the kubelet bind one for every kind of volume.
 //
 // The descriptors that Open returns are the only thing that keeps the kubelet
-// from unmounting the volume; their holder closes them when the pod goes.
+// from unmounting the volume; their mount pod closes them when the pod goes.
 package mount
 
 import (
@@ -34,7 +34,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
@@ -43,11 +43,11 @@ import (
 // https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/volume/util/subpath/subpath_linux.go
 const subPathsDir = "volume-subpaths"
 
-// seatPath is the path of a filesystem volume below the pods folder. Every
+// mountPath is the path of a filesystem volume below the pods folder. Every
 // component was checked for its syntax by package check; it is checked once more
 // here that none of them could be anything but one plain name.
-func seatPath(seat *check.Seat, pv string) (string, error) {
-	parts := []string{string(seat.PodUID), subPathsDir, pv, seat.Container, strconv.Itoa(seat.MountIndex)}
+func mountPath(mnt *authz.Mount, pv string) (string, error) {
+	parts := []string{string(mnt.PodUID), subPathsDir, pv, mnt.Container, strconv.Itoa(mnt.MountIndex)}
 	return joinNames(parts...)
 }
 

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
@@ -19,8 +19,8 @@ const (
 	volume = "pvc-1"
 )
 
-func seat() *check.Seat {
-	return &check.Seat{PodName: "motion-holder-1", PodUID: uid, Container: "holder", MountIndex: 2}
+func mnt() *authz.Mount {
+	return &authz.Mount{PodName: "motion-mount-1", PodUID: uid, Container: "mount", MountIndex: 2}
 }
 
 func localVolume() *corev1.PersistentVolume {
@@ -46,17 +46,17 @@ func wantInvalid(t *testing.T, err error) {
 }
 
 func TestThePathOfASeatIsMadeOfNamesOnly(t *testing.T) {
-	got, err := seatPath(seat(), volume)
-	if want := uid + "/volume-subpaths/pvc-1/holder/2"; err != nil || got != want {
+	got, err := mountPath(mnt(), volume)
+	if want := uid + "/volume-subpaths/pvc-1/mount/2"; err != nil || got != want {
 		t.Fatalf("%q, %v, want %q", got, err, want)
 	}
 	for _, bad := range []string{"", ".", "..", "a/b", "/", "a\x00"} {
-		s := seat()
+		s := mnt()
 		s.Container = bad
-		if _, err := seatPath(s, volume); err == nil {
+		if _, err := mountPath(s, volume); err == nil {
 			t.Errorf("container %q is a name", bad)
 		}
-		if _, err := seatPath(seat(), bad); err == nil {
+		if _, err := mountPath(mnt(), bad); err == nil {
 			t.Errorf("volume %q is a name", bad)
 		}
 	}

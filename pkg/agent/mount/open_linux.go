@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 )
 
 // Opener opens volumes below the kubelet's pods folder.
@@ -42,22 +42,22 @@ func (o *Opener) Close() error { return o.pods.Close() }
 // OpenTree opens the root of the filesystem volume pv at seat, for reading
 // folders; files are opened below it by whoever ships it. The error has the
 // reason MountInvalid.
-func (o *Opener) OpenTree(seat *check.Seat, pv *corev1.PersistentVolume) (*os.File, error) {
-	rel, err := seatPath(seat, pv.Name)
+func (o *Opener) OpenTree(mnt *authz.Mount, pv *corev1.PersistentVolume) (*os.File, error) {
+	rel, err := mountPath(mnt, pv.Name)
 	if err != nil {
 		return nil, err
 	}
 	fd, err := o.openBeneath(rel)
 	if err != nil {
-		return nil, invalid("volume %s of pod %s: %w", pv.Name, seat.PodName, err)
+		return nil, invalid("volume %s of pod %s: %w", pv.Name, mnt.PodName, err)
 	}
 	defer func() { _ = unix.Close(fd) }()
 	at, err := o.mountRoot(fd, rel)
 	if err != nil {
-		return nil, invalid("volume %s of pod %s: %w", pv.Name, seat.PodName, err)
+		return nil, invalid("volume %s of pod %s: %w", pv.Name, mnt.PodName, err)
 	}
-	if err := o.checkOrigin(at, seat, pv); err != nil {
-		return nil, fmt.Errorf("volume %s of pod %s: %w", pv.Name, seat.PodName, err)
+	if err := o.checkOrigin(at, mnt, pv); err != nil {
+		return nil, fmt.Errorf("volume %s of pod %s: %w", pv.Name, mnt.PodName, err)
 	}
 	return reopen(fd, at, pv.Name)
 }
@@ -137,7 +137,7 @@ func statx(fd int) (*unix.Statx_t, error) {
 }
 
 // checkOrigin proves that the mount at is of the volume pv.
-func (o *Opener) checkOrigin(at *place, seat *check.Seat, pv *corev1.PersistentVolume) error {
+func (o *Opener) checkOrigin(at *place, mnt *authz.Mount, pv *corev1.PersistentVolume) error {
 	if volumePath, ok := hostPath(pv); ok {
 		stx, err := statx(int(o.pods.Fd()))
 		if err != nil {
@@ -149,7 +149,7 @@ func (o *Opener) checkOrigin(at *place, seat *check.Seat, pv *corev1.PersistentV
 		}
 		return checkHostPath(&at.info, volumePath, own.majorMinor)
 	}
-	first, err := o.firstMount(seat, pv)
+	first, err := o.firstMount(mnt, pv)
 	if err != nil {
 		return err
 	}
@@ -162,8 +162,8 @@ func (o *Opener) checkOrigin(at *place, seat *check.Seat, pv *corev1.PersistentV
 // firstMount finds the mount that the volume's plugin made for the pod:
 // volumes/<plugin>/<pv>, or volumes/<plugin>/<pv>/mount for CSI. There is
 // exactly one plugin's folder with that volume.
-func (o *Opener) firstMount(seat *check.Seat, pv *corev1.PersistentVolume) (*place, error) {
-	volumes, err := joinNames(string(seat.PodUID), "volumes")
+func (o *Opener) firstMount(mnt *authz.Mount, pv *corev1.PersistentVolume) (*place, error) {
+	volumes, err := joinNames(string(mnt.PodUID), "volumes")
 	if err != nil {
 		return nil, err
 	}

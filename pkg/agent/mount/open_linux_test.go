@@ -108,7 +108,7 @@ func (n *node) first() string {
 }
 
 func (n *node) sub() string {
-	return filepath.Join(n.pods, uid, "volume-subpaths", volume, "holder", "2")
+	return filepath.Join(n.pods, uid, "volume-subpaths", volume, "mount", "2")
 }
 
 func (n *node) open(pv *corev1.PersistentVolume) (*os.File, error) {
@@ -118,7 +118,7 @@ func (n *node) open(pv *corev1.PersistentVolume) (*os.File, error) {
 		n.t.Fatal(err)
 	}
 	defer func() { _ = o.Close() }()
-	f, err := o.OpenTree(seat(), pv)
+	f, err := o.OpenTree(mnt(), pv)
 	if err == nil {
 		n.t.Cleanup(func() { _ = f.Close() })
 	}
@@ -143,7 +143,7 @@ func (n *node) wantWho(f *os.File, err error, want string) {
 	}
 }
 
-func TestALocalVolumeIsOpenedThroughTheHoldersMount(t *testing.T) {
+func TestALocalVolumeIsOpenedThroughTheMountPodsMount(t *testing.T) {
 	n := newNode(t)
 	n.bind(n.disk("a"), n.first())
 	n.bind(n.first(), n.sub())
@@ -151,7 +151,7 @@ func TestALocalVolumeIsOpenedThroughTheHoldersMount(t *testing.T) {
 	n.wantWho(f, err, "a")
 }
 
-func TestACSIVolumeIsOpenedThroughTheHoldersMount(t *testing.T) {
+func TestACSIVolumeIsOpenedThroughTheMountPodsMount(t *testing.T) {
 	n := newNode(t)
 	first := filepath.Join(n.pods, uid, "volumes", "kubernetes.io~csi", volume, "mount")
 	n.bind(n.disk("a"), first)
@@ -162,7 +162,7 @@ func TestACSIVolumeIsOpenedThroughTheHoldersMount(t *testing.T) {
 	n.wantWho(f, err, "a")
 }
 
-func TestAHostPathVolumeIsOpenedThroughTheHoldersMount(t *testing.T) {
+func TestAHostPathVolumeIsOpenedThroughTheMountPodsMount(t *testing.T) {
 	n := newNode(t)
 	n.bind(n.disk("a"), n.sub())
 	f, err := n.open(hostPathVolume("/anywhere/on/the/node/a"))
@@ -191,14 +191,14 @@ func TestAMissingMountIsNoVolume(t *testing.T) {
 }
 
 func TestASymlinkOnTheWayIsNotFollowed(t *testing.T) {
-	for _, level := range []string{"", "volume-subpaths", "volume-subpaths/" + volume, "volume-subpaths/" + volume + "/holder", "volume-subpaths/" + volume + "/holder/2"} {
+	for _, level := range []string{"", "volume-subpaths", "volume-subpaths/" + volume, "volume-subpaths/" + volume + "/mount", "volume-subpaths/" + volume + "/mount/2"} {
 		t.Run("at pod/"+level, func(t *testing.T) {
 			n := newNode(t)
 			n.bind(n.disk("a"), n.first())
 			n.bind(n.first(), n.sub())
 			at := filepath.Join(n.pods, uid, level)
 			real := filepath.Join(n.pods, "elsewhere")
-			if level == "volume-subpaths/"+volume+"/holder/2" {
+			if level == "volume-subpaths/"+volume+"/mount/2" {
 				// A mount point cannot be renamed; the link stands in its place.
 				if err := unix.Unmount(at, 0); err != nil {
 					t.Fatal(err)

@@ -26,7 +26,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 )
 
 // Labels of the pods that are listeners.
@@ -72,7 +72,7 @@ type Directory struct {
 	mu        sync.Mutex
 	shipments cache.Indexer
 	listed    time.Time
-	kinds     map[netip.Addr]onward.Via
+	kinds     map[netip.Addr]protocol.Via
 	agents    map[string]string
 }
 
@@ -121,7 +121,7 @@ func (d *Directory) nodeOf(uid string) string {
 }
 
 // Kind says whose pod has addr.
-func (d *Directory) Kind(ctx context.Context, addr netip.Addr) (onward.Via, bool) {
+func (d *Directory) Kind(ctx context.Context, addr netip.Addr) (protocol.Via, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.look(ctx, func() bool { _, ok := d.kinds[addr]; return ok }); err != nil {
@@ -143,7 +143,7 @@ func (d *Directory) look(ctx context.Context, known func() bool) error {
 	if err != nil {
 		return fmt.Errorf("pods of namespace %s: %w", d.namespace, err)
 	}
-	d.listed, d.kinds, d.agents = d.now(), map[netip.Addr]onward.Via{}, map[string]string{}
+	d.listed, d.kinds, d.agents = d.now(), map[netip.Addr]protocol.Via{}, map[string]string{}
 	for i := range pods.Items {
 		d.note(&pods.Items[i])
 	}
@@ -151,9 +151,9 @@ func (d *Directory) look(ctx context.Context, known func() bool) error {
 }
 
 func (d *Directory) note(p *corev1.Pod) {
-	kind := onward.Agent
+	kind := protocol.Agent
 	if p.Labels[nameLabel] == relayName {
-		kind = onward.Relay
+		kind = protocol.Relay
 	}
 	// A pod in the node's network has an address that is not its own.
 	if p.Status.Phase != corev1.PodRunning || p.Spec.HostNetwork {
@@ -164,7 +164,7 @@ func (d *Directory) note(p *corev1.Pod) {
 			d.kinds[addr.Unmap()] = kind
 		}
 	}
-	if kind == onward.Agent && p.Status.PodIP != "" && p.DeletionTimestamp == nil {
+	if kind == protocol.Agent && p.Status.PodIP != "" && p.DeletionTimestamp == nil {
 		d.agents[p.Spec.NodeName] = net.JoinHostPort(p.Status.PodIP, strconv.Itoa(DataPort))
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 )
 
 const ns = "kubectl-motion"
@@ -71,7 +71,7 @@ func TestOnlyRunningPodsWithAnAddressOfTheirOwnAreBelieved(t *testing.T) {
 	kube := fake.NewClientset(pod("a", agentName, "one", "10.0.0.1"), pod("b", relayName, "one", "10.0.0.2"), shared, ended, other,
 		pod("f", "something", "one", "10.0.0.6"))
 	d := New(kube, ns, "one")
-	for addr, want := range map[string]onward.Via{"10.0.0.1": onward.Agent, "10.0.0.2": onward.Relay, "10.0.0.3": 0, "10.0.0.4": 0, "10.0.0.5": 0, "10.0.0.6": 0} {
+	for addr, want := range map[string]protocol.Via{"10.0.0.1": protocol.Agent, "10.0.0.2": protocol.Relay, "10.0.0.3": 0, "10.0.0.4": 0, "10.0.0.5": 0, "10.0.0.6": 0} {
 		got, ok := d.Kind(t.Context(), netip.MustParseAddr(addr))
 		if got != want || ok != (want != 0) {
 			t.Errorf("%s is %s, %v", addr, got, ok)

@@ -9,11 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
@@ -33,7 +32,7 @@ type acceptor struct {
 	session *Session
 	ready   chan net.Conn
 	// seat that the volume is open through; nil before it is.
-	seat *check.Seat
+	mnt *authz.Mount
 
 	mu      sync.Mutex
 	proving int
@@ -81,7 +80,7 @@ func (a *acceptor) prove(ctx context.Context, raw net.Conn, preface link.Preface
 		err = accepts(facts.Grant, listen.OriginOf(raw))
 	}
 	if err == nil {
-		err = sameSeat(a.openSeat(), facts.Seat)
+		err = sameMount(a.openSeat(), facts.Mount)
 	}
 	peer := link.Peer{}
 	if err == nil {
@@ -103,17 +102,17 @@ func (a *acceptor) prove(ctx context.Context, raw net.Conn, preface link.Preface
 }
 
 // accepts says whether the policy takes connections of that origin.
-func accepts(g *policy.Grant, from listen.Origin) error {
+func accepts(g *authz.Grant, from listen.Origin) error {
 	if from.Relay {
 		return g.ByRelay()
 	}
 	return g.Accept(from.Addr)
 }
 
-func (a *acceptor) openSeat() *check.Seat {
+func (a *acceptor) openSeat() *authz.Mount {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.seat
+	return a.mnt
 }
 
 // offer puts a proved connection where accept finds it.
@@ -155,10 +154,10 @@ func (a *acceptor) accept(ctx context.Context) (net.Conn, error) {
 
 // begin is called when the volume is open: from then on an attempt without a
 // connection is broken off after maxIdle.
-func (a *acceptor) begin(seat *check.Seat, broken context.CancelCauseFunc) {
+func (a *acceptor) begin(mnt *authz.Mount, broken context.CancelCauseFunc) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.seat = seat
+	a.mnt = mnt
 	a.idle = time.AfterFunc(maxIdle, func() {
 		broken(fault.New(v1alpha1.ReasonConnectionLost, "the peer was not connected for %s", maxIdle))
 	})

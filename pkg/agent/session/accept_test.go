@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/agenttest"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
@@ -87,7 +87,7 @@ func (r *receiver) call(ctx context.Context, key *link.Key, uid, ip string) (dia
 	released := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		conn, err := link.Dial(ctx, far, link.Local{Key: key, UID: uid, Role: link.Sender, Generation: 1},
+		conn, err := link.Dial(ctx, far, link.Local{Key: key, UID: uid, Role: link.Sender, Sync: 1},
 			link.Peer{UID: agenttest.ShipmentUID, KeySHA256: r.own.SHA256()})
 		if err == nil {
 			r.t.Cleanup(func() { _ = conn.Close() })
@@ -155,7 +155,7 @@ func TestAConnectionThatFailsAnyCheckIsClosedAndDecidesNothing(t *testing.T) {
 
 func TestAVolumeThatIsOpenThroughAnotherPodTakesNoMoreConnections(t *testing.T) {
 	r := newReceiver(t, nil)
-	r.a.begin(&check.Seat{PodName: "an-older-pod"}, func(error) {})
+	r.a.begin(&authz.Mount{PodName: "an-older-pod"}, func(error) {})
 	if dialled, accepted := r.call(t.Context(), r.peer, agenttest.PeerUID, agenttest.PeerIP); dialled == nil || accepted == nil {
 		t.Errorf("dialled: %v, accepted: %v", dialled, accepted)
 	}

@@ -14,15 +14,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 )
 
 // send makes one attempt to ship the volume to the peer.
@@ -32,25 +31,25 @@ func (s *Session) send(ctx context.Context) error {
 		return err
 	}
 	defer at.leave()
-	view, err := at.view(viewOptions(s.job))
+	method, err := at.method(viewOptions(s.job))
 	if err != nil {
 		return err
 	}
 	switch {
 	case at.device != nil:
-		s.setTotal(view.Info().Size)
-	case facts.Shipment.Status.Figures.TotalBytes == 0:
+		s.setTotal(method.Info().Size)
+	case facts.Shipment.Status.Statistics.TotalBytes == 0:
 		s.measureBeside(at)
 	}
 	s.openToOffers()
-	d := &dialler{session: s, key: at.key, seat: *facts.Seat, offers: s.offers, broken: at.cancel}
-	result, err := ship.Send(at.ctx, view, d.dial, at.state, ship.SendOptions{
-		Bandwidth:     facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
-		SpecialFiles:  special(facts),
-		Generation:    passID(facts.Shipment),
-		BeforePromote: s.wasExclusive,
-		Progress:      s.progress,
-		Logger:        s.log,
+	d := &dialler{session: s, key: at.key, mnt: *facts.Mount, offers: s.offers, broken: at.cancel}
+	result, err := ship.Send(at.ctx, method, d.dial, at.state, ship.SendOptions{
+		Bandwidth:    facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
+		SpecialFiles: special(facts),
+		Sync:         syncID(facts.Shipment),
+		BeforeVerify: s.wasExclusive,
+		Progress:     s.progress,
+		Logger:       s.log,
 	})
 	return s.leaveWith(at, result, err)
 }
@@ -78,14 +77,14 @@ func (s *Session) receive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.begin(facts.Seat, at.cancel)
+	a.begin(facts.Mount, at.cancel)
 	result, err := ship.Receive(at.ctx, target, a.accept, at.state, ship.ReceiveOptions{
-		SpecialFiles:  special(facts),
-		MaxBytes:      capacity(facts.PV),
-		Generation:    passID(facts.Shipment),
-		BeforePromote: s.wasExclusive,
-		Progress:      func(f ship.Figures) { s.progress(f); s.torn(at.state.Torn()) },
-		Logger:        s.log,
+		SpecialFiles: special(facts),
+		MaxBytes:     capacity(facts.PV),
+		Sync:         syncID(facts.Shipment),
+		BeforeVerify: s.wasExclusive,
+		Progress:     func(f ship.Statistics) { s.progress(f); s.torn(at.state.Torn()) },
+		Logger:       s.log,
 	})
 	s.torn(at.state.Torn())
 	return s.leaveWith(at, result, err)
@@ -118,7 +117,7 @@ func (p *place) leave() {
 }
 
 // enter goes through the chain of checks to an open volume.
-func (s *Session) enter(ctx context.Context) (_ *place, _ *verify.Facts, err error) {
+func (s *Session) enter(ctx context.Context) (_ *place, _ *authz.Facts, err error) {
 	facts, err := s.verify(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -148,7 +147,7 @@ func (s *Session) enter(ctx context.Context) (_ *place, _ *verify.Facts, err err
 }
 
 // waitForSlot says whether it took so long that the facts may be old.
-func (s *Session) waitForSlot(ctx context.Context, p *place, facts *verify.Facts) (bool, error) {
+func (s *Session) waitForSlot(ctx context.Context, p *place, facts *authz.Facts) (bool, error) {
 	began := time.Now()
 	queued := time.AfterFunc(time.Second, func() { s.tell(v1alpha1.ReasonQueued, nil) })
 	defer queued.Stop()
@@ -162,7 +161,7 @@ func (s *Session) waitForSlot(ctx context.Context, p *place, facts *verify.Facts
 
 // watch begins to guard what was proved, before anything is opened: what changes
 // from now on ends the attempt.
-func (s *Session) watch(ctx context.Context, p *place, facts *verify.Facts) error {
+func (s *Session) watch(ctx context.Context, p *place, facts *authz.Facts) error {
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	p.onLeave(func() { p.cancel(nil) })
 	g := &guard{session: s, facts: facts, broken: p.cancel}
@@ -170,14 +169,14 @@ func (s *Session) watch(ctx context.Context, p *place, facts *verify.Facts) erro
 	return g.settled(p.ctx)
 }
 
-func (s *Session) open(p *place, facts *verify.Facts) error {
-	if facts.Seat.Block {
+func (s *Session) open(p *place, facts *authz.Facts) error {
+	if facts.Mount.Block {
 		if err := s.openDevice(p, facts); err != nil {
 			return err
 		}
 		return s.openState(p, facts)
 	}
-	root, err := s.env.Opener.OpenTree(facts.Seat, facts.PV)
+	root, err := s.env.Opener.OpenTree(facts.Mount, facts.PV)
 	if err != nil {
 		return err
 	}
@@ -186,11 +185,11 @@ func (s *Session) open(p *place, facts *verify.Facts) error {
 	return s.openState(p, facts)
 }
 
-func (s *Session) openDevice(p *place, facts *verify.Facts) error {
-	if err := s.env.Opener.CheckDevice(facts.Seat, facts.PV.Name); err != nil {
+func (s *Session) openDevice(p *place, facts *authz.Facts) error {
+	if err := s.env.Opener.CheckDevice(facts.Mount, facts.PV.Name); err != nil {
 		return err
 	}
-	d, err := s.env.Devices.Open(p.ctx, facts.PV.Name, string(facts.Seat.PodUID), s.job.Role == v1alpha1.RoleReceive)
+	d, err := s.env.Devices.Open(p.ctx, facts.PV.Name, string(facts.Mount.PodUID), s.job.Role == v1alpha1.RoleReceive)
 	if err != nil {
 		return err
 	}
@@ -200,35 +199,35 @@ func (s *Session) openDevice(p *place, facts *verify.Facts) error {
 }
 
 // view is the open volume for package ship to read.
-func (p *place) view(o scan.Options) (ship.View, error) {
+func (p *place) method(o fsread.Options) (ship.Source, error) {
 	if p.device != nil {
 		o.Direct = p.device.Direct
-		view, err := scan.OpenDevice(p.device.File, o)
+		method, err := fsread.OpenDevice(p.device.File, o)
 		if err != nil {
 			return nil, shipFault(err)
 		}
-		p.onLeave(func() { _ = view.Close() })
-		return view, nil
+		p.onLeave(func() { _ = method.Close() })
+		return method, nil
 	}
-	view, err := scan.OpenTree(p.root, o)
+	method, err := fsread.OpenTree(p.root, o)
 	if err != nil {
 		return nil, shipFault(err)
 	}
-	p.onLeave(func() { _ = view.Close() })
-	return view, nil
+	p.onLeave(func() { _ = method.Close() })
+	return method, nil
 }
 
 // target is the open volume for package ship to write.
 func (p *place) target() (ship.Target, error) {
 	if p.device != nil {
-		target, err := land.OpenDevice(p.device.File, land.Options{Direct: p.device.Direct})
+		target, err := fswrite.OpenDevice(p.device.File, fswrite.Options{Direct: p.device.Direct})
 		if err != nil {
 			return nil, shipFault(err)
 		}
 		p.onLeave(func() { _ = target.Close() })
 		return target, nil
 	}
-	target, err := land.OpenTree(p.root, land.Options{})
+	target, err := fswrite.OpenTree(p.root, fswrite.Options{})
 	if err != nil {
 		return nil, shipFault(err)
 	}
@@ -250,7 +249,7 @@ func (s *Session) leaveWith(at *place, result ship.Result, err error) error {
 }
 
 // wasExclusive looks once more, after the last byte and before anything is
-// promoted. It asks until it is answered: only whoever is sure promotes.
+// verified. It asks until it is answered: only whoever is sure verifies.
 func (s *Session) wasExclusive(ctx context.Context) error {
 	if !s.job.mustBeExclusive() {
 		return nil
@@ -284,7 +283,7 @@ func broken(cause, err error) error {
 }
 
 // verify proves everything anew that the API server can tell.
-func (s *Session) verify(ctx context.Context) (*verify.Facts, error) {
+func (s *Session) verify(ctx context.Context) (*authz.Facts, error) {
 	facts, err := s.env.Verifier.Verify(ctx, s.job.Namespace, s.job.Name, s.job.UID)
 	switch {
 	case err != nil && errors.As(err, new(*fault.Error)):
@@ -293,8 +292,8 @@ func (s *Session) verify(ctx context.Context) (*verify.Facts, error) {
 		return nil, context.Cause(ctx)
 	case err != nil:
 		return nil, fault.New(v1alpha1.ReasonQueued, "the API server cannot be asked: %w", err)
-	case facts.Shipment.Spec.Generation != s.job.Generation:
-		return nil, fault.New(v1alpha1.ReasonSuperseded, "generation %d was asked for", facts.Shipment.Spec.Generation)
+	case facts.Shipment.Spec.Sync != s.job.Sync:
+		return nil, fault.New(v1alpha1.ReasonSuperseded, "generation %d was asked for", facts.Shipment.Spec.Sync)
 	case s.job.mustBeExclusive() && facts.Shared != nil:
 		return nil, facts.Shared
 	}
@@ -309,11 +308,11 @@ const burstWindow = time.Second
 type burst struct {
 	mu    sync.Mutex
 	at    time.Time
-	facts *verify.Facts
+	facts *authz.Facts
 }
 
 // verifyConnection proves everything for one more connection.
-func (s *Session) verifyConnection(ctx context.Context) (*verify.Facts, error) {
+func (s *Session) verifyConnection(ctx context.Context) (*authz.Facts, error) {
 	s.burst.mu.Lock()
 	defer s.burst.mu.Unlock()
 	if s.burst.facts != nil && time.Since(s.burst.at) < burstWindow {
@@ -328,29 +327,29 @@ func (s *Session) verifyConnection(ctx context.Context) (*verify.Facts, error) {
 	return facts, nil
 }
 
-// sameSeat refuses to go on with a volume that is open through another pod.
-func sameSeat(open *check.Seat, now *check.Seat) error {
+// sameMount refuses to go on with a volume that is open through another pod.
+func sameMount(open *authz.Mount, now *authz.Mount) error {
 	if open != nil && *open != *now {
 		return fault.New(v1alpha1.ReasonConnectionLost, "the volume is now reached through pod %s", now.PodName)
 	}
 	return nil
 }
 
-func viewOptions(j Job) scan.Options {
-	switch j.View {
-	case v1alpha1.ViewStopped:
-		return scan.Options{Stamps: scan.Exact}
-	case v1alpha1.ViewSnapshot:
-		if j.Stamps == v1alpha1.StampsExact {
-			return scan.Options{Stamps: scan.Exact, CutUnixNano: j.Asked}
+func viewOptions(j Job) fsread.Options {
+	switch j.CopyMethod {
+	case v1alpha1.CopyMethodStopped:
+		return fsread.Options{ChangeDetection: fsread.ByTimestamps}
+	case v1alpha1.CopyMethodSnapshot:
+		if j.ChangeDetection == v1alpha1.ChangeDetectionTimestamps {
+			return fsread.Options{ChangeDetection: fsread.ByTimestamps, CutUnixNano: j.Asked}
 		}
-		return scan.Options{Stamps: scan.Lagging, CutUnixNano: j.Asked}
+		return fsread.Options{ChangeDetection: fsread.ByContent, CutUnixNano: j.Asked}
 	default:
-		return scan.Options{Stamps: scan.Exact, Live: true}
+		return fsread.Options{ChangeDetection: fsread.ByTimestamps, Live: true}
 	}
 }
 
-func special(f *verify.Facts) ship.SpecialFiles {
+func special(f *authz.Facts) ship.SpecialFiles {
 	if f.Grant.PreserveSpecial {
 		return ship.Preserve
 	}
@@ -380,12 +379,12 @@ func shipFault(err error) error {
 
 func reasonOf(e *ship.Error) string {
 	switch name := string(e.Reason); name {
-	case v1alpha1.ReasonTargetFull, v1alpha1.ReasonTargetAbility, v1alpha1.ReasonTargetTooSmall, v1alpha1.ReasonUnreadable,
-		v1alpha1.ReasonSpecialFileRefused, v1alpha1.ReasonSourceMoved, v1alpha1.ReasonDigestMismatch, v1alpha1.ReasonPeerVersion,
+	case v1alpha1.ReasonTargetFull, v1alpha1.ReasonTargetUnsupported, v1alpha1.ReasonTargetTooSmall, v1alpha1.ReasonUnreadable,
+		v1alpha1.ReasonSpecialFileRefused, v1alpha1.ReasonSourceChanged, v1alpha1.ReasonDigestMismatch, v1alpha1.ReasonPeerVersionMismatch,
 		v1alpha1.ReasonStateCorrupt, v1alpha1.ReasonConnectionLost:
 		return name
 	case "TargetUnwritable":
-		return v1alpha1.ReasonTargetAbility
+		return v1alpha1.ReasonTargetUnsupported
 	case "PeerProtocol":
 		return v1alpha1.ReasonPeerRejected
 	case "Torn":

@@ -14,10 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
@@ -34,7 +32,7 @@ const (
 type dialler struct {
 	session *Session
 	key     *link.Key
-	seat    check.Seat
+	mnt     authz.Mount
 	// offers are connections that nobody has to dial.
 	offers *offers
 	// broken ends the attempt: package ship would only dial again.
@@ -70,18 +68,18 @@ func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sameSeat(&d.seat, facts.Seat); err != nil {
+	if err := sameMount(&d.mnt, facts.Mount); err != nil {
 		return nil, err
 	}
 	peer := facts.Shipment.Spec.Peer
 	if peer.ShipmentUID == "" || peer.KeySHA256 == "" {
 		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's shipment and key are not known yet")
 	}
-	patience := time.Duration(0)
+	timeout := time.Duration(0)
 	if len(peer.Addresses) == 0 {
-		patience = offerWait
+		timeout = offerWait
 	}
-	conn, err := d.useOffers(ctx, facts, patience)
+	conn, err := d.useOffers(ctx, facts, timeout)
 	switch {
 	case conn != nil:
 		return conn, nil
@@ -119,7 +117,7 @@ func (d *dialler) untilOffered(ctx context.Context) (context.Context, func()) {
 
 // dialAddresses tries the peer's addresses. Reach bounds the connecting alone: what
 // stands is left to authenticate itself.
-func (d *dialler) dialAddresses(ctx, reach context.Context, facts *verify.Facts) (net.Conn, error) {
+func (d *dialler) dialAddresses(ctx, reach context.Context, facts *authz.Facts) (net.Conn, error) {
 	var errs []error
 	for _, address := range facts.Shipment.Spec.Peer.Addresses {
 		conn, err := d.dialOne(ctx, reach, facts, address)
@@ -147,7 +145,7 @@ func worst(errs []error) error {
 	return fault.New(reason, "%w", errors.Join(errs...))
 }
 
-func (d *dialler) dialOne(ctx, reach context.Context, facts *verify.Facts, address string) (net.Conn, error) {
+func (d *dialler) dialOne(ctx, reach context.Context, facts *authz.Facts, address string) (net.Conn, error) {
 	to, err := facts.Grant.Dial(address)
 	if err != nil {
 		return nil, err
@@ -168,13 +166,13 @@ func (d *dialler) dialOne(ctx, reach context.Context, facts *verify.Facts, addre
 
 // local is this end, for the other to check.
 func (s *Session) local(key *link.Key, role link.Role) link.Local {
-	return link.Local{Key: key, UID: string(s.job.UID), Role: role, Generation: s.job.Generation}
+	return link.Local{Key: key, UID: string(s.job.UID), Role: role, Sync: s.job.Sync}
 }
 
 // dialRaw connects to where the policy allows. What a name resolves to is judged
 // when the socket is about to connect, so that it cannot change in between.
 // unanswered is called when that takes long.
-func dialRaw(ctx context.Context, to policy.Destination, unanswered func()) (net.Conn, error) {
+func dialRaw(ctx context.Context, to authz.Destination, unanswered func()) (net.Conn, error) {
 	var refused error
 	nd := net.Dialer{Timeout: dialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
@@ -205,8 +203,8 @@ func linkFault(err error, address string) error {
 	case errors.Is(err, link.ErrWrongKey):
 		return fault.New(v1alpha1.ReasonPeerKeyMismatch, "%w", err)
 	case errors.Is(err, link.ErrVersion):
-		return fault.New(v1alpha1.ReasonPeerVersion, "%w", err)
-	case errors.Is(err, link.ErrWrongGeneration):
+		return fault.New(v1alpha1.ReasonPeerVersionMismatch, "%w", err)
+	case errors.Is(err, link.ErrWrongSync):
 		return fault.New(v1alpha1.ReasonWaitingForPeer, "%w", err)
 	case errors.Is(err, link.ErrWrongUID), errors.Is(err, link.ErrWrongRole), errors.Is(err, link.ErrGreeting):
 		return fault.New(v1alpha1.ReasonPeerRejected, "%w", err)

@@ -11,9 +11,9 @@ import (
 	"math"
 	"net"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 )
@@ -21,13 +21,13 @@ import (
 // passID names a generation of this pair of shipments to package ship. The
 // number alone does not: a shipment that was deleted and made again begins anew
 // with 1, on a volume whose state remembers another generation 1.
-func passID(s *v1alpha1.VolumeShipment) int64 {
+func syncID(s *v1alpha1.VolumeShipment) int64 {
 	send, receive := string(s.UID), s.Spec.Peer.ShipmentUID
 	if s.Spec.Role == v1alpha1.RoleReceive {
 		send, receive = receive, send
 	}
 	text := send + "\x00" + receive + "\x00"
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(text), uint64(s.Spec.Generation)))
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(text), uint64(s.Spec.Sync)))
 	return int64(binary.BigEndian.Uint64(sum[:8]) & math.MaxInt64)
 }
 
@@ -57,7 +57,7 @@ func (s *Session) finish(ctx context.Context) (done bool, err error) {
 
 // recall reads the volume's state without touching the volume. committed: it is
 // about this generation; whole: the volume holds it.
-func (s *Session) recall(ctx context.Context, facts *verify.Facts) (committed, whole bool, err error) {
+func (s *Session) recall(ctx context.Context, facts *authz.Facts) (committed, whole bool, err error) {
 	p := &place{}
 	defer p.leave()
 	if _, err := s.waitForSlot(ctx, p, facts); err != nil {
@@ -66,15 +66,15 @@ func (s *Session) recall(ctx context.Context, facts *verify.Facts) (committed, w
 	if err := s.openState(p, facts); err != nil {
 		return false, false, err
 	}
-	pass, digest, ok := p.state.Promoted()
-	if !ok || pass != passID(facts.Shipment) {
+	pass, digest, ok := p.state.Verified()
+	if !ok || pass != syncID(facts.Shipment) {
 		return false, false, nil
 	}
 	if p.state.Torn() {
 		return true, false, nil
 	}
 	s.torn(false)
-	s.succeed(ship.Result{Digest: digest, Promoted: true, Unchanged: true})
+	s.succeed(ship.Result{Digest: digest, Verified: true, Unchanged: true})
 	return true, true, nil
 }
 
@@ -96,7 +96,7 @@ func (s *Session) rollForward(ctx context.Context) error {
 	s.log.Info("a committed generation is carried out to its end")
 	nobody := func(context.Context) (net.Conn, error) { return nil, errNoPeer }
 	_, err = ship.Receive(at.ctx, target, nobody, at.state, ship.ReceiveOptions{
-		SpecialFiles: special(facts), Generation: passID(facts.Shipment), Logger: s.log,
+		SpecialFiles: special(facts), Sync: syncID(facts.Shipment), Logger: s.log,
 	})
 	s.torn(at.state.Torn())
 	if cause := context.Cause(at.ctx); cause != nil {
@@ -109,7 +109,7 @@ func (s *Session) rollForward(ctx context.Context) error {
 }
 
 // openState opens what package ship knows of the volume.
-func (s *Session) openState(p *place, facts *verify.Facts) error {
+func (s *Session) openState(p *place, facts *authz.Facts) error {
 	dir, err := s.env.State.Volume(statedir.Claim{Namespace: facts.Origin.Namespace, Name: facts.Origin.Name, UID: facts.Origin.UID})
 	if err != nil {
 		return fault.New(v1alpha1.ReasonInternal, "%w", err)

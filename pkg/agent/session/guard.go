@@ -15,9 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/check"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
@@ -29,7 +28,7 @@ import (
 // cannot be reached for long, nothing is proved any more.
 type guard struct {
 	session *Session
-	facts   *verify.Facts
+	facts   *authz.Facts
 	// broken ends the attempt; the first cause counts.
 	broken context.CancelCauseFunc
 
@@ -55,7 +54,7 @@ func (g *guard) start(ctx context.Context) (stop func()) {
 	namespace := g.facts.Claim.Namespace
 	podName := fields.Everything()
 	if !g.session.job.mustBeExclusive() {
-		podName = fields.OneTermEqualSelector(metav1.ObjectNameField, g.facts.Seat.PodName)
+		podName = fields.OneTermEqualSelector(metav1.ObjectNameField, g.facts.Mount.PodName)
 	}
 	pods, claims := kube.Pods(namespace), kube.PersistentVolumeClaims(namespace)
 	g.listed.Add(2)
@@ -92,7 +91,7 @@ func (g *guard) podsListed(pods []any) {
 	seen := false
 	for _, o := range pods {
 		p, ok := o.(*corev1.Pod)
-		seen = seen || ok && p.UID == g.facts.Seat.PodUID
+		seen = seen || ok && p.UID == g.facts.Mount.PodUID
 		g.podChanged(o)
 	}
 	if !seen {
@@ -102,11 +101,11 @@ func (g *guard) podsListed(pods []any) {
 }
 
 func (g *guard) podLost() {
-	g.broken(fault.New(v1alpha1.ReasonWaitingForHolder, "pod %s is gone", g.facts.Seat.PodName))
+	g.broken(fault.New(v1alpha1.ReasonWaitingForMountPod, "pod %s is gone", g.facts.Mount.PodName))
 }
 
 func (g *guard) podGone(o any) {
-	if p, ok := o.(*corev1.Pod); ok && p.UID == g.facts.Seat.PodUID {
+	if p, ok := o.(*corev1.Pod); ok && p.UID == g.facts.Mount.PodUID {
 		g.podLost()
 	}
 }
@@ -117,7 +116,7 @@ func (g *guard) podChanged(o any) {
 	if !ok {
 		return
 	}
-	if p.UID == g.facts.Seat.PodUID {
+	if p.UID == g.facts.Mount.PodUID {
 		if p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodRunning {
 			g.podLost()
 		}
@@ -126,7 +125,7 @@ func (g *guard) podChanged(o any) {
 	if !g.session.job.mustBeExclusive() {
 		return
 	}
-	alone := check.Exclusive(g.facts.Shipment, g.facts.PV, g.session.env.Verifier.Node, check.Neighbours{Pods: []corev1.Pod{*p}})
+	alone := authz.Exclusive(g.facts.Shipment, g.facts.PV, g.session.env.Verifier.Node, authz.Neighbours{Pods: []corev1.Pod{*p}})
 	if alone != nil {
 		g.broken(alone)
 	}
@@ -148,7 +147,7 @@ func (g *guard) claimGone(any) {
 
 func (g *guard) claimChanged(o any) {
 	if pvc, ok := o.(*corev1.PersistentVolumeClaim); ok {
-		if err := check.Claim(g.facts.Shipment, pvc, g.facts.PV); err != nil {
+		if err := authz.Claim(g.facts.Shipment, pvc, g.facts.PV); err != nil {
 			g.broken(err)
 		}
 	}
@@ -173,7 +172,7 @@ func (g *guard) recheck(ctx context.Context) {
 			return
 		case err == nil:
 			proved = time.Now()
-			if err := sameSeat(g.facts.Seat, facts.Seat); err != nil {
+			if err := sameMount(g.facts.Mount, facts.Mount); err != nil {
 				g.broken(err)
 			}
 		case reason != v1alpha1.ReasonQueued && ask.Err() == nil:

@@ -13,18 +13,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/agenttest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
 // patience bounds waits for what must happen; nothing depends on its length.
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
 // guarded is an attempt that is being watched.
 type guarded struct {
 	t        *testing.T
-	verifier *verify.Verifier
+	verifier *authz.Verifier
 	ctx      context.Context
 }
 
@@ -52,7 +52,7 @@ func (g *guarded) wantBroken(reason string) {
 	g.t.Helper()
 	select {
 	case <-g.ctx.Done():
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		g.t.Fatalf("nothing was noticed, want %s", reason)
 	}
 	if cause := context.Cause(g.ctx); fault.Reason(cause) != reason {
@@ -63,38 +63,38 @@ func (g *guarded) wantBroken(reason string) {
 func TestWhatAnAttemptStandsOnIsWatched(t *testing.T) {
 	cases := map[string]struct {
 		role   v1alpha1.Role
-		happen func(*testing.T, *verify.Verifier) error
+		happen func(*testing.T, *authz.Verifier) error
 		reason string
 	}{
-		"the holder is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *verify.Verifier) error {
+		"the mount pod is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
 			return v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Delete(t.Context(), agenttest.Pod, metav1.DeleteOptions{})
-		}, v1alpha1.ReasonWaitingForHolder},
-		"the holder is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *verify.Verifier) error {
-			p := agenttest.Holder(agenttest.Pod, agenttest.PodUID)
+		}, v1alpha1.ReasonWaitingForMountPod},
+		"the mount pod is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
+			p := agenttest.MountPod(agenttest.Pod, agenttest.PodUID)
 			p.DeletionTimestamp = new(metav1.Now())
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Update(t.Context(), p, metav1.UpdateOptions{})
 			return err
-		}, v1alpha1.ReasonWaitingForHolder},
-		"the holder ends": {v1alpha1.RoleSend, func(t *testing.T, v *verify.Verifier) error {
-			p := agenttest.Holder(agenttest.Pod, agenttest.PodUID)
+		}, v1alpha1.ReasonWaitingForMountPod},
+		"the mount pod ends": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
+			p := agenttest.MountPod(agenttest.Pod, agenttest.PodUID)
 			p.Status.Phase = corev1.PodSucceeded
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Update(t.Context(), p, metav1.UpdateOptions{})
 			return err
-		}, v1alpha1.ReasonWaitingForHolder},
-		"the claim is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *verify.Verifier) error {
+		}, v1alpha1.ReasonWaitingForMountPod},
+		"the claim is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
 			return v.Cluster.Kube.CoreV1().PersistentVolumeClaims(agenttest.Namespace).Delete(t.Context(), agenttest.Claim, metav1.DeleteOptions{})
 		}, v1alpha1.ReasonClaimMismatch},
-		"the claim is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *verify.Verifier) error {
+		"the claim is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
 			pvc := agenttest.Fine(v1alpha1.RoleSend).Claim
 			pvc.DeletionTimestamp = new(metav1.Now())
 			_, err := v.Cluster.Kube.CoreV1().PersistentVolumeClaims(agenttest.Namespace).Update(t.Context(), pvc, metav1.UpdateOptions{})
 			return err
 		}, v1alpha1.ReasonClaimMismatch},
-		"an application starts on the target": {v1alpha1.RoleReceive, func(t *testing.T, v *verify.Verifier) error {
+		"an application starts on the target": {v1alpha1.RoleReceive, func(t *testing.T, v *authz.Verifier) error {
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Create(t.Context(), agenttest.Application("pg-0"), metav1.CreateOptions{})
 			return err
 		}, v1alpha1.ReasonNotExclusive},
-		"an application starts on another node": {v1alpha1.RoleReceive, func(t *testing.T, v *verify.Verifier) error {
+		"an application starts on another node": {v1alpha1.RoleReceive, func(t *testing.T, v *authz.Verifier) error {
 			p := agenttest.Application("pg-0")
 			p.Spec.NodeName = "node-2"
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Create(t.Context(), p, metav1.CreateOptions{})
@@ -126,5 +126,5 @@ func TestAnApplicationBesideALiveViewBreaksNothing(t *testing.T) {
 	if err := pods.Delete(t.Context(), agenttest.Pod, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	g.wantBroken(v1alpha1.ReasonWaitingForHolder)
+	g.wantBroken(v1alpha1.ReasonWaitingForMountPod)
 }

@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// measurePatience bounds how long a first pass is measured beside itself, and
+// measureTimeout bounds how long a first pass is measured beside itself, and
 // measureChunk how many entries of a directory are in memory for it.
 const (
-	measurePatience = 20 * time.Second
-	measureChunk    = 512
+	measureTimeout = 20 * time.Second
+	measureChunk   = 512
 )
 
 // measureBeside finds out how much there is to ship while it is being shipped, so
 // that people see how long it will take. Later passes know it from the one
 // before. Nothing depends on the number: what cannot be measured is not shown.
 func (s *Session) measureBeside(at *place) {
-	ctx, cancel := context.WithTimeout(at.ctx, measurePatience)
+	ctx, cancel := context.WithTimeout(at.ctx, measureTimeout)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

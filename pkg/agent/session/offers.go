@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
@@ -51,16 +51,16 @@ func (o *offers) take(conn net.Conn, release func()) {
 }
 
 // next returns a connection that waits, or comes within patience; nil for none.
-func (o *offers) next(ctx context.Context, patience time.Duration) net.Conn {
+func (o *offers) next(ctx context.Context, timeout time.Duration) net.Conn {
 	select {
 	case conn := <-o.waiting:
 		return conn
 	default:
 	}
-	if patience <= 0 {
+	if timeout <= 0 {
 		return nil
 	}
-	t := time.NewTimer(patience)
+	t := time.NewTimer(timeout)
 	defer t.Stop()
 	select {
 	case conn := <-o.waiting:
@@ -116,14 +116,14 @@ func (o *offers) close() {
 // useOffers tries the connections that were offered. It returns nil and no error
 // when none was. What goes wrong with one proves nothing about the peer, because
 // anybody may have been at its other end: it never ends the generation.
-func (d *dialler) useOffers(ctx context.Context, facts *verify.Facts, patience time.Duration) (net.Conn, error) {
+func (d *dialler) useOffers(ctx context.Context, facts *authz.Facts, timeout time.Duration) (net.Conn, error) {
 	var failed error
 	for range maxOffers {
-		raw := d.offers.next(ctx, patience)
+		raw := d.offers.next(ctx, timeout)
 		if raw == nil {
 			return nil, failed
 		}
-		patience = 0
+		timeout = 0
 		if err := facts.Grant.ByRelay(); err != nil {
 			_ = raw.Close()
 			return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "%w", err)

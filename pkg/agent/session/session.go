@@ -34,20 +34,20 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/device"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/mount"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/verify"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 )
 
 // Env is what all sessions of an agent share.
 type Env struct {
-	Verifier *verify.Verifier
+	Verifier *authz.Verifier
 	Opener   *mount.Opener
 	Devices  *device.Client
 	State    *statedir.Dir
@@ -70,11 +70,11 @@ func (r Ref) String() string { return r.Namespace + "/" + r.Name }
 type Job struct {
 	Ref
 	Role       v1alpha1.Role
-	View       v1alpha1.View
-	Generation int64
+	CopyMethod v1alpha1.CopyMethod
+	Sync       int64
 	// Clone and Stamps are about the snapshot of view Snapshot.
-	Clone  string
-	Stamps v1alpha1.Stamps
+	Clone           string
+	ChangeDetection v1alpha1.ChangeDetection
 	// Asked is when the snapshot was asked for, in nanoseconds since 1970.
 	Asked int64
 }
@@ -83,10 +83,10 @@ type Job struct {
 func JobOf(s *v1alpha1.VolumeShipment) Job {
 	j := Job{
 		Ref:  Ref{Namespace: s.Namespace, Name: s.Name, UID: s.UID},
-		Role: s.Spec.Role, View: s.Spec.View, Generation: s.Spec.Generation,
+		Role: s.Spec.Role, CopyMethod: s.Spec.CopyMethod, Sync: s.Spec.Sync,
 	}
 	if s.Spec.Snapshot != nil {
-		j.Clone, j.Stamps, j.Asked = s.Spec.Snapshot.ClaimUID, s.Spec.Snapshot.Stamps, s.Spec.Snapshot.AskedTime.UnixNano()
+		j.Clone, j.ChangeDetection, j.Asked = s.Spec.Snapshot.ClaimUID, s.Spec.Snapshot.ChangeDetection, s.Spec.Snapshot.RequestedTime.UnixNano()
 	}
 	return j
 }
@@ -94,7 +94,7 @@ func JobOf(s *v1alpha1.VolumeShipment) Job {
 // mustBeExclusive says whether nobody else may be able to write the volume: a
 // clone that somebody writes to is no snapshot.
 func (j Job) mustBeExclusive() bool {
-	return j.Role == v1alpha1.RoleReceive || j.View == v1alpha1.ViewStopped || j.View == v1alpha1.ViewSnapshot
+	return j.Role == v1alpha1.RoleReceive || j.CopyMethod == v1alpha1.CopyMethodStopped || j.CopyMethod == v1alpha1.CopyMethodSnapshot
 }
 
 // Report is where a session stands.
@@ -107,8 +107,8 @@ type Report struct {
 	Err   error
 	// Result is set after a success.
 	Result ship.Result
-	// Figures of the attempt in work, or the last one.
-	Figures ship.Figures
+	// Statistics of the attempt in work, or the last one.
+	Statistics ship.Statistics
 	// Total bytes to look at, as far as it was measured; 0 while unknown.
 	Total int64
 	// Torn: the target is between two generations. Only of a receiver that has
@@ -157,7 +157,7 @@ func Start(ctx context.Context, env *Env, job Job, changed func()) *Session {
 func newSession(env *Env, job Job, changed func()) *Session {
 	return &Session{
 		env: env, job: job, changed: changed, done: make(chan struct{}),
-		log:    env.Log.With("shipment", job.Ref.String(), "uid", job.UID, "role", job.Role, "generation", job.Generation),
+		log:    env.Log.With("shipment", job.Ref.String(), "uid", job.UID, "role", job.Role, "generation", job.Sync),
 		report: Report{Job: job, Reason: v1alpha1.ReasonQueued}, offers: newOffers(),
 	}
 }
@@ -198,7 +198,7 @@ func (s *Session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.cancel(nil)
 	defer s.closeToOffers()
-	s.log.Info("session begins", "view", s.job.View)
+	s.log.Info("session begins", "view", s.job.CopyMethod)
 	s.env.Metrics.Begun(string(s.job.Role))
 	backoff := newBackoff()
 	var strangerSince time.Time
@@ -299,15 +299,15 @@ func (s *Session) end(err error) {
 		s.log.Warn("session ended", "reason", r.Reason, "error", err)
 		return
 	}
-	s.log.Info("session ended", "promoted", r.Result.Promoted, "digest", r.Result.Digest,
+	s.log.Info("session ended", "verified", r.Result.Verified, "digest", r.Result.Digest,
 		"entries", r.Result.Entries, "sentBytes", r.Result.SentBytes, "wireBytes", r.Result.WireBytes, "moved", r.Result.Moved)
 }
 
 // counted is what an ended session is in numbers.
-func counted(r Report) metrics.Generation {
-	g := metrics.Generation{
+func counted(r Report) metrics.Sync {
+	g := metrics.Sync{
 		Role: string(r.Job.Role), Reason: r.Reason, Shipped: r.Err == nil, Took: r.Completed.Sub(r.Started),
-		Sent: r.Figures.SentBytes, Wire: r.Figures.WireBytes,
+		Sent: r.Statistics.SentBytes, Wire: r.Statistics.WireBytes,
 	}
 	if g.Shipped {
 		g.Reason = v1alpha1.ReasonShipped
@@ -346,10 +346,10 @@ func (s *Session) connected() {
 	s.tell(v1alpha1.ReasonShipping, nil)
 }
 
-func (s *Session) progress(f ship.Figures) {
+func (s *Session) progress(f ship.Statistics) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report.Figures = f
+	s.report.Statistics = f
 }
 
 func (s *Session) torn(now bool) {
@@ -361,5 +361,5 @@ func (s *Session) torn(now bool) {
 func (s *Session) succeed(r ship.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report.Result, s.report.Figures = r, r.Figures
+	s.report.Result, s.report.Statistics = r, r.Statistics
 }

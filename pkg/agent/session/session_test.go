@@ -17,8 +17,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/agent/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	shipfault "github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
@@ -30,7 +30,7 @@ import (
 func scripted(t *testing.T, errs ...error) (Report, int) {
 	t.Helper()
 	n := 0
-	s := newSession(&Env{Log: slog.New(slog.DiscardHandler)}, Job{Generation: 1}, func() {})
+	s := newSession(&Env{Log: slog.New(slog.DiscardHandler)}, Job{Sync: 1}, func() {})
 	s.attempt = func(context.Context) error {
 		n++
 		return errs[min(n, len(errs))-1]
@@ -119,10 +119,10 @@ func TestWhileASessionTriesAgainItShowsNoReasonThatWouldEndIt(t *testing.T) {
 
 func TestAnOfferEndsTheRestOfASessionThatReachedNobodyAndNoOther(t *testing.T) {
 	for reason, want := range map[string]time.Duration{
-		v1alpha1.ReasonPeerUnreachable:  leastRest,
-		v1alpha1.ReasonConnectionLost:   leastRest,
-		v1alpha1.ReasonWaitingForPeer:   leastRest,
-		v1alpha1.ReasonWaitingForHolder: 15 * time.Second,
+		v1alpha1.ReasonPeerUnreachable:    leastRest,
+		v1alpha1.ReasonConnectionLost:     leastRest,
+		v1alpha1.ReasonWaitingForPeer:     leastRest,
+		v1alpha1.ReasonWaitingForMountPod: 15 * time.Second,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSession(&Env{Log: slog.New(slog.DiscardHandler)}, Job{}, func() {})
@@ -148,9 +148,9 @@ func TestAStoppedSessionEndsWithTheCauseWhateverTheAttemptSays(t *testing.T) {
 			return errors.New("some descriptor was closed")
 		}
 		s.start(t.Context())
-		s.Stop(fault.New(v1alpha1.ReasonWaitingForHolder, "the pod is gone"))
+		s.Stop(fault.New(v1alpha1.ReasonWaitingForMountPod, "the pod is gone"))
 		<-s.Done()
-		if r := s.Report(); r.Reason != v1alpha1.ReasonWaitingForHolder || !r.Ended {
+		if r := s.Report(); r.Reason != v1alpha1.ReasonWaitingForMountPod || !r.Ended {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -168,9 +168,9 @@ func TestAPanicEndsItsSessionAsInternal(t *testing.T) {
 
 func TestEveryReasonOfTheEngineHasOneOfTheAPI(t *testing.T) {
 	want := map[ship.Reason]string{
-		shipfault.TargetFull: "TargetFull", shipfault.TargetAbility: "TargetAbility", shipfault.TargetTooSmall: "TargetTooSmall",
-		shipfault.TargetUnwritable: "TargetAbility", shipfault.Unreadable: "Unreadable", shipfault.SpecialFileRefused: "SpecialFileRefused",
-		shipfault.SourceMoved: "SourceMoved", shipfault.DigestMismatch: "DigestMismatch", shipfault.PeerVersion: "PeerVersion",
+		shipfault.TargetFull: "TargetFull", shipfault.TargetUnsupported: "TargetUnsupported", shipfault.TargetTooSmall: "TargetTooSmall",
+		shipfault.TargetUnwritable: "TargetUnsupported", shipfault.Unreadable: "Unreadable", shipfault.SpecialFileRefused: "SpecialFileRefused",
+		shipfault.SourceChanged: "SourceChanged", shipfault.DigestMismatch: "DigestMismatch", shipfault.PeerVersionMismatch: "PeerVersionMismatch",
 		shipfault.PeerProtocol: "PeerRejected", shipfault.StateCorrupt: "StateCorrupt", shipfault.StateBusy: "Queued",
 		shipfault.Torn: "StateCorrupt", shipfault.Refused: "NotExclusive", shipfault.ConnectionLost: "ConnectionLost", shipfault.Cancelled: "ConnectionLost", shipfault.Internal: "Internal",
 	}
@@ -195,8 +195,8 @@ func TestFailuresOfAnAuthenticationHaveTheirReasons(t *testing.T) {
 		{link.ErrWrongUID, v1alpha1.ReasonPeerRejected},
 		{link.ErrWrongRole, v1alpha1.ReasonPeerRejected},
 		{link.ErrGreeting, v1alpha1.ReasonPeerRejected},
-		{link.ErrVersion, v1alpha1.ReasonPeerVersion},
-		{link.ErrWrongGeneration, v1alpha1.ReasonWaitingForPeer},
+		{link.ErrVersion, v1alpha1.ReasonPeerVersionMismatch},
+		{link.ErrWrongSync, v1alpha1.ReasonWaitingForPeer},
 		{io.EOF, v1alpha1.ReasonWaitingForPeer},
 		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, v1alpha1.ReasonWaitingForPeer},
 		{errors.New("timeout"), v1alpha1.ReasonPeerUnreachable},
@@ -227,7 +227,7 @@ func TestANameThatResolvesToTheNodeItselfIsNotConnectedTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &policy.Grant{Hosts: []string{"localhost"}, CIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	g := &authz.Grant{Hosts: []string{"localhost"}, CIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	to, err := g.Dial(net.JoinHostPort("localhost", port))
 	if err != nil {
 		t.Fatal(err)
@@ -241,22 +241,22 @@ func TestANameThatResolvesToTheNodeItselfIsNotConnectedTo(t *testing.T) {
 	}
 }
 
-func TestAGenerationHasTheSameNameOnBothEndsAndNoOtherHasIt(t *testing.T) {
-	shipment := func(role v1alpha1.Role, own, peer string, generation int64) *v1alpha1.VolumeShipment {
+func TestASyncHasTheSameNameOnBothEndsAndNoOtherHasIt(t *testing.T) {
+	shipment := func(role v1alpha1.Role, own, peer string, number int64) *v1alpha1.VolumeShipment {
 		s := &v1alpha1.VolumeShipment{}
-		s.UID, s.Spec.Role, s.Spec.Peer.ShipmentUID, s.Spec.Generation = types.UID(own), role, peer, generation
+		s.UID, s.Spec.Role, s.Spec.Peer.ShipmentUID, s.Spec.Sync = types.UID(own), role, peer, number
 		return s
 	}
 	send, receive := v1alpha1.RoleSend, v1alpha1.RoleReceive
-	name := passID(shipment(send, "a", "b", 1))
-	if got := passID(shipment(receive, "b", "a", 1)); got != name {
+	name := syncID(shipment(send, "a", "b", 1))
+	if got := syncID(shipment(receive, "b", "a", 1)); got != name {
 		t.Errorf("the ends call it %d and %d", name, got)
 	}
 	for _, other := range []*v1alpha1.VolumeShipment{
 		shipment(send, "a", "b", 2), shipment(send, "a", "c", 1), shipment(send, "c", "b", 1),
 		shipment(receive, "a", "b", 1), shipment(send, "a\x00b", "", 1),
 	} {
-		if passID(other) == name {
+		if syncID(other) == name {
 			t.Errorf("%+v has the name, too", other.Spec)
 		}
 	}

@@ -86,14 +86,14 @@ func TestAVolumeIsWorkedOnByOneSessionAtATime(t *testing.T) {
 func TestWhoWaitsIsServedInTheOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots()
-		holder := ask(t.Context(), s, "blue", 1, "v")
-		granted(holder)
+		mountPod := ask(t.Context(), s, "blue", 1, "v")
+		granted(mountPod)
 		var order []chan func()
 		for i := range 5 {
 			order = append(order, ask(t.Context(), s, "blue", 1, types.UID(strconv.Itoa(i))))
 			synctest.Wait()
 		}
-		(<-holder)()
+		(<-mountPod)()
 		for i, next := range order {
 			if !granted(next) {
 				t.Fatalf("number %d is not next", i)
@@ -106,8 +106,8 @@ func TestWhoWaitsIsServedInTheOrderOfArrival(t *testing.T) {
 func TestWhoStopsWaitingIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots()
-		holder := ask(t.Context(), s, "blue", 1, "v")
-		granted(holder)
+		mountPod := ask(t.Context(), s, "blue", 1, "v")
+		granted(mountPod)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cause := errors.New("superseded")
 		done := make(chan error, 1)
@@ -120,7 +120,7 @@ func TestWhoStopsWaitingIsForgotten(t *testing.T) {
 		if err := <-done; !errors.Is(err, cause) {
 			t.Errorf("%v, want the cause", err)
 		}
-		(<-holder)()
+		(<-mountPod)()
 		synctest.Wait()
 		if len(s.queues) != 0 {
 			t.Errorf("%d queues are left over", len(s.queues))

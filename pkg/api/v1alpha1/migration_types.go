@@ -6,12 +6,12 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Mode is how far a migration goes.
-// +kubebuilder:validation:Enum=AtRest;Start;Cutover
+// +kubebuilder:validation:Enum=Standby;Start;Cutover
 type Mode string
 
 const (
-	// ModeAtRest ends with everything on the target, verified and at rest.
-	ModeAtRest Mode = "AtRest"
+	// ModeStandby ends with everything on the target, verified and on standby.
+	ModeStandby Mode = "Standby"
 	// ModeStart starts the copy beside the running source.
 	ModeStart Mode = "Start"
 	// ModeCutover moves for good: the source stops, the target starts.
@@ -24,7 +24,7 @@ const (
 	MigrationPlanned = "Planned"
 	// MigrationVolumesShipped is True when every volume arrived.
 	MigrationVolumesShipped = "VolumesShipped"
-	// MigrationObjectsApplied is True when every object is on the target, at rest.
+	// MigrationObjectsApplied is True when every object is on the target, on standby.
 	MigrationObjectsApplied = "ObjectsApplied"
 	// MigrationSourceStopped is True while the source is stopped by this migration.
 	MigrationSourceStopped = "SourceStopped"
@@ -74,7 +74,7 @@ type StoppedWorkload struct {
 	UID string `json:"uid"`
 	// atRest is the JSON of the original values (see package workload).
 	// +kubebuilder:validation:MaxLength=16384
-	AtRest string `json:"atRest"`
+	OriginalState string `json:"originalState"`
 }
 
 // BegunHook is a snapshot hook of a pod whose post hook is still to run. It is
@@ -99,11 +99,11 @@ type MigrationVolume struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	TargetClaim string `json:"targetClaim,omitempty"`
-	// promotedGeneration and its worth, as the shipment said.
+	// verifiedSync and its worth, as the shipment said.
 	// +optional
-	PromotedGeneration int64 `json:"promotedGeneration,omitempty"`
+	VerifiedSync int64 `json:"verifiedSync,omitempty"`
 	// +optional
-	ShippedGeneration int64 `json:"shippedGeneration,omitempty"`
+	ShippedSync int64 `json:"shippedSync,omitempty"`
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Consistency string `json:"consistency,omitempty"`

@@ -53,9 +53,9 @@ type PolicyPeer struct {
 	Relay bool `json:"relay,omitempty"`
 }
 
-// HolderTemplate is what an administrator may set of the pods that hold volumes.
-type HolderTemplate struct {
-	// image of the holder; it must keep running with its default command as a
+// MountPodTemplate is what an administrator may set of the pods that hold volumes.
+type MountPodTemplate struct {
+	// image of the mount pod; it must keep running with its default command as a
 	// non-root user. Default: registry.k8s.io/pause:3.10.1.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
@@ -65,7 +65,7 @@ type HolderTemplate struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
-	// resources of the holder's one container. A small limit of the processor makes
+	// resources of the mount pod's one container. A small limit of the processor makes
 	// its start slow. Default: 50m and 16Mi, and that limit only where one is asked for.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
@@ -101,9 +101,9 @@ type MotionPolicySpec struct {
 	// namespace and names the peer must say so.
 	// +optional
 	AllowUnpaired bool `json:"allowUnpaired,omitempty"`
-	// holderTemplate shapes the pods that hold volumes.
+	// mountPodTemplate shapes the pods that hold volumes.
 	// +optional
-	HolderTemplate *HolderTemplate `json:"holderTemplate,omitempty"`
+	MountPodTemplate *MountPodTemplate `json:"mountPodTemplate,omitempty"`
 }
 
 // MotionPolicy is an administrator's rule about which namespaces may move,

@@ -18,24 +18,24 @@ const (
 	FieldManager = "kubectl-motion"
 
 	// LabelManagedBy marks every object that exists only because of a migration
-	// (holders, shipments, pair Secrets, ledgers). Capture skips such objects
+	// (mount pods, shipments, pair Secrets, ledgers). Capture skips such objects
 	// with the reason motion-internal.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// ManagedByValue is the value of LabelManagedBy on such objects.
 	ManagedByValue = "kubectl-motion"
 	// LabelMigration carries the name of the Migration that an object serves.
 	LabelMigration = GroupName + "/migration"
-	// LabelHolder marks holder pods.
-	LabelHolder = GroupName + "/holder"
+	// LabelMountPod marks mount pods.
+	LabelMountPod = GroupName + "/mount-pod"
 
 	// AnnotationEndpoints on the agents' Service names, separated by commas, host:port
 	// pairs at which other clusters reach it, before all that the agents find out.
 	AnnotationEndpoints = GroupName + "/endpoints"
 	// AnnotationSkip on a source object keeps it from being moved.
 	AnnotationSkip = GroupName + "/skip"
-	// AnnotationAtRest on a target workload holds, as JSON, the values that
+	// AnnotationOriginalState on a target workload holds, as JSON, the values that
 	// activation restores (replicas, suspend, node selector).
-	AnnotationAtRest = GroupName + "/at-rest"
+	AnnotationOriginalState = GroupName + "/original-state"
 	// AnnotationSource on a target object names where it came from:
 	// <cluster id>/<namespace>/<uid>.
 	AnnotationSource = GroupName + "/source"

@@ -19,70 +19,70 @@ const (
 	RoleReceive Role = "Receive"
 )
 
-// View is how the source's bytes are looked at for one generation.
+// CopyMethod is how the source's bytes are looked at for one generation.
 // +kubebuilder:validation:Enum=Live;Stopped;Snapshot
-type View string
+type CopyMethod string
 
 const (
-	// ViewLive reads the mounted volume while the application may write it.
-	// Entries that move under the read keep the generation from being promoted.
-	ViewLive View = "Live"
-	// ViewStopped reads the mounted volume after the application was stopped;
-	// the agent proves that nobody but a holder has the claim, before the read
+	// CopyMethodLive reads the mounted volume while the application may write it.
+	// Entries that move under the read keep the generation from being verified.
+	CopyMethodLive CopyMethod = "Live"
+	// CopyMethodStopped reads the mounted volume after the application was stopped;
+	// the agent proves that nobody but a mount pod has the claim, before the read
 	// and after it.
-	ViewStopped View = "Stopped"
-	// ViewSnapshot reads a clone of a snapshot, which spec.snapshot names; the
-	// agent proves that nobody but a holder has the clone.
-	ViewSnapshot View = "Snapshot"
+	CopyMethodStopped CopyMethod = "Stopped"
+	// CopyMethodSnapshot reads a clone of a snapshot, which spec.snapshot names; the
+	// agent proves that nobody but a mount pod has the clone.
+	CopyMethodSnapshot CopyMethod = "Snapshot"
 )
 
 // Conditions of a VolumeShipment. All are written by the agent.
 const (
-	// ShipmentClaimed is True while an agent serves the shipment.
-	ShipmentClaimed = "Claimed"
-	// ShipmentExclusive is True when only holders reference the claim.
+	// ShipmentAssigned is True while an agent serves the shipment.
+	ShipmentAssigned = "Assigned"
+	// ShipmentExclusive is True when only mount pods reference the claim.
 	ShipmentExclusive = "Exclusive"
-	// ShipmentShipped is True when every byte of spec.generation has arrived,
+	// ShipmentShipped is True when every byte of spec.sync has arrived,
 	// False with a reason of the closed set below when it cannot.
 	ShipmentShipped = "Shipped"
-	// ShipmentPromoted is True when both ends computed the same digest for
-	// spec.generation and the receiver committed it.
-	ShipmentPromoted = "Promoted"
+	// ShipmentVerified is True when both ends computed the same digest for
+	// spec.sync and the receiver committed it.
+	ShipmentVerified = "Verified"
 )
 
 // Reasons of the conditions above, a closed set. The first group is progress,
-// the second ends a generation (the plugin raises spec.generation to try
+// the second ends a generation (the plugin raises spec.sync to try
 // again), the third is retried by the agent itself.
 const (
-	ReasonWaitingForPeer   = "WaitingForPeer"
-	ReasonWaitingForHolder = "WaitingForHolder"
-	ReasonQueued           = "Queued"
-	ReasonShipping         = "Shipping"
-	ReasonShipped          = "Shipped"
-	ReasonPromoted         = "Promoted"
-	ReasonClaimed          = "Claimed"
-	ReasonExclusive        = "Exclusive"
-	ReasonSuperseded       = "Superseded"
+	ReasonWaitingForPeer     = "WaitingForPeer"
+	ReasonWaitingForMountPod = "WaitingForMountPod"
+	ReasonQueued             = "Queued"
+	ReasonShipping           = "Shipping"
+	ReasonShipped            = "Shipped"
+	ReasonVerified           = "Verified"
+	ReasonAssigned           = "Assigned"
+	ReasonExclusive          = "Exclusive"
+	ReasonSuperseded         = "Superseded"
 
-	ReasonClaimMismatch      = "ClaimMismatch"      // check a: PVC or PV is not what the shipment says
-	ReasonHolderInvalid      = "HolderInvalid"      // check b: no fit pod on this node
-	ReasonMountInvalid       = "MountInvalid"       // check c, d: path is no mount of that volume
-	ReasonBlockDevicesOff    = "BlockDevicesOff"    // the agents of this cluster may not open raw block volumes
-	ReasonPolicyDenied       = "PolicyDenied"       // no policy selects the namespace or names the peer
-	ReasonAddressNotAllowed  = "AddressNotAllowed"  // the policy does not allow dialling the address
-	ReasonNotExclusive       = "NotExclusive"       // a pod other than a holder has the claim
-	ReasonPeerKeyMismatch    = "PeerKeyMismatch"    // TLS: the peer's key is not the pinned one
-	ReasonPeerRejected       = "PeerRejected"       // the peer's hello is about another shipment
-	ReasonPeerVersion        = "PeerVersion"        // the ends speak different protocol versions
-	ReasonSpecialFileRefused = "SpecialFileRefused" // check g
-	ReasonUnreadable         = "Unreadable"         // an entry could not be read
-	ReasonTargetFull         = "TargetFull"         // no space or quota on the target volume
-	ReasonTargetTooSmall     = "TargetTooSmall"     // the target device is smaller than the source
-	ReasonTargetAbility      = "TargetAbility"      // the target cannot hold an entry (xattr, name, size ...)
-	ReasonSourceMoved        = "SourceMoved"        // entries moved under a live read: shipped, not promotable
-	ReasonDigestMismatch     = "DigestMismatch"     // the ends disagree about what is on the target
-	ReasonStateCorrupt       = "StateCorrupt"       // the agent's own state does not verify
-	ReasonInternal           = "Internal"
+	ReasonClaimMismatch        = "ClaimMismatch"        // check a: PVC or PV is not what the shipment says
+	ReasonMountPodInvalid      = "MountPodInvalid"      // check b: no fit pod on this node
+	ReasonMountInvalid         = "MountInvalid"         // check c, d: path is no mount of that volume
+	ReasonBlockDevicesDisabled = "BlockDevicesDisabled" // the agents of this cluster may not open raw block volumes
+	ReasonPolicyDenied         = "PolicyDenied"         // no policy selects the namespace or names the peer
+	ReasonAddressNotAllowed    = "AddressNotAllowed"    // the policy does not allow dialling the address
+	ReasonNotExclusive         = "NotExclusive"         // a pod other than a mount pod has the claim
+	ReasonPeerKeyMismatch      = "PeerKeyMismatch"      // TLS: the peer's key is not the pinned one
+	ReasonPeerRejected         = "PeerRejected"         // the peer's hello is about another shipment
+	ReasonPeerVersionMismatch  = "PeerVersionMismatch"  // the ends speak different protocol versions
+	ReasonSpecialFileRefused   = "SpecialFileRefused"   // check g
+	ReasonUnreadable           = "Unreadable"           // an entry could not be read
+	ReasonTargetFull           = "TargetFull"           // no space or quota on the target volume
+	ReasonTargetTooSmall       = "TargetTooSmall"       // the target device is smaller than the source
+	ReasonTargetUnsupported    = "TargetUnsupported"    // the target cannot hold an entry (xattr, name, size ...)
+	ReasonSourceChanged        = "SourceChanged"        // entries moved under a live read: shipped, not promotable
+	ReasonDigestMismatch       = "DigestMismatch"       // the ends disagree about what is on the target
+	ReasonStateCorrupt         = "StateCorrupt"         // the agent's own state does not verify
+	ReasonInternal             = "Internal"
 
 	ReasonPeerUnreachable = "PeerUnreachable" // no connection to any address
 	ReasonConnectionLost  = "ConnectionLost"  // the connection ended in mid-shipment
@@ -126,18 +126,18 @@ type ShipmentLimits struct {
 	Bandwidth *resource.Quantity `json:"bandwidth,omitempty"`
 }
 
-// Stamps say whether equal change times of a file in two views prove equal
+// ChangeDetection say whether equal change times of a file in two views prove equal
 // content.
-// +kubebuilder:validation:Enum=Exact;Lagging
-type Stamps string
+// +kubebuilder:validation:Enum=Timestamps;Content
+type ChangeDetection string
 
 const (
-	// StampsExact: the filesystem was quiet and written out when the snapshot was
+	// ChangeDetectionTimestamps: the filesystem was quiet and written out when the snapshot was
 	// taken. An increment reads only files whose stamps changed.
-	StampsExact Stamps = "Exact"
-	// StampsLagging: data may be newer than its stamps, as in an image of a device
+	ChangeDetectionTimestamps ChangeDetection = "Timestamps"
+	// ChangeDetectionContent: data may be newer than its stamps, as in an image of a device
 	// that was mounted and written. An increment reads everything.
-	StampsLagging Stamps = "Lagging"
+	ChangeDetectionContent ChangeDetection = "Content"
 )
 
 // ShipmentSnapshot is the clone that a generation with view Snapshot reads: a
@@ -153,24 +153,24 @@ type ShipmentSnapshot struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	ClaimUID string `json:"claimUID"`
-	// stamps of the clone's files, Lagging unless the driver is known to freeze
+	// changeDetection of the clone, Content unless the driver is known to freeze
 	// the filesystem for a snapshot.
 	// +optional
-	// +kubebuilder:default=Lagging
-	Stamps Stamps `json:"stamps,omitempty"`
-	// askedTime is when the snapshot was asked for, by the API server's clock. A
+	// +kubebuilder:default=Content
+	ChangeDetection ChangeDetection `json:"changeDetection,omitempty"`
+	// requestedTime is when the snapshot was asked for, by the API server's clock. A
 	// file that changed later than that, as the clone has it, is read again in
 	// the next generation whatever its stamps say then.
-	AskedTime metav1.Time `json:"askedTime"`
+	RequestedTime metav1.Time `json:"requestedTime"`
 }
 
 // VolumeShipmentSpec is what the user asks of the agents. It names no pod, no
 // node, no PersistentVolume and no path: those the agent finds out by itself.
 // +kubebuilder:validation:XValidation:rule="self.role == oldSelf.role && self.claimName == oldSelf.claimName && self.claimUID == oldSelf.claimUID",message="role, claimName and claimUID are immutable: a shipment belongs to one claim"
-// +kubebuilder:validation:XValidation:rule="self.generation >= oldSelf.generation",message="generation must not decrease"
-// +kubebuilder:validation:XValidation:rule="self.generation > oldSelf.generation || self.view == oldSelf.view",message="view may only change together with generation"
-// +kubebuilder:validation:XValidation:rule="self.generation > oldSelf.generation || (has(self.snapshot) == has(oldSelf.snapshot) && (!has(self.snapshot) || self.snapshot == oldSelf.snapshot))",message="snapshot may only change together with generation"
-// +kubebuilder:validation:XValidation:rule="self.role != 'Send' || (self.view == 'Snapshot') == has(self.snapshot)",message="a sender has a snapshot with view Snapshot, and only then"
+// +kubebuilder:validation:XValidation:rule="self.sync >= oldSelf.sync",message="generation must not decrease"
+// +kubebuilder:validation:XValidation:rule="self.sync > oldSelf.sync || self.copyMethod == oldSelf.copyMethod",message="view may only change together with generation"
+// +kubebuilder:validation:XValidation:rule="self.sync > oldSelf.sync || (has(self.snapshot) == has(oldSelf.snapshot) && (!has(self.snapshot) || self.snapshot == oldSelf.snapshot))",message="snapshot may only change together with generation"
+// +kubebuilder:validation:XValidation:rule="self.role != 'Send' || (self.copyMethod == 'Snapshot') == has(self.snapshot)",message="a sender has a snapshot with view Snapshot, and only then"
 // +kubebuilder:validation:XValidation:rule="self.role == 'Send' || !has(self.snapshot)",message="only a sender has a snapshot"
 type VolumeShipmentSpec struct {
 	Role Role `json:"role"`
@@ -186,14 +186,14 @@ type VolumeShipmentSpec struct {
 	// view is how the source is looked at for this generation. Receivers copy
 	// it, so that both ends agree on what the generation is worth.
 	// +kubebuilder:default=Live
-	View View `json:"view"`
+	CopyMethod CopyMethod `json:"copyMethod"`
 	// snapshot is what view Snapshot reads. Only for role Send.
 	// +optional
 	Snapshot *ShipmentSnapshot `json:"snapshot,omitempty"`
 	// generation asks for one pass; raising it asks for the next.
 	// 0: claim the shipment and report the endpoint, ship nothing.
 	// +kubebuilder:validation:Minimum=0
-	Generation int64 `json:"generation"`
+	Sync int64 `json:"sync"`
 	// +optional
 	Limits *ShipmentLimits `json:"limits,omitempty"`
 }
@@ -204,7 +204,7 @@ type ShipmentEndpoint struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	KeySHA256 string `json:"keySHA256,omitempty"`
-	// podUID is the holder pod through which the agent has the volume.
+	// podUID is the mount pod through which the agent has the volume.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	PodUID string `json:"podUID,omitempty"`
@@ -216,8 +216,8 @@ type ShipmentEndpoint struct {
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// ShipmentFigures are about the generation in work, or the last one.
-type ShipmentFigures struct {
+// ShipmentStatistics are about the generation in work, or the last one.
+type ShipmentStatistics struct {
 	// entries is the number of files, directories and other entries seen.
 	// +optional
 	Entries int64 `json:"entries,omitempty"`
@@ -241,9 +241,9 @@ type ShipmentFigures struct {
 	// wireBytes is what went over the network for it.
 	// +optional
 	WireBytes int64 `json:"wireBytes,omitempty"`
-	// movedEntries counts entries that moved under a live read.
+	// changedEntries counts entries that moved under a live read.
 	// +optional
-	MovedEntries int64 `json:"movedEntries,omitempty"`
+	ChangedEntries int64 `json:"changedEntries,omitempty"`
 	// startTime is when the first connection of the generation stood.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
@@ -270,31 +270,31 @@ type VolumeShipmentStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// activeGeneration is the spec.generation that figures and the conditions
-	// Shipped and Promoted are about.
+	// activeSync is the spec.sync that figures and the conditions
+	// Shipped and Verified are about.
 	// +optional
-	ActiveGeneration int64 `json:"activeGeneration,omitempty"`
-	// shippedGeneration is the last spec.generation of which every byte arrived.
+	ActiveSync int64 `json:"activeSync,omitempty"`
+	// shippedSync is the last spec.sync of which every byte arrived.
 	// +optional
-	ShippedGeneration int64 `json:"shippedGeneration,omitempty"`
-	// promotedGeneration is the last spec.generation that both ends agree on.
+	ShippedSync int64 `json:"shippedSync,omitempty"`
+	// verifiedSync is the last spec.sync that both ends agree on.
 	// +optional
-	PromotedGeneration int64 `json:"promotedGeneration,omitempty"`
+	VerifiedSync int64 `json:"verifiedSync,omitempty"`
 	// applying is set while the target's volume is between two generations and
 	// therefore torn: nothing may start on it. Only for role Receive.
 	// +optional
 	Applying *int64 `json:"applying,omitempty"`
-	// consistency says what the promoted generation is worth: Stopped,
+	// consistency says what the verified generation is worth: Stopped,
 	// ApplicationConsistent, CrashConsistent or Live.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Consistency string `json:"consistency,omitempty"`
-	// digest is the lower-case hex digest of the promoted generation's tree.
+	// digest is the lower-case hex digest of the verified generation's tree.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Digest string `json:"digest,omitempty"`
 	// +optional
-	Figures ShipmentFigures `json:"figures,omitempty"`
+	Statistics ShipmentStatistics `json:"statistics,omitempty"`
 }
 
 // VolumeShipment ships one claim in one direction, again and again: each pass
@@ -308,11 +308,11 @@ type VolumeShipmentStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.status.nodeName`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimName`
-// +kubebuilder:printcolumn:name="View",type=string,JSONPath=`.spec.view`
-// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.generation`
-// +kubebuilder:printcolumn:name="Promoted",type=integer,JSONPath=`.status.promotedGeneration`
+// +kubebuilder:printcolumn:name="View",type=string,JSONPath=`.spec.copyMethod`
+// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.sync`
+// +kubebuilder:printcolumn:name="Verified",type=integer,JSONPath=`.status.verifiedSync`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Shipped")].reason`
-// +kubebuilder:printcolumn:name="Sent",type=integer,JSONPath=`.status.figures.sentBytes`
+// +kubebuilder:printcolumn:name="Sent",type=integer,JSONPath=`.status.statistics.sentBytes`
 // +kubebuilder:printcolumn:name="Node",type=string,priority=1,JSONPath=`.status.nodeName`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VolumeShipment struct {
@@ -336,7 +336,7 @@ type VolumeShipmentList struct {
 // snapshot, or the shipment's own. What is remembered from one generation to the
 // next belongs to the shipment's own claim in either case.
 func (s *VolumeShipmentSpec) Mounted() (name, uid string) {
-	if s.Role == RoleSend && s.View == ViewSnapshot && s.Snapshot != nil {
+	if s.Role == RoleSend && s.CopyMethod == CopyMethodSnapshot && s.Snapshot != nil {
 		return s.Snapshot.ClaimName, s.Snapshot.ClaimUID
 	}
 	return s.ClaimName, s.ClaimUID

@@ -15,8 +15,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	climigrate "github.com/kubectl-motion/kubectl-motion/pkg/cli/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
@@ -33,7 +33,7 @@ type verb struct {
 func NewCmdActivate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	return newCmd(config, streams, verb{
 		use: "activate", short: "Start a migrated application on the target", done: "activated",
-		long: `Start the copy that migrate left at rest on the target, with the replicas,
+		long: `Start the copy that migrate left on standby on the target, with the replicas,
 schedules and node selectors that the source had.
 
 Refused while a volume was copied only under a running application.`,
@@ -68,9 +68,9 @@ and is not carried back.`,
 	})
 }
 
-// Flags are what was typed.
+// TargetFlags are what was typed.
 type Flags struct {
-	ends     *ends.Flags
+	ends     *flags.TargetFlags
 	name     string
 	timeout  time.Duration
 	progress string
@@ -78,7 +78,7 @@ type Flags struct {
 }
 
 func newCmd(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, v verb) *cobra.Command {
-	f := &Flags{ends: ends.NewFlags(config), streams: streams}
+	f := &Flags{ends: flags.NewTargetFlags(config), streams: streams}
 	cmd := &cobra.Command{
 		Use: v.use + " (--to PAIR | --to-context CONTEXT)", Short: v.short,
 		Long: v.long + "\n\n" + exit.Status, Example: v.example,
@@ -97,7 +97,7 @@ func (f *Flags) run(ctx context.Context, v verb) error {
 	if err := f.ends.Check(); err != nil {
 		return err
 	}
-	if err := ends.CheckTimeout(f.timeout); err != nil {
+	if err := flags.CheckTimeout(f.timeout); err != nil {
 		return err
 	}
 	name, err := climigrate.Name(f.ends, f.name)
@@ -113,7 +113,7 @@ func (f *Flags) run(ctx context.Context, v verb) error {
 	if err != nil {
 		return err
 	}
-	if err := v.do(&migrate.Switch{Source: source, Target: target, Name: name, Patience: f.timeout, Sink: sink}, ctx); err != nil {
+	if err := v.do(&migrate.Switch{Source: source, Target: target, Name: name, Timeout: f.timeout, Sink: sink}, ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(f.streams.Out, "migration.kubectl-motion.dev/%s %s\n", name, v.done)

@@ -18,8 +18,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-motion/kubectl-motion/deploy"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/install"
@@ -45,9 +45,9 @@ const example = `  # How the agents of this cluster are
   kubectl motion agent install --endpoint motion.example.com:4747
   kubectl motion agent install --relay`
 
-// Flags are what was typed.
+// TargetFlags are what was typed.
 type Flags struct {
-	ends     *ends.Flags
+	ends     *flags.TargetFlags
 	options  deploy.Options
 	timeout  time.Duration
 	progress string
@@ -77,7 +77,7 @@ func NewCmdAgent(config *genericclioptions.ConfigFlags, streams genericiooptions
 		{"status", "Show version, readiness and shipments of each node's agent", (*Flags).addStatus, (*Flags).status},
 		{"uninstall", "Remove the agents", (*Flags).addUninstall, (*Flags).uninstall},
 	} {
-		f := &Flags{ends: ends.NewFlags(config), streams: streams}
+		f := &Flags{ends: flags.NewTargetFlags(config), streams: streams}
 		child := &cobra.Command{
 			Use: sub.use, Short: sub.short, Long: sub.short + ".\n\n" + exit.Status,
 			Args: func(_ *cobra.Command, args []string) error {
@@ -126,7 +126,7 @@ func (f *Flags) addUninstall(c *cobra.Command) {
 
 // agents opens what was asked for at work.
 func (f *Flags) agents(c *cluster.Cluster) (*install.Agents, error) {
-	if err := ends.CheckTimeout(f.timeout); err != nil {
+	if err := flags.CheckTimeout(f.timeout); err != nil {
 		return nil, err
 	}
 	sink, err := progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut)
@@ -158,7 +158,7 @@ func (f *Flags) install(ctx context.Context, c *cluster.Cluster) error {
 var errNotInstalled = errors.New("there are no agents on this cluster\nhint: kubectl motion agent install")
 
 func (f *Flags) upgrade(ctx context.Context, c *cluster.Cluster) error {
-	before, err := install.Look(ctx, c)
+	before, err := install.Observe(ctx, c)
 	switch {
 	case err != nil:
 		return err
@@ -177,7 +177,7 @@ func (f *Flags) status(ctx context.Context, c *cluster.Cluster) error {
 	if err := f.output.Check(); err != nil {
 		return err
 	}
-	s, err := install.Look(ctx, c)
+	s, err := install.Observe(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (f *Flags) uninstall(ctx context.Context, c *cluster.Cluster) error {
 		return err
 	}
 	defer a.Sink.Close()
-	s, err := install.Look(ctx, c)
+	s, err := install.Observe(ctx, c)
 	if err == nil && s.Working() > 0 && !f.force {
 		return fmt.Errorf("%d shipments are in work on %s: wait for them, or say --force; what has arrived is kept", s.Working(), c)
 	}

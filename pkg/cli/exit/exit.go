@@ -8,8 +8,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/fleet"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 )
 
 // The exit codes, as Status documents them.
@@ -61,7 +61,7 @@ func Code(err error) int {
 	if _, ok := errors.AsType[*migrate.BlockedError](err); ok {
 		return Blocked
 	}
-	if _, ok := errors.AsType[*fleet.VerificationError](err); ok {
+	if _, ok := errors.AsType[*transfer.VerificationError](err); ok {
 		return Verification
 	}
 	if _, ok := errors.AsType[*migrate.PartialError](err); ok {

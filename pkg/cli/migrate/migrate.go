@@ -16,21 +16,20 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/what"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 const long = `Bring a namespace's objects and volumes to another cluster.
 
 Without further flags the command ends with everything on the target, verified
-and at rest: nothing runs there yet, and the source goes on as before. Run it
+and on standby: nothing runs there yet, and the source goes on as before. Run it
 again as often as you like; it sends only what changed.
 
   --start     starts the copy beside the running source (blue-green, tests).
@@ -51,7 +50,7 @@ kubectl motion rollback puts the source back.
 
 ` + exit.Status
 
-const example = `  # Copy namespace shop to the cluster of pair west, at rest
+const example = `  # Copy namespace shop to the cluster of pair west, on standby
   kubectl motion migrate --to west -n shop
 
   # Move it for good
@@ -64,14 +63,14 @@ const example = `  # Copy namespace shop to the cluster of pair west, at rest
   kubectl motion migrate --to-context west --namespace-selector team=shop -o json
 
   # A copy that runs beside the source, from snapshots while the source runs
-  kubectl motion migrate --to west -n shop --start --view snapshot
+  kubectl motion migrate --to west -n shop --start --copy-method snapshot
 
   # At most 50 MiB/s for each volume, result as JSON
   kubectl motion migrate --to west -n shop --bandwidth 50Mi -o json`
 
-// Flags are what was typed.
+// TargetFlags are what was typed.
 type Flags struct {
-	ends      *ends.Flags
+	ends      *flags.TargetFlags
 	name      string
 	start     bool
 	cutover   bool
@@ -79,16 +78,16 @@ type Flags struct {
 	recreate  bool
 	bandwidth string
 	timeout   time.Duration
-	what      what.Flags
-	spaces    what.Namespaces
+	what      flags.SelectionFlags
+	spaces    flags.NamespaceFlags
 	progress  string
 	output    output.Flags
 	streams   genericiooptions.IOStreams
 }
 
 // NewCmdMigrate returns the verb.
-func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...view.Plugin) *cobra.Command {
-	f := &Flags{ends: ends.NewFlags(config), what: what.With(volumes), streams: streams}
+func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...snapshot.Plugin) *cobra.Command {
+	f := &Flags{ends: flags.NewTargetFlags(config), what: flags.NewSelectionFlags(volumes), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "migrate (--to PAIR | --to-context CONTEXT)",
 		Short:   "Bring a namespace's objects and volumes to another cluster",
@@ -108,7 +107,7 @@ func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptio
 	fs.StringVar(&f.name, "name", "", "Name of the Migration; default: that of the pair or context")
 	fs.BoolVar(&f.start, "start", false, "Start the copy on the target beside the source")
 	fs.BoolVar(&f.cutover, "cutover", false, "Move for good: stop the source, ship the last increment, start the target")
-	fs.BoolVar(&f.recreate, "recreate", false, "Delete and make anew immutable ConfigMaps and Secrets, and Jobs at rest, that differ on the target")
+	fs.BoolVar(&f.recreate, "recreate", false, "Delete and make anew immutable ConfigMaps and Secrets, and Jobs on standby, that differ on the target")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show the plan, as kubectl motion plan does")
 	fs.StringVar(&f.bandwidth, "bandwidth", "", "Bytes per second on the wire for each volume, as in 50Mi")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for any one thing that makes no progress")
@@ -128,7 +127,7 @@ type Options struct {
 
 // ToOptions checks what was typed.
 func (f *Flags) ToOptions() (*Options, error) {
-	timeout := func() error { return ends.CheckTimeout(f.timeout) }
+	timeout := func() error { return flags.CheckTimeout(f.timeout) }
 	for _, check := range []func() error{f.ends.Check, f.output.Check, f.spaces.Check, timeout} {
 		if err := check(); err != nil {
 			return nil, err
@@ -141,7 +140,7 @@ func (f *Flags) ToOptions() (*Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Options{flags: f, request: migrate.Request{Pair: f.ends.To, Patience: f.timeout, Plan: what, Recreate: f.recreate}}
+	o := &Options{flags: f, request: migrate.Request{Pair: f.ends.To, Timeout: f.timeout, Plan: what, Recreate: f.recreate}}
 	if o.request.Name, err = Name(f.ends, f.name); err != nil {
 		return nil, err
 	}
@@ -167,7 +166,7 @@ func (f *Flags) mode() (v1alpha1.Mode, error) {
 	case f.cutover:
 		return v1alpha1.ModeCutover, nil
 	}
-	return v1alpha1.ModeAtRest, nil
+	return v1alpha1.ModeStandby, nil
 }
 
 func (f *Flags) limits() (*v1alpha1.ShipmentLimits, error) {

@@ -11,15 +11,15 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 // Name is the Migration's: the one given, else what the user calls the target, as
 // far as an object's name may have it. It is a label's value too.
-func Name(f *ends.Flags, given string) (string, error) {
+func Name(f *flags.TargetFlags, given string) (string, error) {
 	if given != "" {
 		if msgs := validation.IsDNS1123Label(given); len(msgs) > 0 {
 			return "", &exit.UsageError{Err: fmt.Errorf("--name %q must be a DNS label: %s", given, strings.Join(msgs, "; "))}
@@ -48,7 +48,7 @@ func Name(f *ends.Flags, given string) (string, error) {
 // summary is what a person reads on stdout.
 func summary(r migrate.Result) string {
 	var b strings.Builder
-	state := "at rest"
+	state := "on standby"
 	if r.Active {
 		state = "active"
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// Flags hold -o.
+// TargetFlags hold -o.
 type Flags struct {
 	format string
 	table  bool

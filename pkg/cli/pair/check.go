@@ -15,10 +15,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
-	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair/check"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
@@ -46,7 +46,7 @@ const checkExample = `  # Does the pair west of namespace shop work?
   kubectl motion pair check west -n shop -o json`
 
 type checkFlags struct {
-	ends    *ends.Flags
+	ends    *flags.TargetFlags
 	all     bool
 	noRoute bool
 	output  output.Flags
@@ -54,13 +54,13 @@ type checkFlags struct {
 }
 
 func newCmdCheck(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	f := &checkFlags{ends: ends.NewFlags(config), streams: streams}
+	f := &checkFlags{ends: flags.NewTargetFlags(config), streams: streams}
 	cmd := &cobra.Command{
 		Use: "check [NAME]", Short: "Try a pair hop by hop", Long: checkLong, Example: checkExample, Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args) },
 	}
 	cmd.Flags().BoolVarP(&f.all, "all-namespaces", "A", false, "Pairs of all namespaces")
-	cmd.Flags().BoolVar(&f.noRoute, "no-route", false, "Do not try the route between the agents")
+	cmd.Flags().BoolVar(&f.noRoute, "NoRoute", false, "Do not try the route between the agents")
 	f.output.Add(cmd.Flags())
 	return cmd
 }
@@ -90,17 +90,17 @@ func (f *checkFlags) run(ctx context.Context, args []string) error {
 	if f.all {
 		namespaces = nil
 	}
-	pairs, err := inspect.List(ctx, source, namespaces, time.Now())
+	pairs, err := check.List(ctx, source, namespaces, time.Now())
 	if err != nil {
 		return err
 	}
-	var reports []inspect.Report
+	var reports []check.Report
 	bad := &unwellError{}
 	for _, p := range pairs {
 		if len(args) > 0 && p.Name != args[0] {
 			continue
 		}
-		c := &inspect.Check{Source: source, Namespace: p.Namespace, Name: p.Name, Route: !f.noRoute, Version: version.Get().Version, Now: time.Now()}
+		c := &check.Check{Source: source, Namespace: p.Namespace, Name: p.Name, Route: !f.noRoute, Version: version.Get().Version, Now: time.Now()}
 		r := c.Run(ctx)
 		reports = append(reports, r)
 		if !r.Good() {
@@ -116,7 +116,7 @@ func (f *checkFlags) run(ctx context.Context, args []string) error {
 	return bad
 }
 
-func (f *checkFlags) none(namespace string, args []string, pairs []inspect.Pair) error {
+func (f *checkFlags) none(namespace string, args []string, pairs []check.Pair) error {
 	if len(args) == 0 {
 		return fmt.Errorf("no pairs in namespace %s; an administrator makes one with: kubectl motion pair NAME --to-context CONTEXT -n %s", namespace, namespace)
 	}
@@ -127,7 +127,7 @@ func (f *checkFlags) none(namespace string, args []string, pairs []inspect.Pair)
 	return fmt.Errorf("no pair %s in namespace %s; there are: %s", args[0], namespace, strings.Join(names, ", "))
 }
 
-func checkText(reports []inspect.Report) string {
+func checkText(reports []check.Report) string {
 	var b strings.Builder
 	for _, r := range reports {
 		if len(reports) > 1 {
@@ -136,7 +136,7 @@ func checkText(reports []inspect.Report) string {
 		w := tabwriter.NewWriter(&b, 0, 8, 3, ' ', 0)
 		for _, h := range r.Hops {
 			fmt.Fprintf(w, "%s\t%s\t%s\n", h.Verdict, cell(h.Name), cell(h.Message))
-			if h.Next != "" && h.Verdict != inspect.OK {
+			if h.Next != "" && h.Verdict != check.OK {
 				fmt.Fprintf(w, "\t\tnext: %s\n", cell(h.Next))
 			}
 		}

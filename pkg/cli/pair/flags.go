@@ -68,7 +68,7 @@ type policyFlags struct {
 	special       string
 	allowUnpaired bool
 	relay         bool
-	holderImage   string
+	mountPodImage string
 	pullSecrets   []string
 }
 
@@ -79,8 +79,8 @@ func (f *policyFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.special, "special-files", "", "Policy: refuse or preserve setuid-root files, devices, file capabilities and trusted.* attributes")
 	fs.BoolVar(&f.allowUnpaired, "allow-unpaired", false, "Policy: volumes may be shipped with --to-context, without the pair")
 	fs.BoolVar(&f.relay, "relay", false, "Policy: data may go through the API servers, by relays that kubectl motion agent install --relay adds to both clusters")
-	fs.StringVar(&f.holderImage, "holder-image", "", "Policy: image of the pods that hold volumes, if the pause image is mirrored elsewhere")
-	fs.StringSliceVar(&f.pullSecrets, "holder-pull-secret", nil, "Policy: Secrets of the namespace that pull --holder-image")
+	fs.StringVar(&f.mountPodImage, "mount-pod-image", "", "Policy: image of the pods that hold volumes, if the pause image is mirrored elsewhere")
+	fs.StringSliceVar(&f.pullSecrets, "mount-pod-pull-secret", nil, "Policy: Secrets of the namespace that pull --mount-pod-image")
 }
 
 // options are the flags that were set: the others leave what is there.
@@ -115,11 +115,11 @@ func (f *policyFlags) options() (pair.PolicyOptions, error) {
 	if f.fs.Changed("relay") {
 		o.Relay = &f.relay
 	}
-	if f.fs.Changed("holder-image") {
-		o.HolderImage = &f.holderImage
+	if f.fs.Changed("mount-pod-image") {
+		o.MountPodImage = &f.mountPodImage
 	}
-	if f.fs.Changed("holder-pull-secret") {
-		o.HolderPullSecrets = f.pullSecrets
+	if f.fs.Changed("mount-pod-pull-secret") {
+		o.MountPodPullSecrets = f.pullSecrets
 	}
 	return o, nil
 }

@@ -17,10 +17,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
-	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair/check"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
@@ -42,7 +42,7 @@ const listExample = `  # The pairs of namespace shop
   kubectl motion pairs -A -o json`
 
 type listFlags struct {
-	ends    *ends.Flags
+	ends    *flags.TargetFlags
 	all     bool
 	output  output.Flags
 	streams genericiooptions.IOStreams
@@ -54,7 +54,7 @@ func NewCmdPairs(config *genericclioptions.ConfigFlags, streams genericiooptions
 }
 
 func newCmdList(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, use string) *cobra.Command {
-	f := &listFlags{ends: ends.NewFlags(config), streams: streams}
+	f := &listFlags{ends: flags.NewTargetFlags(config), streams: streams}
 	cmd := &cobra.Command{
 		Use: use, Short: "List pairs", Long: listLong, Example: listExample, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
@@ -77,7 +77,7 @@ func (f *listFlags) run(ctx context.Context) error {
 		namespaces = nil
 	}
 	now := time.Now()
-	pairs, err := inspect.List(ctx, source, namespaces, now)
+	pairs, err := check.List(ctx, source, namespaces, now)
 	if err != nil {
 		return err
 	}
@@ -86,12 +86,12 @@ func (f *listFlags) run(ctx context.Context) error {
 		return err
 	}
 	if pairs == nil {
-		pairs = []inspect.Pair{}
+		pairs = []check.Pair{}
 	}
 	return f.output.Print(f.streams.Out, map[string]any{"pairs": pairs}, f.text(pairs, now))
 }
 
-func (f *listFlags) text(pairs []inspect.Pair, now time.Time) string {
+func (f *listFlags) text(pairs []check.Pair, now time.Time) string {
 	var b strings.Builder
 	if f.output.Names() {
 		for _, p := range pairs {

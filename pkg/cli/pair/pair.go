@@ -17,9 +17,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/what"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
@@ -29,7 +28,7 @@ const long = `Let the users of a namespace migrate to another cluster.
 Pairing is for an administrator of both clusters. It installs what is missing on
 both sides (the API, the agents, admission policies), writes a policy on each
 that lets the two namespaces exchange volumes, and leaves a credential for the
-target namespace in the source namespace. A renewer keeps that credential fresh
+target namespace in the source namespace. A token rotator keeps that credential fresh
 until the pair ends (--expires).
 
 What would change is shown first, and asked about. Running it again changes only
@@ -60,10 +59,10 @@ const example = `  # Let namespace shop migrate to namespace shop of the cluster
 
 const flagBlock = "block-devices"
 
-// Flags are what was typed.
+// TargetFlags are what was typed.
 type Flags struct {
-	ends       *ends.Flags
-	spaces     what.Namespaces
+	ends       *flags.TargetFlags
+	spaces     flags.NamespaceFlags
 	life       life
 	policy     policyFlags
 	timeout    time.Duration
@@ -86,7 +85,7 @@ type Flags struct {
 
 // NewCmdPair returns the verb.
 func NewCmdPair(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	f := &Flags{ends: ends.NewFlags(config), streams: streams, ask: asker{streams: streams}}
+	f := &Flags{ends: flags.NewTargetFlags(config), streams: streams, ask: asker{streams: streams}}
 	cmd := &cobra.Command{
 		Use:     "pair NAME --to-context CONTEXT",
 		Short:   "Let the users of a namespace migrate to another cluster",
@@ -163,7 +162,7 @@ func (f *Flags) ToOptions(name string) (*Options, error) {
 	if o.request.Expires, o.request.CredentialTTL, err = f.life.values(); err != nil {
 		return nil, err
 	}
-	for _, check := range []func() error{func() error { return ends.CheckTimeout(f.timeout) }, f.spaces.Check} {
+	for _, check := range []func() error{func() error { return flags.CheckTimeout(f.timeout) }, f.spaces.Check} {
 		if err := check(); err != nil {
 			return nil, err
 		}
@@ -203,7 +202,7 @@ func (o *Options) parseMapping() error {
 		if !ok || from == "" || to == "" {
 			return &exit.UsageError{Err: fmt.Errorf("--to-namespace %q: %q is not SOURCE=TARGET", text, part)}
 		}
-		if what.System(to) {
+		if flags.IsSystemNamespace(to) {
 			return &exit.UsageError{Err: fmt.Errorf("%s is a system namespace; nothing moves there", to)}
 		}
 		o.mapping[from] = to
@@ -222,7 +221,7 @@ func (o *Options) mappings(names []string) ([]pair.Mapping, error) {
 		} else if o.mapping == nil && o.flags.ends.ToNamespace != "" {
 			m.Target = o.flags.ends.ToNamespace
 		}
-		if what.System(m.Target) {
+		if flags.IsSystemNamespace(m.Target) {
 			return nil, &exit.UsageError{Err: fmt.Errorf("%s is a system namespace; nothing moves there", m.Target)}
 		}
 		out = append(out, m)

@@ -15,10 +15,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
-	"github.com/kubectl-motion/kubectl-motion/pkg/pair/inspect"
+	"github.com/kubectl-motion/kubectl-motion/pkg/pair/check"
 )
 
 func TestLifetimesAreReadInDaysToo(t *testing.T) {
@@ -51,7 +51,7 @@ func TestWhichNamespaceGoesWhereIsSaidForEach(t *testing.T) {
 		"the system's, alone":   {"kube-system", []string{"a"}, nil, "system namespace"},
 		"half a mapping":        {"a=", []string{"a"}, nil, "not SOURCE=TARGET"},
 	} {
-		o := &Options{flags: &Flags{ends: &ends.Flags{ToNamespace: c.to}}}
+		o := &Options{flags: &Flags{ends: &flags.TargetFlags{ToNamespace: c.to}}}
 		err := o.parseMapping()
 		var got []pair.Mapping
 		if err == nil {
@@ -70,7 +70,7 @@ func TestPairsAreListedWithWhatEndsWhen(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) *metav1.Time { return new(metav1.NewTime(now.Add(d))) }
 	f := &listFlags{all: true}
-	text := f.text([]inspect.Pair{{
+	text := f.text([]check.Pair{{
 		Namespace: "shop", Name: "west", TargetNamespace: "eu", Server: "https://west\x1b[2J", Ready: metav1.ConditionTrue,
 		CredentialExpiryTime: at(23 * time.Hour), ExpiryTime: at(-time.Second), CreatedAt: *at(-48 * time.Hour),
 	}}, now)

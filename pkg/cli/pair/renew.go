@@ -16,8 +16,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
@@ -27,7 +27,7 @@ const renewLong = `Give a pair a new credential now, whatever is left of the pre
 
 With --to-context, an administrator of both clusters makes it, and the pair lives
 for --expires from now. Without, an administrator of the source lets the pair's
-renewer work at once; when the pair ends stays as it is.
+token rotator work at once; when the pair ends stays as it is.
 
 The previous credential lives on until its own end, at most --credential-ttl.
 To end it at once, unpair.
@@ -37,11 +37,11 @@ To end it at once, unpair.
 const renewExample = `  # A new credential, for another 90 days
   kubectl motion pair renew west -n shop --to-context west
 
-  # Let the renewer work now
+  # Let the token rotator work now
   kubectl motion pair renew west -n shop`
 
 type renewFlags struct {
-	ends     *ends.Flags
+	ends     *flags.TargetFlags
 	life     life
 	timeout  time.Duration
 	progress string
@@ -49,7 +49,7 @@ type renewFlags struct {
 }
 
 func newCmdRenew(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	f := &renewFlags{ends: ends.NewFlags(config), streams: streams}
+	f := &renewFlags{ends: flags.NewTargetFlags(config), streams: streams}
 	cmd := &cobra.Command{
 		Use: "renew NAME", Short: "Give a pair a new credential", Long: renewLong, Example: renewExample, Args: oneName,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args[0]) },
@@ -58,7 +58,7 @@ func newCmdRenew(config *genericclioptions.ConfigFlags, streams genericiooptions
 	fs.StringVar(&f.ends.ToContext, "to-context", "", "Context of the target cluster in the kubeconfig, as its administrator")
 	fs.StringVar(&f.ends.ToKubeconfig, "to-kubeconfig", "", "Kubeconfig file that has --to-context, if it is another one")
 	f.life.add(fs)
-	fs.DurationVar(&f.timeout, "timeout", 2*time.Minute, "How long to wait for the renewer")
+	fs.DurationVar(&f.timeout, "timeout", 2*time.Minute, "How long to wait for the token rotator")
 	fs.StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
 	return cmd
 }
@@ -68,7 +68,7 @@ func (f *renewFlags) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := ends.CheckTimeout(f.timeout); err != nil {
+	if err := flags.CheckTimeout(f.timeout); err != nil {
 		return err
 	}
 	sink, err := progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut)
@@ -107,13 +107,13 @@ func (f *renewFlags) renew(ctx context.Context, sink progress.Sink, source *clus
 	return (&pair.Pairing{Source: source, Target: target, Request: r, Sink: sink}).Renew(ctx)
 }
 
-// NewCmdRenewCredential returns what a pair's renewer runs in the cluster.
+// NewCmdRenewCredential returns what a pair's token rotator runs in the cluster.
 func NewCmdRenewCredential(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	r, folder := &pair.Renewal{}, pair.RenewalFolder
 	cmd := &cobra.Command{
 		Use: pair.RenewVerb, Short: "Renew the credential of a pair, in the cluster", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f := ends.NewFlags(config)
+			f := flags.NewTargetFlags(config)
 			var err error
 			if r.Source, err = f.ConnectSource(cmd.Context()); err != nil {
 				return err
@@ -133,7 +133,7 @@ func NewCmdRenewCredential(config *genericclioptions.ConfigFlags, streams generi
 	fs.StringVar(&r.Pair, "pair", "", "Name of the pair")
 	fs.StringVar(&r.Account, "account", "", "ServiceAccount on the target")
 	fs.DurationVar(&r.TTL, "ttl", 24*time.Hour, "How long the credential lives")
-	fs.StringVar(&folder, "renewal", folder, "Folder with the renewer's Secret")
+	fs.StringVar(&folder, "renewal", folder, "Folder with the token rotator's Secret")
 	return cmd
 }
 
@@ -143,7 +143,7 @@ func readFolder(folder string) (map[string][]byte, error) {
 	for _, key := range []string{"server", "ca.crt", "token"} {
 		data, err := os.ReadFile(filepath.Join(folder, key))
 		if err != nil && !(key == "ca.crt" && errors.Is(err, os.ErrNotExist)) {
-			return nil, fmt.Errorf("the renewer's Secret: %w", err)
+			return nil, fmt.Errorf("the token rotator's Secret: %w", err)
 		}
 		out[key] = data
 	}

@@ -13,14 +13,14 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
 const unpairLong = `Take a pair away, as an administrator of both clusters: the ClusterPair and its
-Secret, the account of the credential (which ends with it at once), the renewer
+Secret, the account of the credential (which ends with it at once), the token rotator
 and the pair's policies.
 
 The API and the agents stay, and so does everything that was migrated. --purge
@@ -43,7 +43,7 @@ const unpairExample = `  # Take the pair west of namespace shop away
   kubectl motion unpair west -n shop --to-context west --purge`
 
 type unpairFlags struct {
-	ends       *ends.Flags
+	ends       *flags.TargetFlags
 	targetGone bool
 	purge      bool
 	dryRun     bool
@@ -55,7 +55,7 @@ type unpairFlags struct {
 
 // NewCmdUnpair returns the verb unpair.
 func NewCmdUnpair(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	f := &unpairFlags{ends: ends.NewFlags(config), streams: streams, ask: asker{streams: streams}}
+	f := &unpairFlags{ends: flags.NewTargetFlags(config), streams: streams, ask: asker{streams: streams}}
 	cmd := &cobra.Command{
 		Use: "unpair NAME (--to-context CONTEXT | --target-gone)", Short: "Take a pair away", Long: unpairLong, Example: unpairExample,
 		Args: oneName,
@@ -77,7 +77,7 @@ func (f *unpairFlags) run(ctx context.Context, name string) error {
 	if (f.ends.ToContext == "") != f.targetGone {
 		return &exit.UsageError{Err: errors.New("name the target with --to-context CONTEXT, or say --target-gone if it does not exist any more")}
 	}
-	if err := ends.CheckTimeout(f.timeout); err != nil {
+	if err := flags.CheckTimeout(f.timeout); err != nil {
 		return err
 	}
 	sink, err := progress.NewSink(progress.Mode(f.progress), f.streams.ErrOut)

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
@@ -38,12 +38,12 @@ func (e exportFlags) write(p *plan.Plan, several bool, talk io.Writer) error {
 		dir = filepath.Join(dir, p.Source.Namespace)
 	}
 	main := newKustomization(dir)
-	admin := newKustomization(filepath.Join(dir, "needs-admin"))
+	admin := newKustomization(filepath.Join(dir, "NeedsAdmin"))
 	left := 0
 	for _, i := range p.Items {
 		secret := i.Source.Group == "" && i.Source.Kind == "Secret"
 		switch {
-		case i.Verdict != capture.Move:
+		case i.Verdict != inventory.Move:
 			continue
 		case secret && !e.secrets:
 			left++
@@ -104,7 +104,7 @@ func (k *kustomization) add(u *unstructured.Unstructured) error {
 func (k *kustomization) name(u *unstructured.Unstructured) string {
 	gk := u.GroupVersionKind().GroupKind()
 	base := strings.ToLower(gk.Kind)
-	if !capture.BuiltIn(gk.Group) {
+	if !inventory.BuiltIn(gk.Group) {
 		base += "." + gk.Group
 	}
 	base = fileName(base + "-" + u.GetName())

@@ -15,13 +15,12 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/what"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 const long = `Show what a migration would do, and whether it can.
@@ -53,11 +52,11 @@ const example = `  # What would a migration to the cluster of pair west do?
   # The objects as they would be on the target, as a kustomize directory
   kubectl motion plan --to west -n shop --export ./shop`
 
-// Flags are what was typed.
+// TargetFlags are what was typed.
 type Flags struct {
-	ends       *ends.Flags
-	what       what.Flags
-	namespaces what.Namespaces
+	ends       *flags.TargetFlags
+	what       flags.SelectionFlags
+	namespaces flags.NamespaceFlags
 	start      bool
 	cutover    bool
 	all        bool
@@ -67,8 +66,8 @@ type Flags struct {
 }
 
 // NewCmdPlan returns the verb.
-func NewCmdPlan(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...view.Plugin) *cobra.Command {
-	f := &Flags{ends: ends.NewFlags(config), what: what.With(volumes), streams: streams}
+func NewCmdPlan(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...snapshot.Plugin) *cobra.Command {
+	f := &Flags{ends: flags.NewTargetFlags(config), what: flags.NewSelectionFlags(volumes), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "plan (--to PAIR | --to-context CONTEXT)",
 		Short:   "Show what a migration would do, and whether it can",
@@ -125,14 +124,14 @@ func (f *Flags) ToOptions() (*Options, error) {
 	case f.cutover:
 		r.Mode = v1alpha1.ModeCutover
 	default:
-		r.Mode = v1alpha1.ModeAtRest
+		r.Mode = v1alpha1.ModeStandby
 	}
 	return &Options{flags: f, request: r}, nil
 }
 
 // NewDryRun returns what `kubectl motion migrate --dry-run` runs: the plan of
 // that very migration.
-func NewDryRun(e *ends.Flags, request plan.Request, ns what.Namespaces, out output.Flags, streams genericiooptions.IOStreams) *Options {
+func NewDryRun(e *flags.TargetFlags, request plan.Request, ns flags.NamespaceFlags, out output.Flags, streams genericiooptions.IOStreams) *Options {
 	return &Options{request: request, flags: &Flags{ends: e, namespaces: ns, output: out, streams: streams}}
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
@@ -44,7 +44,7 @@ func mode(m v1alpha1.Mode) string {
 	case v1alpha1.ModeCutover:
 		return "for good"
 	}
-	return "at rest"
+	return "on standby"
 }
 
 func table(b io.Writer, rows func(w io.Writer)) {
@@ -66,7 +66,7 @@ func cell(s string) string {
 }
 
 func objects(b io.Writer, p *plan.Plan) {
-	moving := slices.DeleteFunc(slices.Clone(p.Items), func(i plan.Item) bool { return i.Verdict != capture.Move })
+	moving := slices.DeleteFunc(slices.Clone(p.Items), func(i plan.Item) bool { return i.Verdict != inventory.Move })
 	if len(moving) == 0 {
 		fmt.Fprintln(b, "Nothing moves.")
 		fmt.Fprintln(b)
@@ -194,9 +194,9 @@ func users(v plan.Volume) string {
 
 // stays lists what stays behind: by reason, or one by one.
 func stays(b io.Writer, p *plan.Plan, each bool) {
-	byReason := map[capture.Reason][]plan.Item{}
+	byReason := map[inventory.Reason][]plan.Item{}
 	for _, i := range p.Items {
-		if i.Verdict == capture.Skip {
+		if i.Verdict == inventory.Skip {
 			byReason[i.Reason] = append(byReason[i.Reason], i)
 		}
 	}

@@ -16,20 +16,20 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
-	"github.com/kubectl-motion/kubectl-motion/pkg/rewrite"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func ref(group, resource, kind, name string) capture.Ref {
-	return capture.Ref{Group: group, Version: "v1", Resource: resource, Kind: kind, Namespace: "shop", Name: name}
+func ref(group, resource, kind, name string) inventory.Ref {
+	return inventory.Ref{Group: group, Version: "v1", Resource: resource, Kind: kind, Namespace: "shop", Name: name}
 }
 
-func moves(r capture.Ref, action plan.Action, changes ...rewrite.Change) plan.Item {
-	return plan.Item{Source: r, Target: &r, Verdict: capture.Move, Action: action, Stage: plan.StageRest, Changes: changes}
+func moves(r inventory.Ref, action plan.Action, changes ...transform.Change) plan.Item {
+	return plan.Item{Source: r, Target: &r, Verdict: inventory.Move, Action: action, Stage: plan.StageRest, Changes: changes}
 }
 
 // full is a plan with something in every part of the text.
@@ -40,26 +40,26 @@ func full() *plan.Plan {
 	needed := moves(ref("", "configmaps", "ConfigMap", "conf"), plan.Unchanged)
 	needed.Detail = "needed by deployment.apps/web"
 	return &plan.Plan{
-		Source: plan.End{Cluster: "east", Namespace: "shop"}, Target: plan.End{Cluster: "west", Namespace: "shop-copy"}, Mode: v1alpha1.ModeAtRest,
+		Source: plan.End{Cluster: "east", Namespace: "shop"}, Target: plan.End{Cluster: "west", Namespace: "shop-copy"}, Mode: v1alpha1.ModeStandby,
 		Items: []plan.Item{
 			moves(web, plan.Configure,
-				rewrite.Change{Path: "spec", From: `{"replicas":2}`, To: "at rest", Why: "nothing runs on the target before it is activated"},
-				rewrite.Change{Path: "spec.template.spec.containers[web].image", From: "a/web:1", To: "b/web:1", Why: "--image", Notable: true}),
+				transform.Change{Path: "spec", From: `{"replicas":2}`, To: "on standby", Why: "nothing runs on the target before it is activated"},
+				transform.Change{Path: "spec.template.spec.containers[web].image", From: "a/web:1", To: "b/web:1", Why: "--image", Notable: true}),
 			waits, needed,
-			{Source: ref("", "secrets", "Secret", "token\tof\nsomebody"), Verdict: capture.Skip, Reason: capture.ReasonClusterCredential},
-			{Source: ref("", "pods", "Pod", "web-1"), Verdict: capture.Skip, Reason: capture.ReasonOwned, Detail: "by deployment.apps/web"},
-			{Source: ref("", "pods", "Pod", "web-2"), Verdict: capture.Skip, Reason: capture.ReasonOwned, Detail: "by deployment.apps/web"},
-			{Source: quota, Target: &quota, Verdict: capture.NeedsAdmin, Reason: capture.ReasonNotPermitted},
+			{Source: ref("", "secrets", "Secret", "token\tof\nsomebody"), Verdict: inventory.Skip, Reason: inventory.ReasonClusterCredential},
+			{Source: ref("", "pods", "Pod", "web-1"), Verdict: inventory.Skip, Reason: inventory.ReasonOwned, Detail: "by deployment.apps/web"},
+			{Source: ref("", "pods", "Pod", "web-2"), Verdict: inventory.Skip, Reason: inventory.ReasonOwned, Detail: "by deployment.apps/web"},
+			{Source: quota, Target: &quota, Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted},
 		},
 		Volumes: []plan.Volume{{
 			Claim: "data", TargetRequest: resource.MustParse("2Gi"), StorageClass: "fast", TargetClass: "ssd", AtMostBytes: 2 << 30, BytesBasis: plan.BasisClaim,
-			VolumeMode: corev1.PersistentVolumeFilesystem, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Workloads: []capture.Ref{web},
+			VolumeMode: corev1.PersistentVolumeFilesystem, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Workloads: []inventory.Ref{web},
 		}},
 		Transfer:    &plan.Transfer{AtMostBytes: 2 << 30, BytesPerSecond: plan.AssumedRate, RateBasis: plan.BasisAssumed, AtMostSeconds: 41},
-		Prune:       []capture.Ref{ref("", "configmaps", "ConfigMap", "old")},
+		Prune:       []inventory.Ref{ref("", "configmaps", "ConfigMap", "old")},
 		Warnings:    []plan.Finding{{Code: plan.CodeClassGuessed, Object: &web, Message: `the target has no storage class "fast"; "ssd" was chosen`, Hint: "--storage-class fast=CLASS chooses another"}},
 		Blockers:    []plan.Finding{{Code: plan.CodeConflict, Object: &web, Message: "others own fields: spec.replicas is owned by helm", Problem: &apply.Problem{Cause: apply.CauseConflict}}},
-		NotExamined: []capture.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden"}},
+		NotExamined: []inventory.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden"}},
 	}
 }
 
@@ -99,7 +99,7 @@ func TestEverythingThatTheTextSaysIsThereForPrograms(t *testing.T) {
 			t.Errorf("the field %s is missing in %s", f, raw)
 		}
 	}
-	for _, word := range []string{`"verdict":"NeedsAdmin"`, `"reason":"not-permitted"`, `"action":"configure"`, `"code":"conflict"`, `"bytesBasis":"claim"`} {
+	for _, word := range []string{`"verdict":"NeedsAdmin"`, `"reason":"NotPermitted"`, `"action":"configure"`, `"code":"Conflict"`, `"bytesBasis":"claim"`} {
 		if !strings.Contains(string(raw), word) {
 			t.Errorf("%s is missing in %s", word, raw)
 		}

@@ -18,11 +18,11 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cli/ends"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
 )
 
@@ -40,16 +40,16 @@ const example = `  # The account of the only migration of namespace shop
   # That of the migration west, for a program
   kubectl motion report west -n shop -o json`
 
-// Flags are what was typed.
+// TargetFlags are what was typed.
 type Flags struct {
-	ends    *ends.Flags
+	ends    *flags.TargetFlags
 	output  output.Flags
 	streams genericiooptions.IOStreams
 }
 
 // NewCmdReport returns the verb.
 func NewCmdReport(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	f := &Flags{ends: ends.NewFlags(config), streams: streams}
+	f := &Flags{ends: flags.NewTargetFlags(config), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "report [NAME]",
 		Short:   "Show the account of a migration",
@@ -97,8 +97,8 @@ type Account struct {
 	// Rows are the objects that did not simply move.
 	Rows []report.Row `json:"rows,omitempty"`
 	// RowsDropped had no place on the cluster.
-	RowsDropped int                   `json:"rowsDropped,omitempty"`
-	NotExamined []capture.NotExamined `json:"notExamined,omitempty"`
+	RowsDropped int                     `json:"rowsDropped,omitempty"`
+	NotExamined []inventory.NotExamined `json:"notExamined,omitempty"`
 }
 
 // Run prints the account.
@@ -165,7 +165,7 @@ func text(a Account) string {
 		c.Moved, c.Unchanged, c.Skipped, c.NeedsAdmin, c.Failed, c.NotExamined)
 	for _, v := range a.Volumes {
 		fmt.Fprintf(&b, "volume %s: generation %d, %s%s, %d bytes sent, %d on the wire\n",
-			oneLine(v.Claim), v.PromotedGeneration, oneLine(v.Consistency), oneLine(reason(v)), v.SentBytes, v.WireBytes)
+			oneLine(v.Claim), v.VerifiedSync, oneLine(v.Consistency), oneLine(reason(v)), v.SentBytes, v.WireBytes)
 	}
 	if a.DowntimeSeconds > 0 {
 		fmt.Fprintf(&b, "downtime: %.2f s\n", a.DowntimeSeconds)

@@ -22,8 +22,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/report"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
 )
 
 const long = `Move an application and its data to another cluster.
@@ -37,7 +37,7 @@ the data in its volumes.
 const example = `  # An administrator lets namespace shop migrate to the cluster of context west
   kubectl motion pair west --to-context west -n shop
 
-  # The team copies everything over, at rest, while the application runs
+  # The team copies everything over, on standby, while the application runs
   kubectl motion migrate --to west -n shop
 
   # The team moves for good
@@ -47,7 +47,7 @@ const example = `  # An administrator lets namespace shop migrate to the cluster
   kubectl motion rollback --to west -n shop`
 
 // New is the command `kubectl motion`, with what the storage of volumes needs.
-func New(streams genericiooptions.IOStreams, volumes ...view.Plugin) *cobra.Command {
+func New(streams genericiooptions.IOStreams, volumes ...snapshot.Plugin) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "kubectl-motion",
 		Short:         "Move an application and its data to another cluster",

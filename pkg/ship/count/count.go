@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Figures say how far a pass is. Each end fills in what it knows.
-type Figures struct {
+// Statistics say how far a pass is. Each end fills in what it knows.
+type Statistics struct {
 	// Entries seen so far; TotalEntries is the base's count, 0 when unknown.
 	Entries, TotalEntries int64
 	// ScannedBytes is the size of all content seen; ReadBytes what was read of it. At a
@@ -67,11 +67,11 @@ func (c *Counters) Restart() {
 	c.movedPath = ""
 }
 
-// Figures says how far it is.
-func (c *Counters) Figures() Figures {
+// Statistics says how far it is.
+func (c *Counters) Statistics() Statistics {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Figures{
+	return Statistics{
 		Entries: c.Entries.Load(), TotalEntries: c.Total.Load(), ScannedBytes: c.Scanned.Load(), ReadBytes: c.Read.Load(),
 		Changed: c.Changed.Load(), SentBytes: c.Sent.Load(), WireBytes: c.Wire.Load(),
 		Moved: c.moved.Load(), MovedPath: c.movedPath, Elapsed: time.Since(c.start),
@@ -79,7 +79,7 @@ func (c *Counters) Figures() Figures {
 }
 
 // Report calls progress about once a second until the function it gives is called.
-func (c *Counters) Report(progress func(Figures)) (stop func()) {
+func (c *Counters) Report(progress func(Statistics)) (stop func()) {
 	if progress == nil {
 		return func() {}
 	}
@@ -91,9 +91,9 @@ func (c *Counters) Report(progress func(Figures)) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				progress(c.Figures())
+				progress(c.Statistics())
 			case <-ctx.Done():
-				progress(c.Figures())
+				progress(c.Statistics())
 				return
 			}
 		}

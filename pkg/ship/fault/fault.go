@@ -26,9 +26,9 @@ const (
 	// TargetFull: no space, no inodes, a quota or the given capacity was reached. The
 	// same call carries on once there is room.
 	TargetFull Reason = "TargetFull"
-	// TargetAbility: the target's filesystem cannot hold what the source has (an
+	// TargetUnsupported: the target's filesystem cannot hold what the source has (an
 	// xattr namespace, a long name, a large file). The path names the first such entry.
-	TargetAbility Reason = "TargetAbility"
+	TargetUnsupported Reason = "TargetUnsupported"
 	// TargetTooSmall: a device or image on the target is smaller than the source.
 	TargetTooSmall Reason = "TargetTooSmall"
 	// TargetUnwritable: the target refused an operation for a reason that is not
@@ -39,12 +39,12 @@ const (
 	// SpecialFileRefused: the policy Refuse met a setuid-root file, a device, a file
 	// capability or a trusted.* attribute.
 	SpecialFileRefused Reason = "SpecialFileRefused"
-	// SourceMoved: an entry changed while a view was read that promised to stand still.
-	SourceMoved Reason = "SourceMoved"
+	// SourceChanged: an entry changed while a view was read that promised to stand still.
+	SourceChanged Reason = "SourceChanged"
 	// DigestMismatch: what the target holds is not what the source described.
 	DigestMismatch Reason = "DigestMismatch"
-	// PeerVersion: the other end speaks another version of the protocol.
-	PeerVersion Reason = "PeerVersion"
+	// PeerVersionMismatch: the other end speaks another version of the protocol.
+	PeerVersionMismatch Reason = "PeerVersionMismatch"
 	// PeerProtocol: the other end broke the protocol or one of its limits.
 	PeerProtocol Reason = "PeerProtocol"
 	// StateCorrupt: the local state cannot be used and could not be set aside either.
@@ -53,7 +53,7 @@ const (
 	StateBusy Reason = "StateBusy"
 	// Torn: the target is between two generations and must not be started.
 	Torn Reason = "Torn"
-	// Refused: the caller of one end did not agree to the promotion.
+	// Refused: the caller of one end did not agree to the verification.
 	Refused Reason = "Refused"
 	// ConnectionLost: a connection broke; the same call carries on.
 	ConnectionLost Reason = "ConnectionLost"
@@ -66,8 +66,8 @@ const (
 // All lists every reason.
 func All() []Reason {
 	return []Reason{
-		TargetFull, TargetAbility, TargetTooSmall, TargetUnwritable, Unreadable, SpecialFileRefused, SourceMoved,
-		DigestMismatch, PeerVersion, PeerProtocol, StateCorrupt, StateBusy, Torn, Refused, ConnectionLost, Cancelled,
+		TargetFull, TargetUnsupported, TargetTooSmall, TargetUnwritable, Unreadable, SpecialFileRefused, SourceChanged,
+		DigestMismatch, PeerVersionMismatch, PeerProtocol, StateCorrupt, StateBusy, Torn, Refused, ConnectionLost, Cancelled,
 		Internal,
 	}
 }
@@ -85,7 +85,7 @@ func Parse(name string) Reason {
 // Retryable says whether calling again without anybody's help can succeed.
 func (r Reason) Retryable() bool {
 	switch r {
-	case ConnectionLost, SourceMoved, StateBusy, TargetFull, DigestMismatch, Torn:
+	case ConnectionLost, SourceChanged, StateBusy, TargetFull, DigestMismatch, Torn:
 		return true
 	default:
 		return false

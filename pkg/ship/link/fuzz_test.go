@@ -34,7 +34,7 @@ func FuzzPreface(f *testing.F) {
 // The MAC is made right, so that the fuzzer gets past it.
 func FuzzGreeting(f *testing.F) {
 	key := bytes.Repeat([]byte{7}, 32)
-	f.Add(greeting{role: Sender, generation: -3, own: "a", peer: "b"}.encode(key))
+	f.Add(greeting{role: Sender, number: -3, own: "a", peer: "b"}.encode(key))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if len(raw) < greetingBody {
 			return

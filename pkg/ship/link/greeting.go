@@ -27,15 +27,15 @@ const (
 )
 
 type greeting struct {
-	role       Role
-	generation int64
-	own, peer  string
+	role      Role
+	number    int64
+	own, peer string
 }
 
 func (g greeting) encode(key []byte) []byte {
 	b := make([]byte, 0, greetingSize)
 	b = append(b, Version, byte(g.role))
-	b = binary.BigEndian.AppendUint64(b, uint64(g.generation))
+	b = binary.BigEndian.AppendUint64(b, uint64(g.number))
 	b = appendUID(b, g.own)
 	b = appendUID(b, g.peer)
 	return append(b, mac(key, b)...)
@@ -64,7 +64,7 @@ func parseGreeting(b, key []byte) (greeting, error) {
 	if !hmac.Equal(sum, mac(key, body)) {
 		return greeting{}, ErrGreeting
 	}
-	g := greeting{role: Role(b[1]), generation: int64(binary.BigEndian.Uint64(b[2:]))}
+	g := greeting{role: Role(b[1]), number: int64(binary.BigEndian.Uint64(b[2:]))}
 	var ok1, ok2 bool
 	g.own, ok1 = uidAt(b[10:])
 	g.peer, ok2 = uidAt(b[10+1+MaxUID:])
@@ -97,8 +97,8 @@ func (g greeting) judge(local Local, peer Peer) error {
 		return fmt.Errorf("%w: it looks for %q, this is %q", ErrWrongUID, g.peer, local.UID)
 	case g.role == local.Role || g.role != Sender && g.role != Receiver:
 		return fmt.Errorf("%w: it is a %s, as this end", ErrWrongRole, g.role)
-	case g.generation != local.Generation:
-		return fmt.Errorf("%w: it has %d, this end %d", ErrWrongGeneration, g.generation, local.Generation)
+	case g.number != local.Sync:
+		return fmt.Errorf("%w: it has %d, this end %d", ErrWrongSync, g.number, local.Sync)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func (c *conn) greet(local Local, peer Peer) error {
 	if err != nil {
 		return fmt.Errorf("bind the greeting to the connection: %w", err)
 	}
-	mine := greeting{role: local.Role, generation: local.Generation, own: local.UID, peer: peer.UID}
+	mine := greeting{role: local.Role, number: local.Sync, own: local.UID, peer: peer.UID}
 	if _, err := c.Conn.Write(mine.encode(ours)); err != nil {
 		return tlsError(err)
 	}

@@ -56,7 +56,7 @@ func closeWhenDone(ctx context.Context, raw net.Conn) (release func() bool) {
 }
 
 func isOurs(err error) bool {
-	for _, known := range []error{ErrVersion, ErrPreface, ErrWrongKey, ErrWrongUID, ErrWrongRole, ErrWrongGeneration, ErrGreeting} {
+	for _, known := range []error{ErrVersion, ErrPreface, ErrWrongKey, ErrWrongUID, ErrWrongRole, ErrWrongSync, ErrGreeting} {
 		if errors.Is(err, known) {
 			return true
 		}

@@ -64,8 +64,8 @@ type Local struct {
 	Key  *Key
 	UID  string
 	Role Role
-	// Generation that is being shipped; both ends must agree on it.
-	Generation int64
+	// Sync that is being shipped; both ends must agree on it.
+	Sync int64
 }
 
 // Peer is the other end of a shipment: whom we demand to talk to.
@@ -87,8 +87,8 @@ var (
 	ErrWrongUID = errors.New("the other end belongs to another shipment")
 	// ErrWrongRole: the other end has the same role, or dials as a receiver.
 	ErrWrongRole = errors.New("the other end has the wrong role")
-	// ErrWrongGeneration: the other end ships another generation.
-	ErrWrongGeneration = errors.New("the other end ships another generation")
+	// ErrWrongSync: the other end ships another generation.
+	ErrWrongSync = errors.New("the other end ships another generation")
 	// ErrGreeting: the greeting is malformed or not bound to this connection.
 	ErrGreeting = errors.New("the greeting does not belong to this connection")
 )

@@ -21,7 +21,7 @@ var update = cmdline.Bool("update", false, "write the test vectors anew")
 
 var (
 	vectorPreface  = Preface{Version: Version, TargetUID: "0b7a4a7e-6a5b-4f5e-9d0c-3f3f4f0d5a11"}
-	vectorGreeting = greeting{role: Sender, generation: 7, own: "copy-source", peer: "copy-target"}
+	vectorGreeting = greeting{role: Sender, number: 7, own: "copy-source", peer: "copy-target"}
 	// vectorKey stands for what the TLS exporter gives.
 	vectorKey = bytes.Repeat([]byte{7}, 32)
 )

@@ -24,8 +24,8 @@ const (
 	committing
 	// rolling: RollForward is under way.
 	rolling
-	// promoting: WritePromotion is under way.
-	promoting
+	// verifying: WriteVerification is under way.
+	verifying
 	// awaitBye: everything is durable.
 	awaitBye
 	// ended: End was given; nothing counts any more.
@@ -107,9 +107,9 @@ func (r *Receiver) Step(in Input) {
 		r.do(RollForward{})
 	case RolledForward:
 		r.rolled(in.Digest)
-	case PromotionWritten:
+	case VerificationWritten:
 		r.state = awaitBye
-		r.do(Send{wire.Committed{Promoted: true, Strength: in.Strength}})
+		r.do(Send{wire.Committed{Verified: true, Strength: in.Strength}})
 	}
 }
 
@@ -194,7 +194,7 @@ func (r *Receiver) advance() {
 	if r.last == nil || !r.surveyed || r.durable < r.last.Last {
 		return
 	}
-	if !r.last.Promote {
+	if !r.last.Verify {
 		r.state = awaitBye
 		r.do(Send{wire.Committed{}})
 		return
@@ -215,8 +215,8 @@ func (r *Receiver) commit(m wire.Commit) {
 	case r.verdict != r.last.Digest:
 		r.fail(fault.New(fault.DigestMismatch, "the source is %s, the target %s", r.last.Digest, r.verdict))
 	case r.inPlace:
-		r.state = promoting
-		r.do(WritePromotion{Digest: r.verdict})
+		r.state = verifying
+		r.do(WriteVerification{Digest: r.verdict})
 	default:
 		r.state = committing
 		r.do(WriteCommit{Digest: r.verdict})
@@ -228,6 +228,6 @@ func (r *Receiver) rolled(digest tree.Digest) {
 		r.fail(fault.New(fault.DigestMismatch, "the target should be %s, and is %s", r.verdict, digest))
 		return
 	}
-	r.state = promoting
-	r.do(WritePromotion{Digest: digest})
+	r.state = verifying
+	r.do(WriteVerification{Digest: digest})
 }

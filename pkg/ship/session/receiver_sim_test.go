@@ -37,8 +37,8 @@ type state struct {
 	expected tree.Digest
 	stage    bool
 	staged   int // highest number of a staged inode
-	// promoted is the simulator's own knowledge, for the checks.
-	promoted tag
+	// verified is the simulator's own knowledge, for the checks.
+	verified tag
 }
 
 // effective overlays the journal on the base.
@@ -82,7 +82,7 @@ type simReceiver struct {
 	seen    map[string]bool
 	run     map[string]claim // of this session, not yet durable
 	began   bool
-	over    bool // durably promoted, or ended as asked
+	over    bool // durably verified, or ended as asked
 	digest  tree.Digest
 }
 
@@ -175,10 +175,10 @@ func (x *simReceiver) act(a Action) {
 		})
 	case RollForward:
 		x.roll(func() { x.w.rstep(RolledForward{Digest: x.w.disk.tree(x.w.disk.current).digest()}) })
-	case WritePromotion:
-		x.add("promote", func() {
-			x.promote()
-			x.w.rstep(PromotionWritten{Strength: 2})
+	case WriteVerification:
+		x.add("verify", func() {
+			x.verify()
+			x.w.rstep(VerificationWritten{Strength: 2})
 		})
 	}
 }
@@ -385,12 +385,12 @@ func (x *simReceiver) unstage() {
 	}
 }
 
-// promote makes it durable that the volume holds the generation.
-func (x *simReceiver) promote() {
+// verify makes it durable that the volume holds the generation.
+func (x *simReceiver) verify() {
 	s := x.w.state
 	base := map[string]claim{}
 	for p, v := range x.w.disk.tree(x.w.disk.current) {
 		base[p] = claim{value: v, stamp: x.w.disk.current[inTarget+p].stamp}
 	}
-	*s = state{phase: whole, base: base, staged: s.staged, promoted: x.w.disk.tree(x.w.disk.current)}
+	*s = state{phase: whole, base: base, staged: s.staged, verified: x.w.disk.tree(x.w.disk.current)}
 }

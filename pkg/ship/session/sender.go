@@ -102,7 +102,7 @@ func (s *Sender) mark() {
 
 func (s *Sender) scanned(done wire.Done) {
 	s.done, s.state = done, awaitVerdict
-	if !done.Promote {
+	if !done.Verify {
 		s.state = awaitCommitted
 	}
 	s.do(Send{done})
@@ -154,7 +154,7 @@ func (s *Sender) verdict(m wire.Verdict) {
 }
 
 func (s *Sender) finish(m wire.Committed) {
-	if s.state != awaitCommitted || m.Promoted != s.done.Promote {
+	if s.state != awaitCommitted || m.Verified != s.done.Verify {
 		s.fail(unexpected(m))
 		return
 	}

@@ -17,7 +17,7 @@
 //   - Acknowledged means durable: apply, sync the target's filesystem, persist the journal,
 //     acknowledge; each only after the one before has been reported done.
 //   - A verdict is given when everything is durable and the target has been looked at.
-//   - Promotion: nothing of an increment touches the promoted generation before the commit
+//   - Promotion: nothing of an increment touches the verified generation before the commit
 //     record is durable.
 package session
 
@@ -59,8 +59,8 @@ type (
 	CommitWritten struct{}
 	// RolledForward answers RollForward: the digest as found in the target afterwards.
 	RolledForward struct{ Digest tree.Digest }
-	// PromotionWritten answers WritePromotion.
-	PromotionWritten struct{ Strength uint8 }
+	// VerificationWritten answers WriteVerification.
+	VerificationWritten struct{ Strength uint8 }
 )
 
 // Inputs of the sender.
@@ -79,21 +79,21 @@ type (
 	Tick struct{}
 )
 
-func (Message) input()          {}
-func (Failed) input()           {}
-func (FrameArrived) input()     {}
-func (Applied) input()          {}
-func (Surveyed) input()         {}
-func (Synced) input()           {}
-func (Persisted) input()        {}
-func (Judged) input()           {}
-func (CommitWritten) input()    {}
-func (RolledForward) input()    {}
-func (PromotionWritten) input() {}
-func (Started) input()          {}
-func (Queued) input()           {}
-func (Scanned) input()          {}
-func (Tick) input()             {}
+func (Message) input()             {}
+func (Failed) input()              {}
+func (FrameArrived) input()        {}
+func (Applied) input()             {}
+func (Surveyed) input()            {}
+func (Synced) input()              {}
+func (Persisted) input()           {}
+func (Judged) input()              {}
+func (CommitWritten) input()       {}
+func (RolledForward) input()       {}
+func (VerificationWritten) input() {}
+func (Started) input()             {}
+func (Queued) input()              {}
+func (Scanned) input()             {}
+func (Tick) input()                {}
 
 // Actions of both machines.
 type (
@@ -119,8 +119,8 @@ type (
 	WriteCommit struct{ Digest tree.Digest }
 	// RollForward carries the committed increment out and looks at the target.
 	RollForward struct{}
-	// WritePromotion makes it durable that the target holds the generation Digest.
-	WritePromotion struct{ Digest tree.Digest }
+	// WriteVerification makes it durable that the target holds the generation Digest.
+	WriteVerification struct{ Digest tree.Digest }
 )
 
 // Actions of the sender.
@@ -133,19 +133,19 @@ type (
 	Acknowledged struct{ Seq uint64 }
 )
 
-func (Send) action()           {}
-func (End) action()            {}
-func (Survey) action()         {}
-func (Apply) action()          {}
-func (Sync) action()           {}
-func (Persist) action()        {}
-func (Judge) action()          {}
-func (WriteCommit) action()    {}
-func (RollForward) action()    {}
-func (WritePromotion) action() {}
-func (Scan) action()           {}
-func (Feed) action()           {}
-func (Acknowledged) action()   {}
+func (Send) action()              {}
+func (End) action()               {}
+func (Survey) action()            {}
+func (Apply) action()             {}
+func (Sync) action()              {}
+func (Persist) action()           {}
+func (Judge) action()             {}
+func (WriteCommit) action()       {}
+func (RollForward) action()       {}
+func (WriteVerification) action() {}
+func (Scan) action()              {}
+func (Feed) action()              {}
+func (Acknowledged) action()      {}
 
 // unexpected is the complaint about a message that does not belong where it came.
 func unexpected(m wire.Message) error {

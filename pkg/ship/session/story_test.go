@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write what the stories now tell into te
 //	show                   what the volume holds, and whether that is a generation
 //
 // Events are those of the simulator: "frame 2", "apply 1", "sync 2", "persist 2", "judge",
-// "commit", "roll a", "roll sync", "promote", "scan", "survey a"; a prefix will do.
+// "commit", "roll a", "roll sync", "verify", "scan", "survey a"; a prefix will do.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.story")
 	if err != nil || len(files) == 0 {
@@ -95,7 +95,7 @@ func (s *story) command(line string) bool {
 	case f[0] == "break":
 		s.w.broken[strings.TrimPrefix(line, "break ")] = true
 	case f[0] == "show":
-		s.w.say("%v, %s", s.w.disk.tree(s.w.disk.current), [...]string{"nothing known", "torn", "promoted", "rolling"}[s.w.state.phase])
+		s.w.say("%v, %s", s.w.disk.tree(s.w.disk.current), [...]string{"nothing known", "torn", "verified", "rolling"}[s.w.state.phase])
 	default:
 		return false
 	}

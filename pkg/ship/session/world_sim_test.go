@@ -132,7 +132,7 @@ func (s *simSender) step() {
 	if s.next == len(names) {
 		s.scan = false
 		s.w.sstep(Scanned{Done: wire.Done{
-			Last: s.seq, Entries: int64(len(s.read)), Digest: s.read.digest(), Promote: !s.w.precopy && !s.moved,
+			Last: s.seq, Entries: int64(len(s.read)), Digest: s.read.digest(), Verify: !s.w.precopy && !s.moved,
 		}})
 		return
 	}
@@ -187,8 +187,8 @@ func (w *world) pass(precopy bool) error {
 	if !w.snd.over && !w.rcv.over {
 		return errors.New("fifty sessions, and no end")
 	}
-	if w.snd.over && w.snd.m.committed.Promoted {
-		w.checkPromoted()
+	if w.snd.over && w.snd.m.committed.Verified {
+		w.checkVerified()
 	}
 	w.checkWhole("after the pass")
 	w.snd = nil
@@ -209,7 +209,7 @@ func (w *world) session() {
 	}
 	if w.state.phase == rollingOn {
 		w.say("R finishes what was committed")
-		w.rcv.roll(func() { w.rcv.promote(); w.accept() })
+		w.rcv.roll(func() { w.rcv.verify(); w.accept() })
 	} else {
 		w.accept()
 	}
@@ -337,7 +337,7 @@ func (w *world) acknowledged(x *simReceiver, seq uint64) {
 	}
 }
 
-// checkCrash: what was acknowledged is on the disk, and a promoted generation whole.
+// checkCrash: what was acknowledged is on the disk, and a verified generation whole.
 func (w *world) checkCrash() {
 	for name, value := range w.acked {
 		if got := w.disk.current[name].data; got != value {
@@ -354,27 +354,27 @@ func (w *world) believe(path, recorded, actual string) {
 	}
 }
 
-// checkWhole: before the commit record the promoted generation is readable, every byte.
+// checkWhole: before the commit record the verified generation is readable, every byte.
 func (w *world) checkWhole(when string) {
 	if w.state.phase != whole {
 		return
 	}
-	if got := w.disk.tree(w.disk.current); !maps.Equal(got, w.state.promoted) {
-		w.violated("%s the promoted generation is not whole: %v instead of %v", when, got, w.state.promoted)
+	if got := w.disk.tree(w.disk.current); !maps.Equal(got, w.state.verified) {
+		w.violated("%s the verified generation is not whole: %v instead of %v", when, got, w.state.verified)
 	}
 }
 
 // committed: what both ends agreed on is the tree that was read, and durable.
 func (w *world) committed(_ *simReceiver, c wire.Committed) {
-	if c.Promoted && !maps.Equal(w.disk.tree(w.disk.durable), w.disk.tree(w.disk.current)) {
-		w.violated("promoted, but a power failure would leave %v", w.disk.tree(w.disk.durable))
+	if c.Verified && !maps.Equal(w.disk.tree(w.disk.durable), w.disk.tree(w.disk.current)) {
+		w.violated("verified, but a power failure would leave %v", w.disk.tree(w.disk.durable))
 	}
 }
 
-// checkPromoted: an equal verdict means equal trees.
-func (w *world) checkPromoted() {
+// checkVerified: an equal verdict means equal trees.
+func (w *world) checkVerified() {
 	if got := w.disk.tree(w.disk.current); !maps.Equal(got, w.snd.read) {
-		w.violated("promoted %v, but the source was %v", got, w.snd.read)
+		w.violated("verified %v, but the source was %v", got, w.snd.read)
 	}
 }
 
@@ -389,9 +389,9 @@ func (w *world) note(who string, a Action) {
 		case wire.Mark:
 			w.say("%s says Mark %d", who, m.Seq)
 		case wire.Done:
-			w.say("%s says Done, last %d, promote %v", who, m.Last, m.Promote)
+			w.say("%s says Done, last %d, verify %v", who, m.Last, m.Verify)
 		case wire.Committed:
-			w.say("%s says Committed, promoted %v", who, m.Promoted)
+			w.say("%s says Committed, verified %v", who, m.Verified)
 		default:
 			w.say("%s says %s", who, strings.TrimPrefix(fmt.Sprintf("%T", m), "wire."))
 		}
@@ -401,7 +401,7 @@ func (w *world) note(who string, a Action) {
 		w.say("%s syncs through %d", who, a.Through)
 	case Persist:
 		w.say("%s persists through %d", who, a.Through)
-	case Judge, WriteCommit, RollForward, WritePromotion:
+	case Judge, WriteCommit, RollForward, WriteVerification:
 		w.say("%s does %s", who, strings.TrimPrefix(fmt.Sprintf("%T", a), "session."))
 	case End:
 		if a.Err != nil {

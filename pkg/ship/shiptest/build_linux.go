@@ -127,7 +127,7 @@ func (m *Maker) Allocate(name string, size int64) {
 	m.Must(f.Close())
 }
 
-// Flags sets inode flags as chattr does; they come off when the test ends.
+// TargetFlags sets inode flags as chattr does; they come off when the test ends.
 func (m *Maker) Flags(name string, flags int) {
 	m.T.Helper()
 	m.T.Cleanup(func() {
@@ -139,7 +139,7 @@ func (m *Maker) Flags(name string, flags int) {
 	SetFlags(m.T, m.Path(name), flags)
 }
 
-// Flags of FS_IOC_SETFLAGS.
+// TargetFlags of FS_IOC_SETFLAGS.
 const (
 	FlagImmutable = 0x10
 	FlagAppend    = 0x20

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -65,7 +65,7 @@ func (c *cutConn) Write(b []byte) (int, error) {
 // DyingTarget is a target whose process dies before its n-th operation: that and all later
 // ones do nothing, and Died is called at the first.
 type DyingTarget struct {
-	land.Target
+	fswrite.Target
 	Left atomic.Int64
 	Died func()
 }
@@ -106,7 +106,7 @@ func (t *DyingTarget) Mkdir(path string) error {
 }
 
 // Create may be the operation that it dies at.
-func (t *DyingTarget) Create(p land.Place) (land.File, error) {
+func (t *DyingTarget) Create(p fswrite.Place) (fswrite.File, error) {
 	if err := t.die(); err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (t *DyingTarget) Create(p land.Place) (land.File, error) {
 }
 
 // Edit may be the operation that it dies at.
-func (t *DyingTarget) Edit(p land.Place) (land.File, error) {
+func (t *DyingTarget) Edit(p fswrite.Place) (fswrite.File, error) {
 	if err := t.die(); err != nil {
 		return nil, err
 	}
@@ -127,17 +127,17 @@ func (t *DyingTarget) Edit(p land.Place) (land.File, error) {
 }
 
 // Make may be the operation that it dies at.
-func (t *DyingTarget) Make(p land.Place, e *tree.Entry) (scan.Node, error) {
+func (t *DyingTarget) Make(p fswrite.Place, e *tree.Entry) (fsread.Node, error) {
 	if err := t.die(); err != nil {
-		return scan.Node{}, err
+		return fsread.Node{}, err
 	}
 	return t.Target.Make(p, e)
 }
 
 // Link may be the operation that it dies at.
-func (t *DyingTarget) Link(path, first string) (scan.Node, error) {
+func (t *DyingTarget) Link(path, first string) (fsread.Node, error) {
 	if err := t.die(); err != nil {
-		return scan.Node{}, err
+		return fsread.Node{}, err
 	}
 	return t.Target.Link(path, first)
 }
@@ -151,17 +151,17 @@ func (t *DyingTarget) Remove(path string) error {
 }
 
 // Describe may be the operation that it dies at.
-func (t *DyingTarget) Describe(e *tree.Entry) (scan.Node, error) {
+func (t *DyingTarget) Describe(e *tree.Entry) (fsread.Node, error) {
 	if err := t.die(); err != nil {
-		return scan.Node{}, err
+		return fsread.Node{}, err
 	}
 	return t.Target.Describe(e)
 }
 
 // Arrive may be the operation that it dies at.
-func (t *DyingTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (scan.Node, bool, error) {
+func (t *DyingTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (fsread.Node, bool, error) {
 	if err := t.die(); err != nil {
-		return scan.Node{}, false, err
+		return fsread.Node{}, false, err
 	}
 	return t.Target.Arrive(staged, e, keep)
 }
@@ -174,16 +174,16 @@ func (t *DyingTarget) Sync() error {
 	return t.Target.Sync()
 }
 
-// View may be the operation that it dies at.
-func (t *DyingTarget) View(mask tree.Mask) (scan.View, error) {
+// CopyMethod may be the operation that it dies at.
+func (t *DyingTarget) Source(mask tree.Mask) (fsread.Source, error) {
 	if err := t.die(); err != nil {
 		return nil, err
 	}
-	return t.Target.View(mask)
+	return t.Target.Source(mask)
 }
 
 type dyingFile struct {
-	land.File
+	fswrite.File
 	t *DyingTarget
 }
 
@@ -210,9 +210,9 @@ func (f *dyingFile) Resize(size int64, allocate bool) error {
 	return f.File.Resize(size, allocate)
 }
 
-func (f *dyingFile) Describe(e *tree.Entry) (scan.Node, error) {
+func (f *dyingFile) Describe(e *tree.Entry) (fsread.Node, error) {
 	if err := f.t.die(); err != nil {
-		return scan.Node{}, err
+		return fsread.Node{}, err
 	}
 	return f.File.Describe(e)
 }
@@ -222,7 +222,7 @@ var _ ship.Target = (*DyingTarget)(nil)
 // WatchedTarget counts what was done to a target since its last Sync, so that a test can ask
 // whether a power failure would take something.
 type WatchedTarget struct {
-	land.Target
+	fswrite.Target
 	Unsynced atomic.Int64
 }
 
@@ -233,25 +233,25 @@ func (t *WatchedTarget) Mkdir(path string) error {
 }
 
 // Create counts.
-func (t *WatchedTarget) Create(p land.Place) (land.File, error) {
+func (t *WatchedTarget) Create(p fswrite.Place) (fswrite.File, error) {
 	t.Unsynced.Add(1)
 	return t.Target.Create(p)
 }
 
 // Edit counts: whoever edits writes.
-func (t *WatchedTarget) Edit(p land.Place) (land.File, error) {
+func (t *WatchedTarget) Edit(p fswrite.Place) (fswrite.File, error) {
 	t.Unsynced.Add(1)
 	return t.Target.Edit(p)
 }
 
 // Make counts.
-func (t *WatchedTarget) Make(p land.Place, e *tree.Entry) (scan.Node, error) {
+func (t *WatchedTarget) Make(p fswrite.Place, e *tree.Entry) (fsread.Node, error) {
 	t.Unsynced.Add(1)
 	return t.Target.Make(p, e)
 }
 
 // Link counts.
-func (t *WatchedTarget) Link(path, first string) (scan.Node, error) {
+func (t *WatchedTarget) Link(path, first string) (fsread.Node, error) {
 	t.Unsynced.Add(1)
 	return t.Target.Link(path, first)
 }
@@ -263,13 +263,13 @@ func (t *WatchedTarget) Remove(path string) error {
 }
 
 // Describe counts.
-func (t *WatchedTarget) Describe(e *tree.Entry) (scan.Node, error) {
+func (t *WatchedTarget) Describe(e *tree.Entry) (fsread.Node, error) {
 	t.Unsynced.Add(1)
 	return t.Target.Describe(e)
 }
 
 // Arrive counts.
-func (t *WatchedTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (scan.Node, bool, error) {
+func (t *WatchedTarget) Arrive(staged uint64, e *tree.Entry, keep bool) (fsread.Node, bool, error) {
 	t.Unsynced.Add(1)
 	return t.Target.Arrive(staged, e, keep)
 }

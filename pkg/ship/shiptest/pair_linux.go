@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/land"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/scan"
 )
 
 // Timeout bounds one pass of a test, so that a hang is a failure.
@@ -28,12 +28,12 @@ type Pair struct {
 	Source, Target           string
 	SourceState, TargetState string
 
-	// View and Dest, when set, replace the plain view of Source and target on Target.
-	View func() (ship.View, func())
-	Dest func() (ship.Target, func())
-	Scan scan.Options
-	Send ship.SendOptions
-	Recv ship.ReceiveOptions
+	// OpenSource and Dest, when set, replace the plain ship.Source over Source and the plain ship.Target over Target.
+	OpenSource func() (ship.Source, func())
+	Dest       func() (ship.Target, func())
+	Scan       fsread.Options
+	Send       ship.SendOptions
+	Recv       ship.ReceiveOptions
 	// Dialling, when set, is called before each connection of the sender is made, concurrently.
 	Dialling func(context.Context) error
 	// Wrap, when set, is given each connection of the sender.
@@ -90,12 +90,12 @@ func (p *Pair) Same() {
 	}
 }
 
-// Mirror ships, and fails unless the target is promoted and equal.
+// Mirror ships, and fails unless the target is verified and equal.
 func (p *Pair) Mirror() Outcome {
 	p.T.Helper()
 	o := p.Ship()
-	if !o.Sent.Promoted || !o.Received.Promoted || o.Sent.Digest != o.Received.Digest || o.Sent.Digest == "" {
-		p.T.Fatalf("not promoted, or digests differ: %+v\n%+v", o.Sent, o.Received)
+	if !o.Sent.Verified || !o.Received.Verified || o.Sent.Digest != o.Received.Digest || o.Sent.Digest == "" {
+		p.T.Fatalf("not verified, or digests differ: %+v\n%+v", o.Sent, o.Received)
 	}
 	p.Same()
 	return o
@@ -166,8 +166,8 @@ func (p *Pair) secure(dial, accept ship.Conn) (ship.Conn, ship.Conn) {
 		return k
 	}
 	a, b := key(), key()
-	sender := link.Local{Key: a, UID: "source-uid", Role: link.Sender, Generation: p.Send.Generation}
-	receiver := link.Local{Key: b, UID: "target-uid", Role: link.Receiver, Generation: p.Recv.Generation}
+	sender := link.Local{Key: a, UID: "source-uid", Role: link.Sender, Sync: p.Send.Sync}
+	receiver := link.Local{Key: b, UID: "target-uid", Role: link.Receiver, Sync: p.Recv.Sync}
 	return func(ctx context.Context) (net.Conn, error) {
 			raw, err := dial(ctx)
 			if err != nil {
@@ -193,25 +193,25 @@ func (p *Pair) send(ctx context.Context, dial ship.Conn, out *ship.Result) error
 		return err
 	}
 	defer st.Close()
-	view, done, err := p.view()
+	source, done, err := p.source()
 	if err != nil {
 		return err
 	}
 	defer done()
-	*out, err = ship.Send(ctx, view, dial, st, p.Send)
+	*out, err = ship.Send(ctx, source, dial, st, p.Send)
 	return err
 }
 
-func (p *Pair) view() (ship.View, func(), error) {
-	if p.View != nil {
-		v, done := p.View()
+func (p *Pair) source() (ship.Source, func(), error) {
+	if p.OpenSource != nil {
+		v, done := p.OpenSource()
 		return v, done, nil
 	}
 	root, err := os.Open(p.Source)
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := scan.OpenTree(root, p.Scan)
+	v, err := fsread.OpenTree(root, p.Scan)
 	return v, func() { _ = root.Close() }, err
 }
 
@@ -232,7 +232,7 @@ func (p *Pair) receive(ctx context.Context, accept ship.Conn, out *ship.Result) 
 		return err
 	}
 	defer root.Close()
-	t, err := land.OpenTree(root, land.Options{})
+	t, err := fswrite.OpenTree(root, fswrite.Options{})
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (p *Pair) On(wrap func(ship.Target) ship.Target) {
 		if err != nil {
 			p.T.Fatal(err)
 		}
-		plain, err := land.OpenTree(root, land.Options{})
+		plain, err := fswrite.OpenTree(root, fswrite.Options{})
 		if err != nil {
 			p.T.Fatal(err)
 		}

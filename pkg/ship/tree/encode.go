@@ -117,7 +117,7 @@ func NewDecoder(b []byte) *Decoder { return &Decoder{b: b} }
 // Err gives the first error.
 func (d *Decoder) Err() error { return d.err }
 
-// Rest gives the bytes that are not yet read.
+// SuspendAll gives the bytes that are not yet read.
 func (d *Decoder) Rest() []byte { return d.b }
 
 // Fail records an error unless there is one already.

@@ -58,7 +58,7 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Flags are inode flags that are carried (FS_IOC_GETFLAGS, statx attributes).
+// TargetFlags are inode flags that are carried (FS_IOC_GETFLAGS, statx attributes).
 type Flags uint8
 
 const (

@@ -15,7 +15,7 @@
 //	R  Ack...     everything up to frame n is durable
 //	S  Done       the last frame, and the digest of the source
 //	R  Verdict    the digest of the target
-//	S  Commit     promote it
+//	S  Commit     verify it
 //	R  Committed  it is durable
 //	S  Bye
 //
@@ -28,7 +28,7 @@ import (
 	"io"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -54,8 +54,8 @@ type Open struct {
 
 // Hello says what a pass is.
 type Hello struct {
-	Generation int64
-	Image      bool
+	Sync  int64
+	Image bool
 	// Size of the image.
 	Size int64
 	Mask tree.Mask
@@ -73,9 +73,9 @@ type Welcome struct {
 	Same bool
 	// InPlace: the target is written in place.
 	InPlace bool
-	// Promoted is the digest of the generation that R holds; Whole says that there is one.
+	// Verified is the digest of the generation that R holds; Whole says that there is one.
 	Whole    bool
-	Promoted tree.Digest
+	Verified tree.Digest
 	// Entries R knows of, for estimates.
 	Entries int64
 }
@@ -113,19 +113,19 @@ type Done struct {
 	Last    uint64
 	Entries int64
 	Digest  tree.Digest
-	// Promote the result; otherwise what was sent only serves later passes.
-	Promote bool
+	// Verify the result; otherwise what was sent only serves later passes.
+	Verify bool
 }
 
 // Verdict says what R has got.
 type Verdict struct{ Digest tree.Digest }
 
-// Commit asks to promote what the verdict spoke of.
+// Commit asks to verify what the verdict spoke of.
 type Commit struct{}
 
 // Committed says that the pass has ended durably.
 type Committed struct {
-	Promoted bool
+	Verified bool
 	// Strength is 1 transport, 2 stamps, 3 readback.
 	Strength uint8
 }
@@ -184,7 +184,7 @@ func (m Open) encode(b []byte) []byte {
 }
 
 func (m Hello) encode(b []byte) []byte {
-	b = binary.AppendVarint(b, m.Generation)
+	b = binary.AppendVarint(b, m.Sync)
 	b = appendBools(b, m.Image, m.Preserve, m.Known)
 	b = binary.AppendUvarint(b, uint64(m.Size))
 	b = binary.AppendUvarint(b, uint64(m.Mask))
@@ -193,7 +193,7 @@ func (m Hello) encode(b []byte) []byte {
 
 func (m Welcome) encode(b []byte) []byte {
 	b = appendBools(b, m.Same, m.InPlace, m.Whole)
-	b = append(b, m.Promoted[:]...)
+	b = append(b, m.Verified[:]...)
 	return binary.AppendUvarint(b, uint64(m.Entries))
 }
 
@@ -224,14 +224,14 @@ func (m Ack) encode(b []byte) []byte      { return binary.AppendUvarint(b, m.Seq
 func (m Done) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.Last)
 	b = binary.AppendUvarint(b, uint64(m.Entries))
-	b = appendBools(b, m.Promote)
+	b = appendBools(b, m.Verify)
 	return append(b, m.Digest[:]...)
 }
 
 func (m Verdict) encode(b []byte) []byte { return append(b, m.Digest[:]...) }
 func (m Commit) encode(b []byte) []byte  { return b }
 
-func (m Committed) encode(b []byte) []byte { return append(appendBools(b, m.Promoted), m.Strength) }
+func (m Committed) encode(b []byte) []byte { return append(appendBools(b, m.Verified), m.Strength) }
 func (m Bye) encode(b []byte) []byte       { return b }
 func (m Alive) encode(b []byte) []byte     { return b }
 
@@ -326,7 +326,7 @@ func decodeMessage(kind byte, d *tree.Decoder) Message {
 		return Ack{Seq: d.Uvarint(1<<64 - 1)}
 	case kindDone:
 		m := Done{Last: d.Uvarint(1<<64 - 1), Entries: int64(d.Uvarint(1<<63 - 1))}
-		bools(d, &m.Promote)
+		bools(d, &m.Verify)
 		copy(m.Digest[:], d.Bytes(len(m.Digest)))
 		return m
 	case kindVerdict:
@@ -337,7 +337,7 @@ func decodeMessage(kind byte, d *tree.Decoder) Message {
 		return Commit{}
 	case kindCommitted:
 		var m Committed
-		bools(d, &m.Promoted)
+		bools(d, &m.Verified)
 		m.Strength = d.Byte()
 		return m
 	case kindBye:
@@ -363,7 +363,7 @@ func decodeOpen(d *tree.Decoder) Message {
 }
 
 func decodeHello(d *tree.Decoder) Message {
-	m := Hello{Generation: d.Varint()}
+	m := Hello{Sync: d.Varint()}
 	bools(d, &m.Image, &m.Preserve, &m.Known)
 	m.Size = int64(d.Uvarint(1<<63 - 1))
 	m.Mask = tree.Mask(d.Uvarint(1<<32 - 1))
@@ -374,7 +374,7 @@ func decodeHello(d *tree.Decoder) Message {
 func decodeWelcome(d *tree.Decoder) Message {
 	var m Welcome
 	bools(d, &m.Same, &m.InPlace, &m.Whole)
-	copy(m.Promoted[:], d.Bytes(len(m.Promoted)))
+	copy(m.Verified[:], d.Bytes(len(m.Verified)))
 	m.Entries = int64(d.Uvarint(1<<63 - 1))
 	return m
 }
@@ -437,7 +437,7 @@ func (r *BaseRecord) Leaves() int64 {
 		return 0
 	case r.Partial:
 		return r.Known
-	case r.Entry.Kind == tree.Image || manifest.HasRows(r.Entry.Size):
+	case r.Entry.Kind == tree.Image || index.HasRows(r.Entry.Size):
 		return tree.LeafCount(r.Entry.Size)
 	default:
 		return 0

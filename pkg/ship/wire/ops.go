@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/manifest"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -174,7 +174,7 @@ func decodePut(d *tree.Decoder, op *Op) {
 	switch op.Content {
 	case ContentKept:
 	case ContentInline:
-		op.Data = d.Bytes(int(d.Uvarint(manifest.InlineLimit)))
+		op.Data = d.Bytes(int(d.Uvarint(index.InlineLimit)))
 		if d.Err() == nil && (op.Entry.Kind != tree.File || int64(len(op.Data)) != op.Entry.Size) {
 			d.Fail(protocol("inline content that is not the entry's"))
 		}

@@ -34,18 +34,18 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 const (
 	group = "snapshot.storage.k8s.io"
 	// defaultClass marks a driver's default VolumeSnapshotClass (external-snapshotter).
 	defaultClass = "snapshot.storage.kubernetes.io/is-default-class"
-	// StampsAnnotation on a VolumeSnapshotClass or a StorageClass, with the value
+	// ChangeDetectionAnnotation on a VolumeSnapshotClass or a StorageClass, with the value
 	// exact, is the administrator's word that the driver freezes the filesystem for
 	// a snapshot. An increment then reads only files whose change time moved.
-	StampsAnnotation = v1alpha1.GroupName + "/stamps"
-	exact            = "exact"
+	ChangeDetectionAnnotation = v1alpha1.GroupName + "/change-detection"
+	timestamps                = "timestamps"
 )
 
 var version = schema.GroupVersion{Group: group, Version: "v1"}
@@ -53,14 +53,14 @@ var version = schema.GroupVersion{Group: group, Version: "v1"}
 // Plugin is the plugin; its zero value works.
 type Plugin struct{}
 
-var _ view.Plugin = Plugin{}
+var _ snapshot.Plugin = Plugin{}
 
 // Name is csi.
 func (Plugin) Name() string { return "csi" }
 
 // Offer finds for each claim the snapshot class of its driver.
-func (Plugin) Offer(ctx context.Context, src *cluster.Cluster, wish view.Wish, claims []view.Claim) ([]view.Answer, error) {
-	out := make([]view.Answer, len(claims))
+func (Plugin) Offer(ctx context.Context, src *cluster.Cluster, wish snapshot.Preference, claims []snapshot.Claim) ([]snapshot.Answer, error) {
+	out := make([]snapshot.Answer, len(claims))
 	if why, err := unserved(ctx, src, claims); why != "" || err != nil {
 		for i := range out {
 			out[i].Declined = why
@@ -93,7 +93,7 @@ func (Plugin) Offer(ctx context.Context, src *cluster.Cluster, wish view.Wish, c
 }
 
 // unserved says why the cluster takes no snapshots at all from this user.
-func unserved(ctx context.Context, src *cluster.Cluster, claims []view.Claim) (string, error) {
+func unserved(ctx context.Context, src *cluster.Cluster, claims []snapshot.Claim) (string, error) {
 	if len(claims) == 0 {
 		return "nothing was asked", nil
 	}
@@ -126,7 +126,7 @@ func snapshotClasses(ctx context.Context, src *cluster.Cluster) ([]unstructured.
 	return list.Items, nil
 }
 
-func offer(ctx context.Context, src *cluster.Cluster, wish view.Wish, classes []unstructured.Unstructured, c view.Claim) (*view.Offer, string, error) {
+func offer(ctx context.Context, src *cluster.Cluster, wish snapshot.Preference, classes []unstructured.Unstructured, c snapshot.Claim) (*snapshot.Offer, string, error) {
 	if c.Class == "" {
 		return nil, "the claim has no storage class that would name its driver", nil
 	}
@@ -141,8 +141,8 @@ func offer(ctx context.Context, src *cluster.Cluster, wish view.Wish, classes []
 	if chosen == nil {
 		return nil, why, nil
 	}
-	return &view.Offer{
-		Plugin: Plugin{}.Name(), Class: chosen.GetName(), Stamps: stamps(chosen, class), Consistency: view.CrashConsistent,
+	return &snapshot.Offer{
+		Plugin: Plugin{}.Name(), Class: chosen.GetName(), ChangeDetection: stamps(chosen, class), Consistency: snapshot.CrashConsistent,
 	}, "", nil
 }
 
@@ -178,12 +178,12 @@ func choose(classes []unstructured.Unstructured, driver, wanted string) (*unstru
 }
 
 // stamps of a driver are lagging unless an administrator says otherwise: a
-// wrong "exact" would ship old bytes without anybody noticing.
-func stamps(snapshots *unstructured.Unstructured, volumes *storagev1.StorageClass) v1alpha1.Stamps {
-	if snapshots.GetAnnotations()[StampsAnnotation] == exact || volumes.Annotations[StampsAnnotation] == exact {
-		return v1alpha1.StampsExact
+// wrong "timestamps" would ship old bytes without anybody noticing.
+func stamps(snapshots *unstructured.Unstructured, volumes *storagev1.StorageClass) v1alpha1.ChangeDetection {
+	if snapshots.GetAnnotations()[ChangeDetectionAnnotation] == timestamps || volumes.Annotations[ChangeDetectionAnnotation] == timestamps {
+		return v1alpha1.ChangeDetectionTimestamps
 	}
-	return v1alpha1.StampsLagging
+	return v1alpha1.ChangeDetectionContent
 }
 
 // room is what the namespace's quotas leave for clones.
@@ -201,7 +201,7 @@ func quotas(ctx context.Context, src *cluster.Cluster, namespace string) (room, 
 }
 
 // take says why a clone of the claim does not fit; when it fits it is counted.
-func (r room) take(c view.Claim) string {
+func (r room) take(c snapshot.Claim) string {
 	one := *resource.NewQuantity(1, resource.DecimalSI)
 	demand := map[corev1.ResourceName]resource.Quantity{
 		corev1.ResourcePersistentVolumeClaims: one, "count/persistentvolumeclaims": one,

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 func class(name, driver string, annotations ...string) unstructured.Unstructured {
@@ -51,19 +51,19 @@ func TestTheClassIsTheDriversAndTheUsersWordCountsFirst(t *testing.T) {
 
 func TestStampsAreLaggingUnlessAnAdministratorSaysExact(t *testing.T) {
 	snapshots, volumes := class("s", "d"), &storagev1.StorageClass{}
-	if got := stamps(&snapshots, volumes); got != v1alpha1.StampsLagging {
+	if got := stamps(&snapshots, volumes); got != v1alpha1.ChangeDetectionContent {
 		t.Errorf("nothing said: %s", got)
 	}
-	snapshots.SetAnnotations(map[string]string{StampsAnnotation: "yes"})
-	if got := stamps(&snapshots, volumes); got != v1alpha1.StampsLagging {
+	snapshots.SetAnnotations(map[string]string{ChangeDetectionAnnotation: "yes"})
+	if got := stamps(&snapshots, volumes); got != v1alpha1.ChangeDetectionContent {
 		t.Errorf("another word: %s", got)
 	}
-	snapshots.SetAnnotations(map[string]string{StampsAnnotation: "exact"})
-	if got := stamps(&snapshots, volumes); got != v1alpha1.StampsExact {
+	snapshots.SetAnnotations(map[string]string{ChangeDetectionAnnotation: "timestamps"})
+	if got := stamps(&snapshots, volumes); got != v1alpha1.ChangeDetectionTimestamps {
 		t.Errorf("the snapshot class says exact: %s", got)
 	}
-	volumes.Annotations = map[string]string{StampsAnnotation: "exact"}
-	if got := stamps(new(class("s", "d")), volumes); got != v1alpha1.StampsExact {
+	volumes.Annotations = map[string]string{ChangeDetectionAnnotation: "timestamps"}
+	if got := stamps(new(class("s", "d")), volumes); got != v1alpha1.ChangeDetectionTimestamps {
 		t.Errorf("the storage class says exact: %s", got)
 	}
 }
@@ -76,21 +76,21 @@ func TestClonesThatNoQuotaHasRoomForAreDeclinedTogether(t *testing.T) {
 	q.Status.Hard = corev1.ResourceList{corev1.ResourceRequestsStorage: quantity("10Gi")}
 	q.Status.Used = corev1.ResourceList{corev1.ResourceRequestsStorage: quantity("5Gi")}
 	r := room{q}
-	if why := r.take(view.Claim{Name: "a", Size: quantity("3Gi")}); why != "" {
+	if why := r.take(snapshot.Claim{Name: "a", Size: quantity("3Gi")}); why != "" {
 		t.Errorf("the first fits: %s", why)
 	}
-	if why := r.take(view.Claim{Name: "b", Size: quantity("3Gi")}); !strings.Contains(why, "quota team leaves 2Gi") {
+	if why := r.take(snapshot.Claim{Name: "b", Size: quantity("3Gi")}); !strings.Contains(why, "quota team leaves 2Gi") {
 		t.Errorf("the second does not fit beside it: %q", why)
 	}
 }
 
 func TestACloneIsAsLargeAsTheLargerOfSnapshotAndClaim(t *testing.T) {
-	snapshot := func(restore string) *unstructured.Unstructured {
+	snap := func(restore string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"restoreSize": restore}}}
 	}
-	w := view.Want{Claim: view.Claim{Name: "data", Class: "fast", Size: quantity("2Gi"), Block: true}}
+	w := snapshot.Requirements{Claim: snapshot.Claim{Name: "data", Class: "fast", Size: quantity("2Gi"), Block: true}}
 	for restore, want := range map[string]string{"1Gi": "2Gi", "3Gi": "3Gi", "": "2Gi"} {
-		c := newClone(view.Task{Migration: "m", Namespace: "blue"}, w, snapshot(restore))
+		c := newClone(snapshot.Task{Migration: "m", Namespace: "blue"}, w, snap(restore))
 		got := c.Spec.Resources.Requests[corev1.ResourceStorage]
 		if got.Cmp(quantity(want)) != 0 || *c.Spec.StorageClassName != "fast" || *c.Spec.VolumeMode != corev1.PersistentVolumeBlock {
 			t.Errorf("restore size %q: %s", restore, got.String())
@@ -100,7 +100,7 @@ func TestACloneIsAsLargeAsTheLargerOfSnapshotAndClaim(t *testing.T) {
 
 func TestNamesFitAndTellClaimsApart(t *testing.T) {
 	long := strings.Repeat("x", 253)
-	a, b := name(view.Task{Migration: "m"}, long), name(view.Task{Migration: "m"}, long+"y")
+	a, b := name(snapshot.Task{Migration: "m"}, long), name(snapshot.Task{Migration: "m"}, long+"y")
 	if a == b {
 		t.Error("two claims have one name")
 	}

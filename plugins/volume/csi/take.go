@@ -23,7 +23,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
-	"github.com/kubectl-motion/kubectl-motion/pkg/view"
+	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
 // poll is how often the API server is asked while the storage works.
@@ -36,8 +36,8 @@ var snapshotKind = schema.GroupVersionKind{Group: group, Version: "v1", Kind: "V
 
 // Take makes snapshots of all claims at once, waits until each is ready, and
 // restores them to claims.
-func (Plugin) Take(ctx context.Context, t view.Task, wants []view.Want) ([]view.Copy, error) {
-	out, errs := make([]view.Copy, len(wants)), make([]error, len(wants))
+func (Plugin) Take(ctx context.Context, t snapshot.Task, wants []snapshot.Requirements) ([]snapshot.Copy, error) {
+	out, errs := make([]snapshot.Copy, len(wants)), make([]error, len(wants))
 	var work sync.WaitGroup
 	for i, w := range wants {
 		work.Go(func() { out[i], errs[i] = take(ctx, t, w) })
@@ -46,22 +46,22 @@ func (Plugin) Take(ctx context.Context, t view.Task, wants []view.Want) ([]view.
 	return out, errors.Join(errs...)
 }
 
-func take(ctx context.Context, t view.Task, w view.Want) (view.Copy, error) {
-	snapshot, err := snapshots(t).Create(ctx, newSnapshot(t, w), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+func take(ctx context.Context, t snapshot.Task, w snapshot.Requirements) (snapshot.Copy, error) {
+	snap, err := snapshots(t).Create(ctx, newSnapshot(t, w), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	if err != nil {
-		return view.Copy{}, fmt.Errorf("volumesnapshot of claim %s in %s: %w", w.Name, t.Namespace, err)
+		return snapshot.Copy{}, fmt.Errorf("volumesnapshot of claim %s in %s: %w", w.Name, t.Namespace, err)
 	}
-	asked := snapshot.GetCreationTimestamp()
-	ready, err := await(ctx, t, w, snapshot.GetName())
+	asked := snap.GetCreationTimestamp()
+	ready, err := await(ctx, t, w, snap.GetName())
 	if err != nil {
-		return view.Copy{}, err
+		return snapshot.Copy{}, err
 	}
 	clone, err := t.Source.Kube.CoreV1().PersistentVolumeClaims(t.Namespace).Create(ctx, newClone(t, w, ready), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	if err != nil {
-		return view.Copy{}, fmt.Errorf("clone of claim %s in %s: %w", w.Name, t.Namespace, err)
+		return snapshot.Copy{}, fmt.Errorf("clone of claim %s in %s: %w", w.Name, t.Namespace, err)
 	}
-	out := view.Copy{Origin: w.Name, Clone: v1alpha1.ShipmentSnapshot{
-		ClaimName: clone.Name, ClaimUID: string(clone.UID), Stamps: w.Offer.Stamps, AskedTime: asked,
+	out := snapshot.Copy{Origin: w.Name, Clone: v1alpha1.ShipmentSnapshot{
+		ClaimName: clone.Name, ClaimUID: string(clone.UID), ChangeDetection: w.Offer.ChangeDetection, RequestedTime: asked,
 	}}
 	if text, found, _ := unstructured.NestedString(ready.Object, "status", "creationTime"); found {
 		out.Taken, _ = time.Parse(time.RFC3339, text)
@@ -69,18 +69,18 @@ func take(ctx context.Context, t view.Task, w view.Want) (view.Copy, error) {
 	return out, nil
 }
 
-func snapshots(t view.Task) dynamic.ResourceInterface {
+func snapshots(t snapshot.Task) dynamic.ResourceInterface {
 	return t.Source.Resource(version.WithResource("volumesnapshots"), t.Namespace)
 }
 
 // name is short enough for what drivers make of it, and tells claims apart.
-func name(t view.Task, claim string) string {
+func name(t snapshot.Task, claim string) string {
 	sum := sha256.Sum256([]byte(t.Migration + "\x00" + claim))
 	base := strings.Trim(claim[:min(len(claim), 30)], "-.")
 	return fmt.Sprintf("motion-%s-%s-", base, hex.EncodeToString(sum[:3]))
 }
 
-func meta(t view.Task, w view.Want) metav1.ObjectMeta {
+func meta(t snapshot.Task, w snapshot.Requirements) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		// A name of its own each time: one that is still being deleted is not in the way.
 		GenerateName: name(t, w.Name), Namespace: t.Namespace,
@@ -91,7 +91,7 @@ func meta(t view.Task, w view.Want) metav1.ObjectMeta {
 	}
 }
 
-func newSnapshot(t view.Task, w view.Want) *unstructured.Unstructured {
+func newSnapshot(t snapshot.Task, w snapshot.Requirements) *unstructured.Unstructured {
 	m := meta(t, w)
 	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
 		"volumeSnapshotClassName": w.Offer.Class,
@@ -107,9 +107,9 @@ func newSnapshot(t view.Task, w view.Want) *unstructured.Unstructured {
 
 // newClone is as large as the snapshot wants it and never smaller than the
 // claim; its class is the claim's, because a driver restores its own snapshots.
-func newClone(t view.Task, w view.Want, snapshot *unstructured.Unstructured) *corev1.PersistentVolumeClaim {
+func newClone(t snapshot.Task, w snapshot.Requirements, snap *unstructured.Unstructured) *corev1.PersistentVolumeClaim {
 	size := w.Size
-	if text, found, _ := unstructured.NestedString(snapshot.Object, "status", "restoreSize"); found {
+	if text, found, _ := unstructured.NestedString(snap.Object, "status", "restoreSize"); found {
 		if q, err := resource.ParseQuantity(text); err == nil && q.Cmp(size) > 0 {
 			size = q
 		}
@@ -124,16 +124,16 @@ func newClone(t view.Task, w view.Want, snapshot *unstructured.Unstructured) *co
 		Spec: corev1.PersistentVolumeClaimSpec{
 			StorageClassName: &w.Class, AccessModes: w.AccessModes, VolumeMode: &mode,
 			Resources:  corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: size}},
-			DataSource: &corev1.TypedLocalObjectReference{APIGroup: &api, Kind: snapshotKind.Kind, Name: snapshot.GetName()},
+			DataSource: &corev1.TypedLocalObjectReference{APIGroup: &api, Kind: snapshotKind.Kind, Name: snap.GetName()},
 		},
 	}
 }
 
 // await waits until the snapshot can be restored. Drivers fail and try again by
 // themselves; what one said last is in the error when the patience is over.
-func await(ctx context.Context, t view.Task, w view.Want, name string) (*unstructured.Unstructured, error) {
-	var snapshot *unstructured.Unstructured
-	err := wait.PollUntilContextTimeout(ctx, poll, t.Patience, true, func(ctx context.Context) (bool, error) {
+func await(ctx context.Context, t snapshot.Task, w snapshot.Requirements, name string) (*unstructured.Unstructured, error) {
+	var snap *unstructured.Unstructured
+	err := wait.PollUntilContextTimeout(ctx, poll, t.Timeout, true, func(ctx context.Context) (bool, error) {
 		got, err := snapshots(t).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return false, fmt.Errorf("volumesnapshot %s of claim %s in %s was deleted by somebody", name, w.Name, t.Namespace)
@@ -141,22 +141,22 @@ func await(ctx context.Context, t view.Task, w view.Want, name string) (*unstruc
 		if err != nil {
 			return false, nil //nolint:nilerr // asked again: an API server that restarts is no reason to give up
 		}
-		snapshot = got
+		snap = got
 		ready, _, _ := unstructured.NestedBool(got.Object, "status", "readyToUse")
 		return ready, nil
 	})
-	if err == nil || snapshot == nil || ctx.Err() != nil || !wait.Interrupted(err) {
-		return snapshot, err
+	if err == nil || snap == nil || ctx.Err() != nil || !wait.Interrupted(err) {
+		return snap, err
 	}
-	return nil, fmt.Errorf("volumesnapshot %s of claim %s in %s is not ready after %s: %s", name, w.Name, t.Namespace, t.Patience, trouble(snapshot))
+	return nil, fmt.Errorf("volumesnapshot %s of claim %s in %s is not ready after %s: %s", name, w.Name, t.Namespace, t.Timeout, trouble(snap))
 }
 
 // trouble is what the status says, or what its absence does.
-func trouble(snapshot *unstructured.Unstructured) string {
-	if text, found, _ := unstructured.NestedString(snapshot.Object, "status", "error", "message"); found {
+func trouble(snap *unstructured.Unstructured) string {
+	if text, found, _ := unstructured.NestedString(snap.Object, "status", "error", "message"); found {
 		return "the driver says: " + text
 	}
-	if _, found, _ := unstructured.NestedMap(snapshot.Object, "status"); !found {
+	if _, found, _ := unstructured.NestedMap(snap.Object, "status"); !found {
 		return "nothing has looked at it: the cluster's snapshot controller does not run"
 	}
 	return "the driver has not said anything"
@@ -164,7 +164,7 @@ func trouble(snapshot *unstructured.Unstructured) string {
 
 // Release removes clones first: some drivers keep a snapshot while it has any.
 // A claim that a pod still has goes by itself when the pod is gone.
-func (Plugin) Release(ctx context.Context, t view.Task) error {
+func (Plugin) Release(ctx context.Context, t snapshot.Task) error {
 	made := metav1.ListOptions{LabelSelector: v1alpha1.LabelMigration + "=" + t.Migration + "," + labelCopy + "=true"}
 	claims := t.Source.Kube.CoreV1().PersistentVolumeClaims(t.Namespace)
 	list, err := claims.List(ctx, made)

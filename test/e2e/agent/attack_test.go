@@ -28,7 +28,7 @@ func TestAnAddressOutsideThePolicyIsNotDialled(t *testing.T) {
 	p := newPair(t, "lab-local", someFiles)
 	for _, address := range []string{"192.0.2.1:4747", "127.0.0.1:8081", "169.254.169.254:80", "kubernetes.default.svc:443", "10.213.2.11"} {
 		p.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Peer.Addresses = []string{address} })
-		p.ask(v1alpha1.ViewLive)
+		p.ask(v1alpha1.CopyMethodLive)
 		if got := p.send.awaitReason(v1alpha1.ReasonAddressNotAllowed); got.Status != metav1.ConditionFalse {
 			t.Errorf("%s: %+v", address, got)
 		}
@@ -46,7 +46,7 @@ func TestAConnectionFromOutsideThePolicyIsRefused(t *testing.T) {
 	if policy, err = cluster.Update(t.Context(), p.receive.c, v1alpha1.MotionPolicies, "", policy); err != nil {
 		t.Fatal(err)
 	}
-	generation := p.ask(v1alpha1.ViewLive)
+	number := p.ask(v1alpha1.CopyMethodLive)
 	p.send.awaitReason(v1alpha1.ReasonWaitingForPeer)
 	if got := p.receive.awaitReason(v1alpha1.ReasonWaitingForPeer); got.Status != metav1.ConditionUnknown {
 		t.Errorf("a refused connection ended the generation: %+v", got)
@@ -55,7 +55,7 @@ func TestAConnectionFromOutsideThePolicyIsRefused(t *testing.T) {
 	if _, err := cluster.Update(t.Context(), p.receive.c, v1alpha1.MotionPolicies, "", policy); err != nil {
 		t.Fatal(err)
 	}
-	p.awaitPromoted(generation)
+	p.awaitVerified(number)
 }
 
 // Layer: the agent: no policy, no shipment.
@@ -70,10 +70,10 @@ func TestANamespaceWithoutAPolicyShipsNothing(t *testing.T) {
 			if err := e.c.Resource(v1alpha1.MotionPolicies, "").Delete(t.Context(), e.namespace, metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			p.ask(v1alpha1.ViewLive)
+			p.ask(v1alpha1.CopyMethodLive)
 			e.awaitReason(v1alpha1.ReasonPolicyDenied)
-			if got := p.receive.get().Status.PromotedGeneration; got != 0 {
-				t.Errorf("generation %d was promoted", got)
+			if got := p.receive.get().Status.VerifiedSync; got != 0 {
+				t.Errorf("generation %d was verified", got)
 			}
 		})
 	}
@@ -87,10 +87,10 @@ func TestAShipmentCannotPassAsAnotherNamespaces(t *testing.T) {
 	blue := newPairOf(t, "blue", "lab-local", `echo blue > x`)
 	target := red.receive.get()
 	s := blue.send.shipment(blue.receive.c.ID)
-	s.Name, s.Spec.Generation = "as-red", 1
+	s.Name, s.Spec.Sync = "as-red", 1
 	s.Spec.Peer.ShipmentUID, s.Spec.Peer.KeySHA256 = string(target.UID), target.Status.Endpoint.KeySHA256
 	s.Spec.Peer.Addresses = target.Status.Endpoint.Addresses
-	red.receive.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Generation = 1 })
+	red.receive.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Sync = 1 })
 	red.receive.awaitReason(v1alpha1.ReasonWaitingForPeer)
 	if _, err := cluster.Create(t.Context(), blue.send.c, v1alpha1.VolumeShipments, blue.send.namespace, s); err != nil {
 		t.Fatal(err)
@@ -99,11 +99,11 @@ func TestAShipmentCannotPassAsAnotherNamespaces(t *testing.T) {
 	if c.Reason != v1alpha1.ReasonPeerKeyMismatch {
 		t.Errorf("refused as %s: %s", c.Reason, c.Message)
 	}
-	if got := red.receive.get().Status; got.PromotedGeneration != 0 || got.ShippedGeneration != 0 {
+	if got := red.receive.get().Status; got.VerifiedSync != 0 || got.ShippedSync != 0 {
 		t.Errorf("red received something: %+v", got)
 	}
-	red.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Generation = 1 })
-	red.awaitPromoted(1) // and red's own goes through
+	red.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Sync = 1 })
+	red.awaitVerified(1) // and red's own goes through
 }
 
 // The same the other way: blue's receiver with red's sender for a peer. Red's
@@ -114,15 +114,15 @@ func TestAReceiverThatNamesAnotherNamespacesSenderGetsNothing(t *testing.T) {
 	blue := newPairOf(t, "blue", "lab-local", `echo blue > x`)
 	source := red.send.get()
 	s := blue.receive.shipment(blue.send.c.ID)
-	s.Name, s.Spec.Generation = "from-red", 1
+	s.Name, s.Spec.Sync = "from-red", 1
 	s.Spec.Peer.ShipmentUID, s.Spec.Peer.KeySHA256 = string(source.UID), source.Status.Endpoint.KeySHA256
 	if _, err := cluster.Create(t.Context(), blue.receive.c, v1alpha1.VolumeShipments, blue.receive.namespace, s); err != nil {
 		t.Fatal(err)
 	}
 	blue.receive.awaitCondition(s.Name, v1alpha1.ShipmentShipped, "Unknown "+v1alpha1.ReasonWaitingForPeer)
-	red.awaitPromoted(red.ask(v1alpha1.ViewStopped))
+	red.awaitVerified(red.ask(v1alpha1.CopyMethodStopped))
 	got, err := cluster.Get[v1alpha1.VolumeShipment](t.Context(), blue.receive.c, v1alpha1.VolumeShipments, s.Namespace, s.Name)
-	if err != nil || got.Status.Figures.StartTime != nil {
+	if err != nil || got.Status.Statistics.StartTime != nil {
 		t.Errorf("%+v, %v", got.Status, err)
 	}
 }
@@ -136,7 +136,7 @@ func TestAShipmentForAnotherClaimsUIDIsNotServed(t *testing.T) {
 	if _, err := cluster.Create(t.Context(), red.send.c, v1alpha1.VolumeShipments, red.send.namespace, s); err != nil {
 		t.Fatal(err)
 	}
-	c := red.send.awaitCondition(s.Name, v1alpha1.ShipmentClaimed, "False")
+	c := red.send.awaitCondition(s.Name, v1alpha1.ShipmentAssigned, "False")
 	if c.Reason != v1alpha1.ReasonClaimMismatch {
 		t.Errorf("%+v", c)
 	}
@@ -221,7 +221,7 @@ func TestAShipmentIsMadeOnlyByWhoMayCreatePodsAndNeverByAnAgent(t *testing.T) {
 		return err == nil || strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), nil
 	})
 	wantForbidden(t, err, "only who may create pods in namespace "+s.Namespace)
-	err = p.send.tryChange(shipper, func(s *v1alpha1.VolumeShipmentSpec) { s.Generation = 9 })
+	err = p.send.tryChange(shipper, func(s *v1alpha1.VolumeShipmentSpec) { s.Sync = 9 })
 	wantForbidden(t, err, "only who may create pods in namespace "+s.Namespace)
 	_, err = cluster.Create(t.Context(), impersonate(t, p.send.c, agentOf("lab-a-node-1")), v1alpha1.VolumeShipments, s.Namespace, s)
 	wantForbidden(t, err, "agents serve shipments and do not ask for them")
@@ -244,7 +244,7 @@ func TestAUserCannotWriteAShipmentsStatus(t *testing.T) {
 		return err == nil, nil
 	})
 	s := p.send.get()
-	s.Status.PromotedGeneration = 99
+	s.Status.VerifiedSync = 99
 	_, err := cluster.UpdateStatus(t.Context(), owner, v1alpha1.VolumeShipments, s.Namespace, s)
 	wantForbidden(t, err, "volumeshipments/status")
 }
@@ -252,7 +252,7 @@ func TestAUserCannotWriteAShipmentsStatus(t *testing.T) {
 // Layer: the CRD's own rules.
 func TestWhatAShipmentIsAboutCannotBeChanged(t *testing.T) {
 	p := newPair(t, "lab-local", someFiles)
-	p.ask(v1alpha1.ViewLive)
+	p.ask(v1alpha1.CopyMethodLive)
 	for name, edit := range map[string]func(*v1alpha1.VolumeShipmentSpec){
 		"role":             func(s *v1alpha1.VolumeShipmentSpec) { s.Role = v1alpha1.RoleReceive },
 		"claim":            func(s *v1alpha1.VolumeShipmentSpec) { s.ClaimName = "logs" },
@@ -260,8 +260,8 @@ func TestWhatAShipmentIsAboutCannotBeChanged(t *testing.T) {
 		"peer cluster":     func(s *v1alpha1.VolumeShipmentSpec) { s.Peer.ClusterID = "other" },
 		"peer namespace":   func(s *v1alpha1.VolumeShipmentSpec) { s.Peer.Namespace = "other" },
 		"peer shipment":    func(s *v1alpha1.VolumeShipmentSpec) { s.Peer.ShipmentUID = "other" },
-		"older generation": func(s *v1alpha1.VolumeShipmentSpec) { s.Generation-- },
-		"view alone":       func(s *v1alpha1.VolumeShipmentSpec) { s.View = v1alpha1.ViewStopped },
+		"older generation": func(s *v1alpha1.VolumeShipmentSpec) { s.Sync-- },
+		"view alone":       func(s *v1alpha1.VolumeShipmentSpec) { s.CopyMethod = v1alpha1.CopyMethodStopped },
 	} {
 		if err := p.send.tryChange(p.send.c, edit); !apierrors.IsInvalid(err) {
 			t.Errorf("%s: %v", name, err)
@@ -273,10 +273,10 @@ func TestWhatAShipmentIsAboutCannotBeChanged(t *testing.T) {
 // opens no way to the volume, nor does one that mounts a part of it.
 func TestOnlyAPodOfTheNamespaceWithTheWholeVolumeIsAWay(t *testing.T) {
 	p := newPair(t, "lab-local", someFiles)
-	p.send.deletePod(holderName)
+	p.send.deletePod(mountPodName)
 	p.send.awaitShipment("given up", func(s *v1alpha1.VolumeShipment) bool { return s.Status.NodeName == "" })
 	p.send.create(p.send.pod("part", func(pod *corev1.Pod) {
-		pod.Labels = map[string]string{v1alpha1.LabelHolder: "true"}
+		pod.Labels = map[string]string{v1alpha1.LabelMountPod: "true"}
 		pod.Spec.Containers[0].Command = []string{"sleep", "1000000"}
 		pod.Spec.Containers[0].VolumeMounts[0].SubPath = "a"
 	}))
@@ -284,15 +284,15 @@ func TestOnlyAPodOfTheNamespaceWithTheWholeVolumeIsAWay(t *testing.T) {
 	// The whole volume is one; when it is claimed, the part was not taken.
 	p.send.hold()
 	s := p.send.awaitShipment("claimed", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Endpoint != nil })
-	holder := p.send.awaitPhase(holderName, corev1.PodRunning)
-	if s.Status.Endpoint.PodUID != string(holder.UID) {
+	mountPod := p.send.awaitPhase(mountPodName, corev1.PodRunning)
+	if s.Status.Endpoint.PodUID != string(mountPod.UID) {
 		t.Errorf("served through pod %s", s.Status.Endpoint.PodUID)
 	}
 }
 
 // Layer: the agents of both clusters, by the administrators' MotionPolicies. Without
-// the holderTemplate the same holders do.
-func TestAHolderRunsTheImageThatThePolicyNames(t *testing.T) {
+// the mountPodTemplate the same mount pods do.
+func TestAMountPodRunsTheImageThatThePolicyNames(t *testing.T) {
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleSend, v1alpha1.RoleReceive} {
 		t.Run(string(role), func(t *testing.T) {
 			p := newPair(t, "lab-local", someFiles)
@@ -300,29 +300,29 @@ func TestAHolderRunsTheImageThatThePolicyNames(t *testing.T) {
 			if role == v1alpha1.RoleReceive {
 				e = p.receive
 			}
-			e.template(&v1alpha1.HolderTemplate{Image: "registry.example.com/pause:1"})
-			p.ask(v1alpha1.ViewStopped)
-			c := e.awaitReason(v1alpha1.ReasonHolderInvalid)
-			if c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "registry.example.com/pause:1") || !strings.Contains(c.Message, holderName) {
+			e.template(&v1alpha1.MountPodTemplate{Image: "registry.example.com/pause:1"})
+			p.ask(v1alpha1.CopyMethodStopped)
+			c := e.awaitReason(v1alpha1.ReasonMountPodInvalid)
+			if c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "registry.example.com/pause:1") || !strings.Contains(c.Message, mountPodName) {
 				t.Errorf("%+v", c)
 			}
-			if got := p.receive.get().Status; got.PromotedGeneration != 0 {
-				t.Errorf("generation %d was promoted", got.PromotedGeneration)
+			if got := p.receive.get().Status; got.VerifiedSync != 0 {
+				t.Errorf("generation %d was verified", got.VerifiedSync)
 			}
 			e.template(nil)
-			p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+			p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
 		})
 	}
 }
 
-// template sets the holderTemplate of the end's MotionPolicy.
-func (e *end) template(to *v1alpha1.HolderTemplate) {
+// template sets the mountPodTemplate of the end's MotionPolicy.
+func (e *end) template(to *v1alpha1.MountPodTemplate) {
 	e.t.Helper()
 	p, err := cluster.Get[v1alpha1.MotionPolicy](e.t.Context(), e.c, v1alpha1.MotionPolicies, "", e.namespace)
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	p.Spec.HolderTemplate = to
+	p.Spec.MountPodTemplate = to
 	if _, err := cluster.Update(e.t.Context(), e.c, v1alpha1.MotionPolicies, "", p); err != nil {
 		e.t.Fatal(err)
 	}
@@ -331,10 +331,10 @@ func (e *end) template(to *v1alpha1.HolderTemplate) {
 // Layers: one key pair per shipment; passes are named by both UIDs. A Receive that is
 // deleted and made again, with the words of the old one, is another shipment: the
 // sender that knew the old one does not take it for that, and the generation that was
-// promoted stays the volume's until both are introduced anew.
+// verified stays the volume's until both are introduced anew.
 func TestAReceiveThatIsMadeAgainIsNotTheOldOne(t *testing.T) {
 	p := newPair(t, "lab-local", someFiles)
-	p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+	p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
 	old := p.receive.get()
 	before := p.receive.fingerprint()
 	if err := p.receive.c.Resource(v1alpha1.VolumeShipments, p.receive.namespace).Delete(t.Context(), shipmentName, metav1.DeleteOptions{}); err != nil {
@@ -345,7 +345,7 @@ func TestAReceiveThatIsMadeAgainIsNotTheOldOne(t *testing.T) {
 		return apierrors.IsNotFound(err), nil
 	})
 	again := p.receive.shipment(p.send.c.ID)
-	again.Spec.Peer, again.Spec.Generation, again.Spec.View = old.Spec.Peer, old.Spec.Generation, old.Spec.View
+	again.Spec.Peer, again.Spec.Sync, again.Spec.CopyMethod = old.Spec.Peer, old.Spec.Sync, old.Spec.CopyMethod
 	if _, err := cluster.Create(t.Context(), p.receive.c, v1alpha1.VolumeShipments, p.receive.namespace, again); err != nil {
 		t.Fatal(err)
 	}
@@ -354,12 +354,12 @@ func TestAReceiveThatIsMadeAgainIsNotTheOldOne(t *testing.T) {
 		t.Error("it has the key of the old one")
 	}
 	// The sender is asked again and still knows the old one.
-	p.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Generation++ })
+	p.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Sync++ })
 	c := p.send.awaitReason(v1alpha1.ReasonWaitingForPeer)
 	if c.Status != metav1.ConditionUnknown {
 		t.Errorf("the sender says %+v", c)
 	}
-	if s := p.receive.get().Status; s.PromotedGeneration != 0 || s.ShippedGeneration != 0 || s.Figures.WireBytes != 0 {
+	if s := p.receive.get().Status; s.VerifiedSync != 0 || s.ShippedSync != 0 || s.Statistics.WireBytes != 0 {
 		t.Errorf("it took something in, or calls the old generation its own: %+v", s)
 	}
 	if after := p.receive.fingerprint(); after != before {

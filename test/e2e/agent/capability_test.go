@@ -68,11 +68,11 @@ func TestWhatTakesRootsPowersArrivesAsItWas(t *testing.T) {
 find . -printf '%P %y %m %U %G\n' | sort
 cat d/unreadable
 getfattr -h -d -m - -e hex capable trusted`
-	p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+	p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
 	p.send.powerful("powers", needsPowers)
 	// The target's own files resist: one must go, one must change.
 	p.receive.powerful("resist", `chattr +i f; mkdir old; touch old/x; chattr +a old`)
-	p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+	p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
 	if a, b := p.send.powerful("look", look), p.receive.powerful("look", look); a != b || len(a) < 200 {
 		t.Errorf("the source has\n%s\nthe target\n%s", a, b)
 	}

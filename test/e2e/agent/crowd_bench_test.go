@@ -27,7 +27,7 @@ func TestAThousandShipmentsOfAnotherTeamBesideOne(t *testing.T) {
 		for range runs {
 			red.send.runOnce("fill", `head -c 100000000 /dev/urandom > big`)
 			begun := time.Now()
-			red.awaitPromoted(red.ask(v1alpha1.ViewStopped))
+			red.awaitVerified(red.ask(v1alpha1.CopyMethodStopped))
 			if took := time.Since(begun); best == 0 || took < best {
 				best = took
 			}

@@ -30,7 +30,7 @@ func (p *pair) crowd(n int) {
 	for i := range n {
 		making.Go(func() error {
 			s := p.send.shipment(p.receive.c.ID)
-			s.Name, s.Spec.Generation, s.Spec.Peer = fmt.Sprintf("crowd-%d", i), 1, peer
+			s.Name, s.Spec.Sync, s.Spec.Peer = fmt.Sprintf("crowd-%d", i), 1, peer
 			_, err := cluster.Create(t.Context(), p.send.c, v1alpha1.VolumeShipments, p.send.namespace, s)
 			return err
 		})
@@ -49,7 +49,7 @@ func (e *end) waiting() (n int) {
 	}
 	for i := range list {
 		c := meta.FindStatusCondition(list[i].Status.Conditions, v1alpha1.ShipmentShipped)
-		if c != nil && c.Status == metav1.ConditionUnknown && list[i].Status.ActiveGeneration == list[i].Spec.Generation {
+		if c != nil && c.Status == metav1.ConditionUnknown && list[i].Status.ActiveSync == list[i].Spec.Sync {
 			n++
 		}
 	}
@@ -65,7 +65,7 @@ func TestShipmentsOfOneNamespaceWaitAndThoseOfAnotherGoThrough(t *testing.T) {
 	blue := newPairOf(t, "blue", "lab-local", someFiles)
 	blue.crowd(many)
 	blue.send.await("blue's shipments to be taken up", func(context.Context) (bool, error) { return blue.send.waiting() >= many, nil })
-	red.awaitPromoted(red.ask(v1alpha1.ViewStopped))
+	red.awaitVerified(red.ask(v1alpha1.CopyMethodStopped))
 	if n := blue.send.waiting(); n < many {
 		t.Errorf("only %d of blue's %d shipments waited while red's went through", n, many)
 	}

@@ -33,7 +33,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/onward"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -124,7 +124,7 @@ func install(ctx context.Context) error {
 }
 
 // end is one side of a shipment: a namespace of a cluster with one claim, its
-// holder and its shipment.
+// mount pod and its shipment.
 type end struct {
 	t         *testing.T
 	c         *cluster.Cluster
@@ -135,7 +135,7 @@ type end struct {
 
 const (
 	claimName    = "data"
-	holderName   = "motion-holder-data"
+	mountPodName = "motion-mount-data"
 	shipmentName = "data-shipment"
 )
 
@@ -345,13 +345,13 @@ func (e *end) run(name string) {
 // hold makes the kubelet mount the claim for the agent.
 func (e *end) hold() {
 	e.t.Helper()
-	e.create(e.pod(holderName, func(p *corev1.Pod) {
-		p.Labels = map[string]string{v1alpha1.LabelHolder: "true"}
+	e.create(e.pod(mountPodName, func(p *corev1.Pod) {
+		p.Labels = map[string]string{v1alpha1.LabelMountPod: "true"}
 		p.Spec.Containers[0].Image, p.Spec.Containers[0].WorkingDir = pause, ""
 		p.Spec.Containers[0].VolumeMounts[0].SubPath = "."
 		p.Spec.Containers[0].VolumeMounts[0].ReadOnly = e.role == v1alpha1.RoleSend
 	}))
-	e.awaitPhase(holderName, corev1.PodRunning)
+	e.awaitPhase(mountPodName, corev1.PodRunning)
 }
 
 // shipment is what request asks for.
@@ -360,7 +360,7 @@ func (e *end) shipment(peerCluster string) *v1alpha1.VolumeShipment {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "VolumeShipment"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: shipmentName},
 	}
-	s.Spec.Role, s.Spec.View = e.role, v1alpha1.ViewLive
+	s.Spec.Role, s.Spec.CopyMethod = e.role, v1alpha1.CopyMethodLive
 	s.Spec.ClaimName, s.Spec.ClaimUID = claimName, string(e.claim.UID)
 	s.Spec.Peer = v1alpha1.ShipmentPeer{ClusterID: peerCluster, Namespace: e.namespace}
 	return s
@@ -371,7 +371,7 @@ func (e *end) request(peerCluster string) {
 	if _, err := cluster.Create(e.t.Context(), e.c, v1alpha1.VolumeShipments, e.namespace, e.shipment(peerCluster)); err != nil {
 		e.t.Fatal(err)
 	}
-	e.awaitShipment("Claimed", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Endpoint != nil })
+	e.awaitShipment("Assigned", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Endpoint != nil })
 }
 
 func (e *end) get() *v1alpha1.VolumeShipment {
@@ -401,7 +401,7 @@ func (e *end) awaitReason(reason string) metav1.Condition {
 	e.t.Helper()
 	s := e.awaitShipment(reason, func(s *v1alpha1.VolumeShipment) bool {
 		c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ShipmentShipped)
-		return c != nil && s.Status.ActiveGeneration == s.Spec.Generation && c.Reason == reason
+		return c != nil && s.Status.ActiveSync == s.Spec.Sync && c.Reason == reason
 	})
 	return *meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ShipmentShipped)
 }
@@ -459,14 +459,14 @@ func (p *pair) introduce() {
 }
 
 // ask asks both ends for one more generation.
-func (p *pair) ask(view v1alpha1.View) int64 {
+func (p *pair) ask(method v1alpha1.CopyMethod) int64 {
 	next := int64(0)
 	for _, e := range []*end{p.receive, p.send} {
 		e.change(func(s *v1alpha1.VolumeShipmentSpec) {
 			if next == 0 {
-				next = s.Generation + 1
+				next = s.Sync + 1
 			}
-			s.Generation, s.View = next, view
+			s.Sync, s.CopyMethod = next, method
 		})
 	}
 	return next
@@ -483,12 +483,12 @@ func (p *pair) fast() {
 	p.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Limits = nil })
 }
 
-// awaitPromoted waits for a generation on both ends.
-func (p *pair) awaitPromoted(generation int64) {
+// awaitVerified waits for a generation on both ends.
+func (p *pair) awaitVerified(number int64) {
 	for _, e := range []*end{p.receive, p.send} {
 		e.t.Helper()
-		e.awaitShipment(fmt.Sprintf("promoted at %d", generation), func(s *v1alpha1.VolumeShipment) bool {
-			return s.Status.PromotedGeneration == generation
+		e.awaitShipment(fmt.Sprintf("verified at %d", number), func(s *v1alpha1.VolumeShipment) bool {
+			return s.Status.VerifiedSync == number
 		})
 	}
 	if a, b := p.send.get().Status.Digest, p.receive.get().Status.Digest; a != b || a == "" {
@@ -501,7 +501,7 @@ func (p *pair) awaitCopying() {
 	p.receive.t.Helper()
 	p.receive.awaitReason(v1alpha1.ReasonShipping)
 	p.send.awaitReason(v1alpha1.ReasonShipping)
-	p.send.awaitShipment("copying", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Figures.SentBytes > 0 })
+	p.send.awaitShipment("copying", func(s *v1alpha1.VolumeShipment) bool { return s.Status.Statistics.SentBytes > 0 })
 }
 
 // preface is what a sender says first to the shipment uid.
@@ -517,12 +517,12 @@ func preface(t *testing.T, uid string) []byte {
 // forged is a preface that pretends to have been passed on by another agent.
 func forged(t *testing.T, uid string) []byte {
 	t.Helper()
-	return append(onward.AppendHeader(nil, onward.Header{Via: onward.Agent, From: netip.MustParseAddr("10.213.1.11")}), preface(t, uid)...)
+	return append(protocol.AppendHeader(nil, protocol.Header{Via: protocol.Agent, From: netip.MustParseAddr("10.213.1.11")}), preface(t, uid)...)
 }
 
 func offer(t *testing.T, uid string) []byte {
 	t.Helper()
-	b, err := onward.AppendOffer(nil, uid)
+	b, err := protocol.AppendOffer(nil, uid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -539,7 +539,7 @@ func (p *pair) deadShipment() string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.receive.awaitCondition("dead", v1alpha1.ShipmentClaimed, "True")
+	p.receive.awaitCondition("dead", v1alpha1.ShipmentAssigned, "True")
 	if err := p.receive.c.Resource(v1alpha1.VolumeShipments, s.Namespace).Delete(t.Context(), "dead", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func TestAConnectionAtANodeWithoutTheVolumeIsPassedOnAndJudgedByWhereItCameFrom(
 	}
 	// The addresses of the target's own nodes and pods are none of the peer's.
 	p.receive.policy(func(peer *v1alpha1.PolicyPeer) { peer.CIDRs = []string{"192.0.2.0/24"} })
-	generation := p.ask(v1alpha1.ViewStopped)
+	number := p.ask(v1alpha1.CopyMethodStopped)
 	p.receive.await("the refusal", func(context.Context) (bool, error) {
 		s := p.receive.get()
 		for _, c := range s.Status.Conditions {
@@ -99,7 +99,7 @@ func TestAConnectionAtANodeWithoutTheVolumeIsPassedOnAndJudgedByWhereItCameFrom(
 		return false, nil
 	})
 	p.receive.policy(func(peer *v1alpha1.PolicyPeer) { peer.CIDRs = sources })
-	p.awaitPromoted(generation)
+	p.awaitVerified(number)
 	if a, b := p.send.fingerprint(), p.receive.fingerprint(); a != b {
 		t.Errorf("the volumes differ: %s and %s", a, b)
 	}
@@ -152,7 +152,7 @@ func TestAVolumeArrivesByTheRelayWhenBothPoliciesAllowItAndNoAddressIsKnown(t *t
 	source, target := p.send.mayUseRelay("e2e-relay-user"), p.receive.mayUseRelay("e2e-relay-user")
 	p.send.change(func(s *v1alpha1.VolumeShipmentSpec) { s.Peer.Addresses = nil })
 	troubles := p.bridged(source, target)
-	generation := p.ask(v1alpha1.ViewStopped)
+	number := p.ask(v1alpha1.CopyMethodStopped)
 	p.send.await("the sender's refusal", func(context.Context) (bool, error) {
 		return strings.Contains(p.send.awaitReason(v1alpha1.ReasonWaitingForPeer).Message, "a connection by the relay, which no MotionPolicy"), nil
 	})
@@ -161,7 +161,7 @@ func TestAVolumeArrivesByTheRelayWhenBothPoliciesAllowItAndNoAddressIsKnown(t *t
 		return strings.Contains(p.receive.awaitReason(v1alpha1.ReasonWaitingForPeer).Message, "a connection from the relay was refused"), nil
 	})
 	p.receive.policy(func(peer *v1alpha1.PolicyPeer) { peer.Relay = true })
-	p.awaitPromoted(generation)
+	p.awaitVerified(number)
 	if a, b := p.send.fingerprint(), p.receive.fingerprint(); a != b {
 		t.Errorf("the volumes differ: %s and %s; the bridge met with %s", a, b, troubles())
 	}
@@ -191,7 +191,7 @@ func TestARightToTheRelayReachesLiveShipmentsAgentsAndNothingElse(t *testing.T) 
 		for port, want := range map[int]string{22: "", 443: "", 4747: "", 10250: "", 8081: "ok"} {
 			at := relayOn(user)
 			at.Port = port
-			got, err := route.Say(t.Context(), at, []byte("GET /healthz HTTP/1.0\r\n\r\n"))
+			got, err := route.Request(t.Context(), at, []byte("GET /healthz HTTP/1.0\r\n\r\n"))
 			if (len(got) > 0) != (want != "") || !strings.Contains(string(got), want) {
 				t.Errorf("port %d answers %q, %v", port, got, err)
 			}
@@ -217,7 +217,7 @@ func TestARightToTheRelayReachesLiveShipmentsAgentsAndNothingElse(t *testing.T) 
 			"a receiver, offered": offer(t, string(p.receive.get().UID)),
 		} {
 			// The connection ends: whether in good order depends on what was left unread.
-			if got, err := route.Say(t.Context(), relayOn(user), words); len(got) > 0 {
+			if got, err := route.Request(t.Context(), relayOn(user), words); len(got) > 0 {
 				t.Errorf("%s: the relay answers %q, %v; want the end of the connection", what, got, err)
 			}
 		}

@@ -26,20 +26,20 @@ func TestAVolumeArrivesWholeAndARepeatedRunSendsOnlyWhatChanged(t *testing.T) {
 	for _, class := range []string{"lab-local", "lab-hostpath"} {
 		t.Run(class, func(t *testing.T) {
 			p := newPair(t, class, someFiles)
-			p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+			p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
 			if got := p.receive.get().Status.Consistency; got != "Stopped" {
 				t.Errorf("consistency %s", got)
 			}
 			if a, b := p.send.fingerprint(), p.receive.fingerprint(); a != b {
 				t.Errorf("the volumes differ: %s and %s", a, b)
 			}
-			p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
-			if got := p.send.get().Status.Figures; got.SentBytes != 0 || got.Entries < 50 {
+			p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
+			if got := p.send.get().Status.Statistics; got.SentBytes != 0 || got.Entries < 50 {
 				t.Errorf("an unchanged volume: %+v", got)
 			}
 			p.send.runOnce("change", `echo new > a/new; rm a/f3`)
-			p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
-			if got := p.send.get().Status.Figures; got.SentBytes == 0 || got.SentBytes > 10000 {
+			p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
+			if got := p.send.get().Status.Statistics; got.SentBytes == 0 || got.SentBytes > 10000 {
 				t.Errorf("after a small change: %+v", got)
 			}
 			if a, b := p.send.fingerprint(), p.receive.fingerprint(); a != b {
@@ -49,32 +49,32 @@ func TestAVolumeArrivesWholeAndARepeatedRunSendsOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-func TestADeletedHolderIsLetGoAndTheNextOneFinishesTheGeneration(t *testing.T) {
+func TestADeletedMountPodIsLetGoAndTheNextOneFinishesTheSync(t *testing.T) {
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleReceive, v1alpha1.RoleSend} {
 		t.Run(string(role), func(t *testing.T) {
 			p := newPair(t, "lab-local", muchData)
 			p.slow("10M")
-			generation := p.ask(v1alpha1.ViewStopped)
+			number := p.ask(v1alpha1.CopyMethodStopped)
 			p.awaitCopying()
 			e := p.receive
 			if role == v1alpha1.RoleSend {
 				e = p.send
 			}
-			e.deletePod(holderName)
+			e.deletePod(mountPodName)
 			e.awaitShipment("given up", func(s *v1alpha1.VolumeShipment) bool { return s.Status.NodeName == "" && s.Status.Endpoint == nil })
 			p.fast()
 			e.hold()
-			p.awaitPromoted(generation)
+			p.awaitVerified(number)
 		})
 	}
 }
 
-func TestARestartedAgentFinishesTheGeneration(t *testing.T) {
+func TestARestartedAgentFinishesTheSync(t *testing.T) {
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleReceive, v1alpha1.RoleSend} {
 		t.Run(string(role), func(t *testing.T) {
 			p := newPair(t, "lab-local", muchData)
 			p.slow("10M")
-			generation := p.ask(v1alpha1.ViewStopped)
+			number := p.ask(v1alpha1.CopyMethodStopped)
 			p.awaitCopying()
 			e := p.receive
 			if role == v1alpha1.RoleSend {
@@ -82,7 +82,7 @@ func TestARestartedAgentFinishesTheGeneration(t *testing.T) {
 			}
 			e.restartAgent(e.get().Status.NodeName)
 			p.fast()
-			p.awaitPromoted(generation)
+			p.awaitVerified(number)
 		})
 	}
 }
@@ -100,12 +100,12 @@ func (e *end) restartAgent(node string) {
 	}
 }
 
-func TestAnApplicationThatStartsEndsAGenerationThatMustBeExclusive(t *testing.T) {
+func TestAnApplicationThatStartsEndsASyncThatMustBeExclusive(t *testing.T) {
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleReceive, v1alpha1.RoleSend} {
 		t.Run(string(role), func(t *testing.T) {
 			p := newPair(t, "lab-local", muchData)
 			p.slow("10M")
-			p.ask(v1alpha1.ViewStopped)
+			p.ask(v1alpha1.CopyMethodStopped)
 			p.awaitCopying()
 			e := p.receive
 			if role == v1alpha1.RoleSend {
@@ -115,8 +115,8 @@ func TestAnApplicationThatStartsEndsAGenerationThatMustBeExclusive(t *testing.T)
 			if got := e.awaitReason(v1alpha1.ReasonNotExclusive); got.Status != metav1.ConditionFalse || !strings.Contains(got.Message, "app") {
 				t.Errorf("%+v", got)
 			}
-			if got := p.receive.get().Status.PromotedGeneration; got != 0 {
-				t.Errorf("generation %d was promoted", got)
+			if got := p.receive.get().Status.VerifiedSync; got != 0 {
+				t.Errorf("generation %d was verified", got)
 			}
 		})
 	}
@@ -126,7 +126,7 @@ func TestALiveViewIsReadBesideTheApplication(t *testing.T) {
 	p := newPair(t, "lab-local", someFiles)
 	p.send.run("app")
 	p.send.awaitPhase("app", corev1.PodRunning)
-	p.awaitPromoted(p.ask(v1alpha1.ViewLive))
+	p.awaitVerified(p.ask(v1alpha1.CopyMethodLive))
 	if got := p.receive.get().Status.Consistency; got != "Live" {
 		t.Errorf("consistency %s", got)
 	}
@@ -134,7 +134,7 @@ func TestALiveViewIsReadBesideTheApplication(t *testing.T) {
 
 func TestSpecialFilesNeedThePoliciesOfBothClusters(t *testing.T) {
 	p := newPair(t, "lab-local", `mkdir d; touch d/su; chmod 4755 d/su`)
-	p.ask(v1alpha1.ViewStopped)
+	p.ask(v1alpha1.CopyMethodStopped)
 	if got := p.send.awaitReason(v1alpha1.ReasonSpecialFileRefused); !strings.Contains(got.Message, "d/su") {
 		t.Errorf("the path is missing: %s", got.Message)
 	}
@@ -148,5 +148,5 @@ func TestSpecialFilesNeedThePoliciesOfBothClusters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.awaitPromoted(p.ask(v1alpha1.ViewStopped))
+	p.awaitVerified(p.ask(v1alpha1.CopyMethodStopped))
 }

@@ -26,8 +26,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
@@ -76,7 +76,7 @@ func ecosystem(t *testing.T, text string) string {
 	var out []string
 	for _, u := range decode(t, text) {
 		gvk := u.GroupVersionKind()
-		if capture.BuiltIn(gvk.Group) {
+		if inventory.BuiltIn(gvk.Group) {
 			continue
 		}
 		one := strings.ToLower(gvk.Kind)
@@ -204,7 +204,7 @@ func TestACorpusOfRealShapesArrivesFieldByField(t *testing.T) {
 	kindsMoved := map[string]bool{}
 	shapes := 0
 	for _, item := range p.Items {
-		if item.Verdict != capture.Move || item.Stage == plan.StageStart {
+		if item.Verdict != inventory.Move || item.Stage == plan.StageStart {
 			continue
 		}
 		kindsMoved[item.Source.GroupKind().String()] = true
@@ -223,19 +223,19 @@ func TestACorpusOfRealShapesArrivesFieldByField(t *testing.T) {
 // verdicts checks those that depend on what real controllers made.
 func verdicts(t *testing.T, p *plan.Plan) {
 	t.Helper()
-	want := map[string]capture.Reason{
-		"configmap/kube-root-ca.crt":                   capture.ReasonGenerated,
-		"configmap/left":                               capture.ReasonUserSkip,
-		"configmap/operated-conf":                      capture.ReasonOwned,
-		"endpoints/web":                                capture.ReasonGenerated,
-		"job.batch/finished":                           capture.ReasonCompleted,
-		"order.acme.cert-manager.io/shop-1-123":        capture.ReasonOneTimeRequest,
-		"persistentvolumeclaim/scratch-tmp":            capture.ReasonEphemeral,
-		"pod/db-3":                                     capture.ReasonOwned,
-		"pod/done":                                     capture.ReasonCompleted,
-		"rolebinding.rbac.authorization.k8s.io/people": capture.ReasonPeopleAccess,
-		"serviceaccount/builder":                       capture.ReasonServiceAccount,
-		"statefulset.apps/operated":                    capture.ReasonOwned,
+	want := map[string]inventory.Reason{
+		"configmap/kube-root-ca.crt":                   inventory.ReasonGenerated,
+		"configmap/left":                               inventory.ReasonUserSkip,
+		"configmap/operated-conf":                      inventory.ReasonOwned,
+		"endpoints/web":                                inventory.ReasonGenerated,
+		"job.batch/finished":                           inventory.ReasonCompleted,
+		"order.acme.cert-manager.io/shop-1-123":        inventory.ReasonOneTimeRequest,
+		"persistentvolumeclaim/scratch-tmp":            inventory.ReasonEphemeral,
+		"pod/db-3":                                     inventory.ReasonOwned,
+		"pod/done":                                     inventory.ReasonCompleted,
+		"rolebinding.rbac.authorization.k8s.io/people": inventory.ReasonPeopleAccess,
+		"serviceaccount/builder":                       inventory.ReasonServiceAccount,
+		"statefulset.apps/operated":                    inventory.ReasonOwned,
 	}
 	for _, i := range p.Items {
 		name := i.Source.String()
@@ -245,7 +245,7 @@ func verdicts(t *testing.T, p *plan.Plan) {
 			}
 			delete(want, name)
 		}
-		if i.Source.Kind == "EndpointSlice" && i.Source.Name != "by-slice-1" && i.Reason != capture.ReasonGenerated {
+		if i.Source.Kind == "EndpointSlice" && i.Source.Name != "by-slice-1" && i.Reason != inventory.ReasonGenerated {
 			t.Errorf("%s: %s %s", name, i.Verdict, i.Reason)
 		}
 		if name == "widget.corpus.example.com/operated" && i.Stage != plan.StageStart {
@@ -263,8 +263,8 @@ func verdicts(t *testing.T, p *plan.Plan) {
 func compare(t *testing.T, a, b *cluster.Cluster, item plan.Item) {
 	t.Helper()
 	was, is := live(t, a, item.Source), live(t, b, *item.Target)
-	if note, found := is.GetAnnotations()[v1alpha1.AnnotationAtRest]; found {
-		if !workload.Resting(is) {
+	if note, found := is.GetAnnotations()[v1alpha1.AnnotationOriginalState]; found {
+		if !workload.Suspended(is) {
 			t.Errorf("%s runs on the target", item.Source)
 		}
 		if err := workload.Activate(is, []byte(note)); err != nil {
@@ -355,7 +355,7 @@ func secondRun(t *testing.T, a, b *cluster.Cluster, req plan.Request) {
 	before := versions(t, b)
 	p, set := bring(t, a, b, req)
 	for _, i := range p.Items {
-		if i.Verdict == capture.Move && i.Stage != plan.StageStart && i.Action != plan.Unchanged {
+		if i.Verdict == inventory.Move && i.Stage != plan.StageStart && i.Action != plan.Unchanged {
 			t.Errorf("%s would be %sd", i.Source, i.Action)
 		}
 	}
@@ -391,11 +391,11 @@ func versions(t *testing.T, c *cluster.Cluster) map[string]string {
 
 func readVersions(t *testing.T, c *cluster.Cluster) map[string]string {
 	t.Helper()
-	served, err := capture.Discover(c)
+	served, err := inventory.Discover(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds, _ := capture.Kinds(served, served)
+	kinds, _ := inventory.Kinds(served, served)
 	out := map[string]string{}
 	for _, k := range kinds {
 		list, err := c.Resource(k.GVR, corpusNamespace).List(t.Context(), metav1.ListOptions{})
@@ -429,7 +429,7 @@ func versionOf(u *unstructured.Unstructured) string {
 
 // changedOnly: one object that changed on the source is the one that is written.
 func changedOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request) {
-	ref := capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: corpusNamespace, Name: "plain"}
+	ref := inventory.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: corpusNamespace, Name: "plain"}
 	if _, err := patchAs(a, ref, "somebody", `{"data":{"color":"green","new":"key"}}`, types.MergePatchType); err != nil {
 		t.Fatal(err)
 	}
@@ -453,7 +453,7 @@ func changedOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request) {
 // dropFinalizers lets the corpus's custom resources end: nobody else does.
 func dropFinalizers(t *testing.T, clusters ...*cluster.Cluster) {
 	for _, c := range clusters {
-		ref := capture.Ref{Group: "corpus.example.com", Version: "v1", Resource: "widgets", Kind: "Widget", Namespace: corpusNamespace, Name: "plain"}
+		ref := inventory.Ref{Group: "corpus.example.com", Version: "v1", Resource: "widgets", Kind: "Widget", Namespace: corpusNamespace, Name: "plain"}
 		_, err := patchAs(c, ref, "test", `{"metadata":{"finalizers":null}}`, types.MergePatchType)
 		if err != nil && !apierrors.IsNotFound(err) {
 			t.Errorf("%s: %v", c.Name, err)

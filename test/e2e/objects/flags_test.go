@@ -18,8 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
@@ -68,7 +68,7 @@ func planned(t *testing.T, args ...string) (*plan.Plan, []string) {
 	}
 	var moves []string
 	for _, i := range p.Items {
-		if i.Verdict == capture.Move {
+		if i.Verdict == inventory.Move {
 			moves = append(moves, i.Source.String())
 		}
 	}
@@ -296,13 +296,13 @@ spec:
 	}
 	apply("lab-b-blue", dir)
 	d, err := dst.Kube.AppsV1().Deployments("blue").Get(t.Context(), "e2e-fine", metav1.GetOptions{})
-	if err != nil || *d.Spec.Replicas != 2 || d.Annotations["kubectl-motion.dev/source"] != "" || d.Annotations["kubectl-motion.dev/at-rest"] != "" {
+	if err != nil || *d.Spec.Replicas != 2 || d.Annotations["kubectl-motion.dev/source"] != "" || d.Annotations["kubectl-motion.dev/original-state"] != "" {
 		t.Errorf("%v %v", d, err)
 	}
 	if _, err := dst.Kube.RbacV1().Roles("blue").Get(t.Context(), "e2e-big", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("blue has made a Role that he may not: %v", err)
 	}
-	apply("lab-b", filepath.Join(dir, "needs-admin"))
+	apply("lab-b", filepath.Join(dir, "NeedsAdmin"))
 	if _, err := dst.Kube.RbacV1().Roles("blue").Get(t.Context(), "e2e-big", metav1.GetOptions{}); err != nil {
 		t.Error(err)
 	}

@@ -16,8 +16,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
@@ -43,8 +43,8 @@ spec:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: web, image: "lab/web:1", ports: [{containerPort: 8080}]}]}`
 
-func deploymentRef(namespace string) capture.Ref {
-	return capture.Ref{Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Namespace: namespace, Name: "web"}
+func deploymentRef(namespace string) inventory.Ref {
+	return inventory.Ref{Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Namespace: namespace, Name: "web"}
 }
 
 // TestAfterActivationNobodyMeetsAConflictWithUs: a helm upgrade, an Argo CD
@@ -67,12 +67,12 @@ func TestAfterActivationNobodyMeetsAConflictWithUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := workload.Wake(t.Context(), b, ns, workload.Rested(found)); err != nil {
+	if err := workload.ResumeAll(t.Context(), b, ns, workload.OnStandby(found)); err != nil {
 		t.Fatal(err)
 	}
-	var refs []capture.Ref
+	var refs []inventory.Ref
 	for _, i := range p.Items {
-		if i.Verdict == capture.Move {
+		if i.Verdict == inventory.Move {
 			refs = append(refs, *i.Target)
 			if err := apply.HandOver(t.Context(), b, *i.Target); err != nil {
 				t.Fatal(err)
@@ -86,7 +86,7 @@ func TestAfterActivationNobodyMeetsAConflictWithUs(t *testing.T) {
 			}
 		}
 	}
-	if err := apply.WaitReady(t.Context(), b, []capture.Ref{ref}, nil); err != nil {
+	if err := apply.WaitReady(t.Context(), b, []inventory.Ref{ref}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := patchAs(b, ref, "argocd-controller", sync, types.ApplyPatchType); err != nil {
@@ -99,7 +99,7 @@ func TestAfterActivationNobodyMeetsAConflictWithUs(t *testing.T) {
 	if _, err := patchAs(b, ref, "helm", `{"spec":{"template":{"spec":{"containers":[{"name":"web","args":["v3"]}]}}}}`, types.StrategicMergePatchType); err != nil {
 		t.Errorf("a helm upgrade: %v", err)
 	}
-	conf := capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: ns, Name: "conf"}
+	conf := inventory.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: ns, Name: "conf"}
 	if _, err := patchAs(b, conf, "kubectl", `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"conf"},"data":{"color":"red"}}`, types.ApplyPatchType); err != nil {
 		t.Errorf("kubectl apply --server-side: %v", err)
 	}
@@ -132,7 +132,7 @@ func TestAConflictIsShownPerFieldAndForcedOnRequest(t *testing.T) {
 		t.Errorf("conflicts %v", c)
 	}
 	bring(t, a, b, plan.Request{SourceNamespace: ns, ForceConflicts: true})
-	data, _, _ := unstructured.NestedStringMap(live(t, b, capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: ns, Name: "conf"}).Object, "data")
+	data, _, _ := unstructured.NestedStringMap(live(t, b, inventory.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: ns, Name: "conf"}).Object, "data")
 	if data["color"] != "blue" || data["more"] != "theirs" {
 		t.Errorf("data %v: what nobody asked for was touched", data)
 	}
@@ -147,7 +147,7 @@ func TestAnImmutableChangeNeedsConsent(t *testing.T) {
 	const frozen = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\nimmutable: true\ndata: {v: "
 	write(t, a, ns, frozen+`"1"}`)
 	bring(t, a, b, plan.Request{SourceNamespace: ns})
-	conf := capture.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: ns, Name: "conf"}
+	conf := inventory.Ref{Version: "v1", Resource: "configmaps", Kind: "ConfigMap", Namespace: ns, Name: "conf"}
 	if err := a.Resource(conf.GVR(), ns).Delete(t.Context(), "conf", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestOnlyWhatWeBroughtIsPruned(t *testing.T) {
 	write(t, b, ns, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: theirs}")
 	bring(t, a, b, plan.Request{SourceNamespace: ns})
 	for resource, name := range map[string]string{"configmaps": "conf", "persistentvolumeclaims": "data"} {
-		ref := capture.Ref{Version: "v1", Resource: resource, Namespace: ns, Name: name}
+		ref := inventory.Ref{Version: "v1", Resource: resource, Namespace: ns, Name: name}
 		if err := a.Resource(ref.GVR(), ns).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ spec:
 	first := makePlan(t, a, b, plan.Request{SourceNamespace: home})
 	was := map[string]map[string]any{}
 	for _, i := range first.Items {
-		if i.Verdict == capture.Move {
+		if i.Verdict == inventory.Move {
 			u := live(t, a, i.Source)
 			own(u)
 			was[i.Source.String()] = u.Object
@@ -292,7 +292,7 @@ spec:
 	for name, before := range was {
 		ref := refNamed(first, name)
 		now := live(t, a, ref)
-		if note, found := now.GetAnnotations()[v1alpha1.AnnotationAtRest]; found {
+		if note, found := now.GetAnnotations()[v1alpha1.AnnotationOriginalState]; found {
 			if err := workload.Activate(now, []byte(note)); err != nil {
 				t.Fatal(err)
 			}
@@ -320,13 +320,13 @@ func allocated(path string) bool {
 	return strings.HasPrefix(path, "spec\x00clusterIP") || path == "spec\x00ports"
 }
 
-func refNamed(p *plan.Plan, name string) capture.Ref {
+func refNamed(p *plan.Plan, name string) inventory.Ref {
 	for _, i := range p.Items {
 		if i.Source.String() == name {
 			return i.Source
 		}
 	}
-	return capture.Ref{}
+	return inventory.Ref{}
 }
 
 // emptied removes the application from a namespace.
@@ -334,7 +334,7 @@ func emptied(t *testing.T, context, ns string) {
 	t.Helper()
 	c := as(t, context)
 	bg := metav1.DeletePropagationForeground
-	for _, r := range []capture.Ref{
+	for _, r := range []inventory.Ref{
 		{Group: "apps", Version: "v1", Resource: "deployments"},
 		{Group: "apps", Version: "v1", Resource: "daemonsets"},
 		{Group: "batch", Version: "v1", Resource: "cronjobs"},

@@ -94,7 +94,7 @@ metadata: {name: circle-a, ownerReferences: [{apiVersion: v1, kind: ConfigMap, n
 ---
 apiVersion: batch/v1
 kind: Job
-metadata: {name: lies, annotations: {kubectl-motion.dev/at-rest: "not json", kubectl-motion.dev/source: "../../x"}}
+metadata: {name: lies, annotations: {kubectl-motion.dev/original-state: "not json", kubectl-motion.dev/source: "../../x"}}
 spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: a, image: x}]}}}
 ---
 apiVersion: v1

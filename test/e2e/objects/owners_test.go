@@ -16,14 +16,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-func core(resource, kind, namespace, name string) capture.Ref {
-	return capture.Ref{Version: "v1", Resource: resource, Kind: kind, Namespace: namespace, Name: name}
+func core(resource, kind, namespace, name string) inventory.Ref {
+	return inventory.Ref{Version: "v1", Resource: resource, Kind: kind, Namespace: namespace, Name: name}
 }
 
 // owned writes an object with an owner, as its creator would.
@@ -60,7 +60,7 @@ func TestOwnersAreOwnersAgainAndTheCollectorWorksOnTheTarget(t *testing.T) {
 		}
 	}
 	there := live(t, b, deploymentRef(ns))
-	for name, ref := range map[string]capture.Ref{"tied": core("configmaps", "ConfigMap", ns, "tied"), "kept": core("configmaps", "ConfigMap", ns, "kept")} {
+	for name, ref := range map[string]inventory.Ref{"tied": core("configmaps", "ConfigMap", ns, "tied"), "kept": core("configmaps", "ConfigMap", ns, "kept")} {
 		owners := live(t, b, ref).GetOwnerReferences()
 		switch {
 		case name == "kept" && len(owners) != 0:
@@ -84,7 +84,7 @@ func TestOwnersAreOwnersAgainAndTheCollectorWorksOnTheTarget(t *testing.T) {
 		w := live(t, b, widgetRef(ns))
 		ref := widgetRef(ns)
 		ref.UID = w.GetUID()
-		if set, err := apply.Prune(t.Context(), b, []capture.Ref{ref}); err != nil || set.Count(apply.Pruned) != 1 {
+		if set, err := apply.Prune(t.Context(), b, []inventory.Ref{ref}); err != nil || set.Count(apply.Pruned) != 1 {
 			t.Fatalf("%+v %v", set, err)
 		}
 		gone(t, b, core("secrets", "Secret", ns, "password"))
@@ -95,12 +95,12 @@ func TestOwnersAreOwnersAgainAndTheCollectorWorksOnTheTarget(t *testing.T) {
 	})
 }
 
-func widgetRef(ns string) capture.Ref {
-	return capture.Ref{Group: "corpus.example.com", Version: "v1", Resource: "widgets", Kind: "Widget", Namespace: ns, Name: "operated"}
+func widgetRef(ns string) inventory.Ref {
+	return inventory.Ref{Group: "corpus.example.com", Version: "v1", Resource: "widgets", Kind: "Widget", Namespace: ns, Name: "operated"}
 }
 
 // gone waits for the garbage collector.
-func gone(t *testing.T, c *cluster.Cluster, ref capture.Ref) {
+func gone(t *testing.T, c *cluster.Cluster, ref inventory.Ref) {
 	t.Helper()
 	await(t, "the end of "+ref.String(), func() error {
 		_, err := c.Resource(ref.GVR(), ref.Namespace).Get(t.Context(), ref.Name, metav1.GetOptions{})
@@ -135,7 +135,7 @@ spec:
     - metadata: {name: data}
       spec: {accessModes: [ReadWriteOnce], storageClassName: lab-local, resources: {requests: {storage: 16Mi}}}`)
 	claim := core("persistentvolumeclaims", "PersistentVolumeClaim", ns, "data-fragile-0")
-	set := capture.Ref{Group: "apps", Version: "v1", Resource: "statefulsets", Kind: "StatefulSet", Namespace: ns, Name: "fragile"}
+	set := inventory.Ref{Group: "apps", Version: "v1", Resource: "statefulsets", Kind: "StatefulSet", Namespace: ns, Name: "fragile"}
 	await(t, "the set's pod", func() error {
 		if n, _, _ := unstructured.NestedInt64(live(t, a, set).Object, "status", "readyReplicas"); n != 1 {
 			return errors.New("it is not ready")
@@ -178,7 +178,7 @@ spec:
 	stays(t, a, claim, uid)
 }
 
-func stays(t *testing.T, c *cluster.Cluster, ref capture.Ref, uid types.UID) {
+func stays(t *testing.T, c *cluster.Cluster, ref inventory.Ref, uid types.UID) {
 	t.Helper()
 	if u := live(t, c, ref); u.GetUID() != uid || u.GetDeletionTimestamp() != nil {
 		t.Errorf("%s is another one, or is being deleted: %v", ref, u.Object["metadata"])

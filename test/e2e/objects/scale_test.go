@@ -22,8 +22,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
@@ -86,7 +86,7 @@ func TestTwoThousandObjectsBesideKubectl(t *testing.T) {
 		namespace(t, b, to)
 	}
 	request := func(to string) plan.Request {
-		return plan.Request{SourceNamespace: ns, TargetNamespace: to, Mode: v1alpha1.ModeAtRest}
+		return plan.Request{SourceNamespace: ns, TargetNamespace: to, Mode: v1alpha1.ModeStandby}
 	}
 	ratio := func(a, b time.Duration) float64 { return a.Seconds() / b.Seconds() }
 
@@ -137,7 +137,7 @@ func pipeline(t *testing.T, ns, to, flag string) time.Duration {
 func moveOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request, n int) {
 	t.Helper()
 	begun := time.Now()
-	inv, err := capture.Namespace(t.Context(), a, b, req.SourceNamespace, capture.Selection{})
+	inv, err := inventory.Namespace(t.Context(), a, b, req.SourceNamespace, capture.Selection{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
@@ -47,20 +47,20 @@ func inBlue(t *testing.T, text string) {
 }
 
 // ours narrows a run to what a test made, because blue may hold more.
-func ours(t *testing.T) capture.Selection {
+func ours(t *testing.T) inventory.Selection {
 	t.Helper()
-	include := []capture.Pattern{}
+	include := []inventory.Pattern{}
 	for _, name := range []string{
 		"resourcequotas/e2e-quota", "limitranges/e2e-limits", "roles/e2e-small", "roles/e2e-big", "endpointslices/e2e-slice",
 		"configmaps/e2e-conf", "deployments/e2e-forbidden", "deployments/e2e-account", "deployments/e2e-fine",
 	} {
-		p, err := capture.ParsePattern(name)
+		p, err := inventory.ParsePattern(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		include = append(include, p)
 	}
-	return capture.Selection{Include: include}
+	return inventory.Selection{Include: include}
 }
 
 func blueRequest(t *testing.T) plan.Request {
@@ -102,10 +102,10 @@ kind: ConfigMap
 metadata: {name: e2e-conf}`)
 	src, dst := as(t, "lab-a-blue"), as(t, "lab-b-blue")
 	p := makePlan(t, src, dst, blueRequest(t))
-	want := map[string]capture.Verdict{
-		"resourcequota/e2e-quota": capture.NeedsAdmin, "limitrange/e2e-limits": capture.NeedsAdmin,
-		"role.rbac.authorization.k8s.io/e2e-big": capture.NeedsAdmin, "role.rbac.authorization.k8s.io/e2e-small": capture.Move,
-		"endpointslice.discovery.k8s.io/e2e-slice": capture.NeedsAdmin, "configmap/e2e-conf": capture.Move,
+	want := map[string]inventory.Verdict{
+		"resourcequota/e2e-quota": inventory.NeedsAdmin, "limitrange/e2e-limits": inventory.NeedsAdmin,
+		"role.rbac.authorization.k8s.io/e2e-big": inventory.NeedsAdmin, "role.rbac.authorization.k8s.io/e2e-small": inventory.Move,
+		"endpointslice.discovery.k8s.io/e2e-slice": inventory.NeedsAdmin, "configmap/e2e-conf": inventory.Move,
 	}
 	for _, i := range p.Items {
 		if v, named := want[i.Source.String()]; named {
@@ -152,7 +152,7 @@ func TestPodsThatTheTargetRefusesAreFoundBeforeAnythingMoves(t *testing.T) {
 		"\n---\n"+deployment("e2e-account", "{serviceAccountName: e2e-nobody, "+fit+"}")+
 		"\n---\n"+deployment("e2e-fine", "{"+fit+"}"))
 	src, dst := as(t, "lab-a-blue"), as(t, "lab-b-blue")
-	for _, mode := range []v1alpha1.Mode{v1alpha1.ModeAtRest, v1alpha1.ModeStart} {
+	for _, mode := range []v1alpha1.Mode{v1alpha1.ModeStandby, v1alpha1.ModeStart} {
 		r := blueRequest(t)
 		r.Mode = mode
 		p := makePlan(t, src, dst, r)
@@ -200,7 +200,7 @@ func TestForbiddenIsNotEmptyForARealUser(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit status %d although nobody asked for those kinds", code)
 	}
-	knowingly := capture.Selection{Exclude: []capture.Pattern{{Type: "widgets.corpus.example.com"}, {Type: "ingresses.corpus.example.com"}}}
+	knowingly := inventory.Selection{Exclude: []inventory.Pattern{{Type: "widgets.corpus.example.com"}, {Type: "ingresses.corpus.example.com"}}}
 	if p := makePlan(t, src, dst, plan.Request{SourceNamespace: "blue", Selection: knowingly}); len(p.NotExamined) > 0 {
 		t.Errorf("not examined although left out knowingly: %v", p.NotExamined)
 	}

@@ -32,8 +32,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
-	"github.com/kubectl-motion/kubectl-motion/pkg/capture"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
@@ -184,7 +184,7 @@ func makePlan(t *testing.T, src, dst *cluster.Cluster, req plan.Request) *plan.P
 	return p
 }
 
-// bring plans and applies everything, claims included, at rest.
+// bring plans and applies everything, claims included, on standby.
 func bring(t *testing.T, src, dst *cluster.Cluster, req plan.Request) (*plan.Plan, apply.ChangeSet) {
 	t.Helper()
 	p := makePlan(t, src, dst, req)
@@ -203,7 +203,7 @@ func bring(t *testing.T, src, dst *cluster.Cluster, req plan.Request) (*plan.Pla
 }
 
 // live reads an object of the target.
-func live(t *testing.T, c *cluster.Cluster, ref capture.Ref) *unstructured.Unstructured {
+func live(t *testing.T, c *cluster.Cluster, ref inventory.Ref) *unstructured.Unstructured {
 	t.Helper()
 	u, err := c.Resource(ref.GVR(), ref.Namespace).Get(t.Context(), ref.Name, metav1.GetOptions{})
 	if err != nil {
@@ -213,7 +213,7 @@ func live(t *testing.T, c *cluster.Cluster, ref capture.Ref) *unstructured.Unstr
 }
 
 // patchAs applies a patch as another field manager.
-func patchAs(c *cluster.Cluster, ref capture.Ref, manager, body string, kind types.PatchType, sub ...string) (*unstructured.Unstructured, error) {
+func patchAs(c *cluster.Cluster, ref inventory.Ref, manager, body string, kind types.PatchType, sub ...string) (*unstructured.Unstructured, error) {
 	opts := metav1.PatchOptions{FieldManager: manager}
 	return c.Resource(ref.GVR(), ref.Namespace).Patch(context.Background(), ref.Name, kind, []byte(body), opts, sub...)
 }

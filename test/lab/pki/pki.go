@@ -36,7 +36,7 @@ type Authority struct {
 	key  crypto.Signer
 }
 
-// Identity is what a certificate says about its holder. With Hosts it is a server's certificate too.
+// Identity is what a certificate says about its mount pod. With Hosts it is a server's certificate too.
 type Identity struct {
 	User   string
 	Groups []string

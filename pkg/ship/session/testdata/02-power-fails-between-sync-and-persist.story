@@ -7,22 +7,22 @@ pass
   R applies 2
   R applies 3
   R applies 4
-  S says Done, last 4, promote true
+  S says Done, last 4, verify true
   R syncs through 4
   R persists through 4
   the session is over: the receiver died
   S says Hello
   R applies 1
-  S says Done, last 1, promote true
+  S says Done, last 1, verify true
   R syncs through 1
   R persists through 1
   R says Ack 1
   R does Judge
   R says Verdict
   S says Commit
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 show
-  a=1 b=2 c=3, promoted
+  a=1 b=2 c=3, verified

@@ -4,15 +4,15 @@ pass
   R applies 1
   R applies 2
   R applies 3
-  S says Done, last 3, promote true
+  S says Done, last 3, verify true
   R syncs through 3
   R persists through 3
   R says Ack 3
   R does Judge
   R says Verdict
   S says Commit
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 source a=3 b= c=4
@@ -29,14 +29,14 @@ pass
   R applies 2
   R applies 3
   R applies 4
-  S says Done, last 4, promote true
+  S says Done, last 4, verify true
   R syncs through 4
   R persists through 4
   R says Ack 4
   the session is over: the receiver died
   S says Hello
   R applies 1
-  S says Done, last 1, promote true
+  S says Done, last 1, verify true
   R syncs through 1
   R persists through 1
   R says Ack 1
@@ -45,7 +45,7 @@ pass
   the session is over: the receiver died
   S says Hello
   R applies 1
-  S says Done, last 1, promote true
+  S says Done, last 1, verify true
   R syncs through 1
   R persists through 1
   R says Ack 1
@@ -56,7 +56,7 @@ pass
   the session is over: the receiver died
   S says Hello
   R applies 1
-  S says Done, last 1, promote true
+  S says Done, last 1, verify true
   R syncs through 1
   R persists through 1
   R says Ack 1
@@ -65,12 +65,12 @@ pass
   S says Commit
   R does WriteCommit
   R does RollForward
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 show
-  a=3 c=4, promoted
+  a=3 c=4, verified
 # From the commit record on the increment is carried out without the source.
 source a=5 c=6 d=7
 crash receiver after=commit
@@ -83,7 +83,7 @@ pass
   R applies 2
   R applies 3
   R applies 4
-  S says Done, last 4, promote true
+  S says Done, last 4, verify true
   R syncs through 4
   R persists through 4
   R says Ack 4
@@ -104,15 +104,15 @@ pass
   the session is over: the receiver died
   R finishes what was committed
   S says Hello
-  S says Done, last 0, promote true
+  S says Done, last 0, verify true
   R does Judge
   R says Verdict
   S says Commit
   R does WriteCommit
   R does RollForward
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 show
-  a=5 c=6 d=7, promoted
+  a=5 c=6 d=7, verified

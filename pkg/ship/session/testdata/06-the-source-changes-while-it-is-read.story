@@ -7,11 +7,11 @@ pass
   R applies 1
   R applies 2
   R applies 3
-  S says Done, last 3, promote false
+  S says Done, last 3, verify false
   R syncs through 3
   R persists through 3
   R says Ack 3
-  R says Committed, promoted false
+  R says Committed, verified false
   S says Bye
   S ends
 show
@@ -19,16 +19,16 @@ show
 pass
   S says Hello
   R applies 1
-  S says Done, last 1, promote true
+  S says Done, last 1, verify true
   R syncs through 1
   R persists through 1
   R says Ack 1
   R does Judge
   R says Verdict
   S says Commit
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 show
-  a=9 b=2, promoted
+  a=9 b=2, verified

@@ -4,15 +4,15 @@ pass
   R applies 1
   R applies 2
   R applies 3
-  S says Done, last 3, promote true
+  S says Done, last 3, verify true
   R syncs through 3
   R persists through 3
   R says Ack 3
   R does Judge
   R says Verdict
   S says Commit
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 source a=3 b=4
@@ -21,21 +21,21 @@ precopy
   R applies 1
   R applies 2
   R applies 3
-  S says Done, last 3, promote false
+  S says Done, last 3, verify false
   R syncs through 3
   R persists through 3
   R says Ack 3
-  R says Committed, promoted false
+  R says Committed, verified false
   S says Bye
   S ends
 show
-  a=1 b=2, promoted
+  a=1 b=2, verified
 source b=5
 pass
   S says Hello
   R applies 1
   R applies 2
-  S says Done, last 2, promote true
+  S says Done, last 2, verify true
   R syncs through 2
   R persists through 2
   R says Ack 2
@@ -44,9 +44,9 @@ pass
   S says Commit
   R does WriteCommit
   R does RollForward
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 show
-  a=3 b=5, promoted
+  a=3 b=5, verified

@@ -4,15 +4,15 @@ pass
   R applies 1
   R applies 2
   R applies 3
-  S says Done, last 3, promote true
+  S says Done, last 3, verify true
   R syncs through 3
   R persists through 3
   R says Ack 3
   R does Judge
   R says Verdict
   S says Commit
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 source a=3
@@ -28,14 +28,14 @@ pass
   S says Hello
   R applies 1
   R applies 2
-  S says Done, last 2, promote true
+  S says Done, last 2, verify true
   R syncs through 2
   R persists through 2
   R says Ack 2
   the session is over: the receiver died
   S says Hello
   R applies 1
-  S says Done, last 1, promote true
+  S says Done, last 1, verify true
   R syncs through 1
   R persists through 1
   R says Ack 1
@@ -45,17 +45,17 @@ pass
   S says Commit
   R does WriteCommit
   R does RollForward
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 show
-  a=3 b=2, promoted
+  a=3 b=2, verified
 pass
   S says Hello
   R applies 1
   R applies 2
-  S says Done, last 2, promote true
+  S says Done, last 2, verify true
   R syncs through 2
   R persists through 2
   R says Ack 2
@@ -64,9 +64,9 @@ pass
   S says Commit
   R does WriteCommit
   R does RollForward
-  R does WritePromotion
-  R says Committed, promoted true
+  R does WriteVerification
+  R says Committed, verified true
   S says Bye
   S ends
 show
-  a=1 b=2, promoted
+  a=1 b=2, verified

@@ -8,7 +8,7 @@ pass
   R applies 2
   R applies 3
   R applies 4
-  S says Done, last 4, promote true
+  S says Done, last 4, verify true
   R syncs through 4
   the session is over: the receiver died
   S says Hello

@@ -1,0 +1,207 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package authz evaluates MotionPolicies. It is pure: objects in, a Grant or a
+// refusal out.
+//
+// A namespace that no policy selects ships nothing, and neither does a selected
+// one to or from a peer that its policies do not name. When several policies
+// select a namespace and name the peer, they add up in where (the union of
+// CIDRs and hosts, and the relay) and restrict each other in how (the lowest
+// bandwidth, the lowest concurrency, Refuse before Preserve, a pair before none),
+// so that adding a policy never
+// lifts a limit that another one set.
+//
+// What a policy says wrongly (a CIDR that does not parse, a selector that does
+// not) allows nothing.
+package authz
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+)
+
+// Grant is what the policies allow one namespace with one peer.
+type Grant struct {
+	// Policies are the names of the policies that make up the grant, sorted.
+	Policies []string
+	// CIDRs may be dialled and accepted from.
+	CIDRs []netip.Prefix
+	// Hosts may be dialled by these exact names, in lower case.
+	Hosts []string
+	// Relay: connections by way of the relay are the peer's, too.
+	Relay bool
+	// Bandwidth is the bound of one shipment in bytes per second; 0: none.
+	Bandwidth int64
+	// MaxConcurrent is how many shipments of the namespace an agent works on.
+	MaxConcurrent int
+	// PreserveSpecial carries setuid-root files, devices, file capabilities and
+	// trusted.* attributes over instead of refusing them.
+	PreserveSpecial bool
+	// AllowUnpaired lets volumes leave the namespace without a ClusterPair there.
+	AllowUnpaired bool
+	// MountPodImages are what mount pods may run; none: anything.
+	MountPodImages []string
+	// Malformed lists what was left out because it does not parse.
+	Malformed []string
+}
+
+// defaultConcurrent applies when a policy has no value, as the CRD's default does.
+const defaultConcurrent = 4
+
+// Request is the question that Decide answers.
+type Request struct {
+	// Namespace of the shipment, and its labels.
+	Namespace string
+	Labels    map[string]string
+	// Peer is the cluster at the other end.
+	Peer string
+	// AgentNamespace is never shipped from or to.
+	AgentNamespace string
+}
+
+// Decide returns what policies allow, or an error with the reason PolicyDenied.
+func Decide(policies []v1alpha1.MotionPolicy, req Request) (*Grant, error) {
+	if req.Namespace == req.AgentNamespace || isSystem(req.Namespace) {
+		return nil, fault.New(v1alpha1.ReasonPolicyDenied,
+			"namespace %s belongs to the cluster and is never shipped", req.Namespace)
+	}
+	grant := &Grant{}
+	selected := false
+	for i := range policies {
+		p := &policies[i]
+		if !selects(p, req.Labels, grant) {
+			continue
+		}
+		selected = true
+		if peer := findPeer(p, req.Peer); peer != nil {
+			grant.add(p, peer)
+		}
+	}
+	switch {
+	case !selected:
+		return nil, fault.New(v1alpha1.ReasonPolicyDenied,
+			"no MotionPolicy selects namespace %s: ask an administrator to pair it", req.Namespace)
+	case len(grant.Policies) == 0:
+		return nil, fault.New(v1alpha1.ReasonPolicyDenied,
+			"no MotionPolicy of namespace %s names the peer cluster %s: ask an administrator to pair them", req.Namespace, req.Peer)
+	}
+	slices.Sort(grant.Policies)
+	return grant, nil
+}
+
+// isSystem follows the rule that the prefix kube- is reserved for the cluster
+// (https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/).
+func isSystem(namespace string) bool { return strings.HasPrefix(namespace, "kube-") }
+
+func selects(p *v1alpha1.MotionPolicy, set map[string]string, g *Grant) bool {
+	selector, err := metav1.LabelSelectorAsSelector(&p.Spec.NamespaceSelector)
+	if err != nil {
+		g.Malformed = append(g.Malformed, p.Name+": namespaceSelector: "+err.Error())
+		return false
+	}
+	return selector.Matches(labels.Set(set))
+}
+
+func findPeer(p *v1alpha1.MotionPolicy, id string) *v1alpha1.PolicyPeer {
+	for i := range p.Spec.Peers {
+		if id != "" && p.Spec.Peers[i].ClusterID == id {
+			return &p.Spec.Peers[i]
+		}
+	}
+	return nil
+}
+
+func (g *Grant) add(p *v1alpha1.MotionPolicy, peer *v1alpha1.PolicyPeer) {
+	first := len(g.Policies) == 0
+	g.Policies = append(g.Policies, p.Name)
+	for _, c := range peer.CIDRs {
+		prefix, err := netip.ParsePrefix(c)
+		if err != nil {
+			g.Malformed = append(g.Malformed, p.Name+": cidrs: "+err.Error())
+			continue
+		}
+		g.CIDRs = append(g.CIDRs, prefix.Masked())
+	}
+	g.Relay = g.Relay || peer.Relay
+	for _, h := range peer.Hosts {
+		g.Hosts = append(g.Hosts, strings.ToLower(h))
+	}
+	g.Bandwidth = lower(g.Bandwidth, bytesPerSecond(p.Spec.MaxBandwidth))
+	concurrent := int(p.Spec.MaxConcurrentShipments)
+	if concurrent <= 0 {
+		concurrent = defaultConcurrent
+	}
+	if first || concurrent < g.MaxConcurrent {
+		g.MaxConcurrent = concurrent
+	}
+	if t := p.Spec.MountPodTemplate; t != nil && t.Image != "" {
+		g.MountPodImages = append(g.MountPodImages, t.Image)
+	}
+	preserve := p.Spec.SpecialFiles == v1alpha1.SpecialFilesPreserve
+	g.PreserveSpecial = preserve && (first || g.PreserveSpecial)
+	g.AllowUnpaired = p.Spec.AllowUnpaired && (first || g.AllowUnpaired)
+}
+
+// Paired says whether a volume may leave the namespace for the cluster peer: a
+// ClusterPair of the namespace leads there and has not ended, or the policies need
+// none. ClusterPairs are an administrator's to write. The error has the reason
+// PolicyDenied.
+func (g *Grant) Paired(pairs []v1alpha1.ClusterPair, peer string, now time.Time) error {
+	if g.AllowUnpaired {
+		return nil
+	}
+	ended := ""
+	for i := range pairs {
+		p := &pairs[i]
+		if p.Spec.ClusterID != peer || peer == "" {
+			continue
+		}
+		if end := p.Spec.ExpiryTime; end != nil && !now.Before(end.Time) {
+			ended = p.Name
+			continue
+		}
+		return nil
+	}
+	if ended != "" {
+		return fault.New(v1alpha1.ReasonPolicyDenied, "pair %s has ended: an administrator has to pair again", ended)
+	}
+	return fault.New(v1alpha1.ReasonPolicyDenied,
+		"no ClusterPair of the namespace leads to cluster %s, and MotionPolicy %s does not say allowUnpaired: ask an administrator to pair them",
+		peer, strings.Join(g.Policies, ", "))
+}
+
+// WithLimits is the bandwidth of a shipment whose user asked for limits: the
+// lower of both, 0 for none.
+func (g *Grant) WithLimits(limits *v1alpha1.ShipmentLimits) int64 {
+	if limits == nil {
+		return g.Bandwidth
+	}
+	return lower(g.Bandwidth, bytesPerSecond(limits.Bandwidth))
+}
+
+// lower returns the lower of two bounds, of which 0 is none.
+func lower(a, b int64) int64 {
+	if a == 0 || (b != 0 && b < a) {
+		return b
+	}
+	return a
+}
+
+// bytesPerSecond reads a bandwidth; a value that is no positive number bounds
+// to one byte per second, because an administrator who wrote one wanted a bound.
+func bytesPerSecond(q *resource.Quantity) int64 {
+	if q == nil {
+		return 0
+	}
+	return max(q.Value(), 1)
+}

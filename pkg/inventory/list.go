@@ -1,0 +1,221 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+)
+
+const (
+	// listers is how many kinds are listed at the same time.
+	listers = 16
+	// A page is as many objects as fit pageBytes by what the last page's
+	// objects weighed, so that a thousand ConfigMaps of 1 MiB each do not come
+	// in one answer.
+	pageBytes = 8 << 20
+	firstPage = 50
+	maxPage   = 500
+)
+
+// Namespace captures a namespace of src: everything in it, with verdicts,
+// references, and the versions that dst serves too.
+//
+// The error is about the whole: discovery failed, or the context ended. A kind
+// that cannot be listed is in NotExamined instead.
+func Namespace(ctx context.Context, src, dst *cluster.Cluster, namespace string, sel Selection) (*Inventory, error) {
+	from, err := Discover(src)
+	if err != nil {
+		return nil, err
+	}
+	to, err := Discover(dst)
+	if err != nil {
+		return nil, err
+	}
+	if sel, err = sel.resolve(from); err != nil {
+		return nil, err
+	}
+	inv := &Inventory{ClusterID: src.ID, Namespace: namespace}
+	inv.Kinds, inv.Passed = Kinds(from, to)
+	for gv, err := range from.Failed {
+		inv.NotExamined = append(inv.NotExamined, NotExamined{
+			Group: gv.Group, Version: gv.Version, Resource: "*", Reason: "Unavailable", Message: err.Error(),
+		})
+	}
+	inv.leaveOut(sel)
+	if err := inv.list(ctx, src, sel); err != nil {
+		return nil, err
+	}
+	Judge(inv, sel)
+	return inv, nil
+}
+
+// Examined returns the kinds that were listed whole and that the target serves.
+func (inv *Inventory) Examined() []Kind {
+	return slices.DeleteFunc(slices.Clone(inv.Kinds), func(k Kind) bool {
+		return !k.OnTarget || slices.ContainsFunc(inv.NotExamined, func(n NotExamined) bool {
+			return n.Group == k.GVR.Group && (n.Resource == k.GVR.Resource || n.Resource == "*")
+		}) || slices.ContainsFunc(inv.Passed, func(p Passed) bool { return p.Group == k.GVR.Group && p.Resource == k.GVR.Resource })
+	})
+}
+
+// leaveOut passes over the kinds that the user left out as a whole: what nobody
+// asks for need not be examined.
+func (inv *Inventory) leaveOut(sel Selection) {
+	inv.Kinds = slices.DeleteFunc(inv.Kinds, func(k Kind) bool {
+		out := sel.leavesOut(k)
+		if out {
+			inv.Passed = append(inv.Passed, Passed{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: "left out with --exclude"})
+		}
+		return out
+	})
+}
+
+// list fills the inventory, several kinds at a time.
+func (inv *Inventory) list(ctx context.Context, src *cluster.Cluster, sel Selection) error {
+	var mu sync.Mutex
+	rank := map[types.UID]int{}
+	byUID := map[types.UID]*Object{}
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(listers)
+	for _, k := range inv.Kinds {
+		group.Go(func() error {
+			objects, err := listKind(ctx, src, inv.Namespace, k)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				return inv.notExamined(ctx, sel, k, err)
+			}
+			for _, o := range objects {
+				// The same object may be served by two groups.
+				if r, found := rank[o.Ref.UID]; !found || better(k, r, byUID[o.Ref.UID].OnTarget) {
+					rank[o.Ref.UID], byUID[o.Ref.UID] = k.rank, o
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, o := range byUID {
+		inv.Objects = append(inv.Objects, o)
+	}
+	slices.SortFunc(inv.Objects, func(a, b *Object) int { return a.Ref.Compare(b.Ref) })
+	slices.SortFunc(inv.NotExamined, compareNotExamined)
+	inv.index()
+	return nil
+}
+
+// better says whether kind k is the better way to look at an object than the
+// one found before, of the given rank: one that the target serves, then the
+// group that the source prefers.
+func better(k Kind, rank int, onTarget bool) bool {
+	if k.OnTarget != onTarget {
+		return k.OnTarget
+	}
+	return k.rank < rank
+}
+
+func compareNotExamined(a, b NotExamined) int {
+	if a.Group != b.Group {
+		if a.Group < b.Group {
+			return -1
+		}
+		return 1
+	}
+	if a.Resource < b.Resource {
+		return -1
+	}
+	return 1
+}
+
+// notExamined records that a kind could not be listed. Only the end of the
+// context ends the capture.
+func (inv *Inventory) notExamined(ctx context.Context, sel Selection, k Kind, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	pass := func(why string) error {
+		inv.Passed = append(inv.Passed, Passed{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: why})
+		return nil
+	}
+	switch {
+	case apierrors.IsForbidden(err) && k.GVR.GroupResource() == (schema.GroupResource{Resource: "podtemplates"}):
+		return pass("no role of Kubernetes itself lets users list them, and none of its controllers reads them")
+	case apierrors.IsForbidden(err) && !sel.asksFor(k):
+		return pass("not among --include, and you may not list them")
+	}
+	n := NotExamined{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Reason: "Failed", Message: err.Error()}
+	switch {
+	case apierrors.IsForbidden(err):
+		n.Reason = "Forbidden"
+	case apierrors.IsServiceUnavailable(err), apierrors.IsNotFound(err), apierrors.IsTimeout(err):
+		n.Reason = "Unavailable"
+	}
+	inv.NotExamined = append(inv.NotExamined, n)
+	return nil
+}
+
+// errExpired asks for a list to begin anew.
+var errExpired = errors.New("the list changed too much while it was read")
+
+// listKind reads all objects of a kind. A list that expires between two pages
+// begins anew, the second time in one piece.
+func listKind(ctx context.Context, src *cluster.Cluster, namespace string, k Kind) ([]*Object, error) {
+	objects, err := listPages(ctx, src, namespace, k, firstPage)
+	if errors.Is(err, errExpired) {
+		objects, err = listPages(ctx, src, namespace, k, 0)
+	}
+	return objects, err
+}
+
+func listPages(ctx context.Context, src *cluster.Cluster, namespace string, k Kind, limit int64) ([]*Object, error) {
+	var out []*Object
+	opts := metav1.ListOptions{Limit: limit}
+	for {
+		page, err := src.Resource(k.GVR, namespace).List(ctx, opts)
+		if apierrors.IsResourceExpired(err) && opts.Continue != "" {
+			return nil, errExpired
+		}
+		if err != nil {
+			return nil, err
+		}
+		weight := 0
+		for i := range page.Items {
+			o, err := NewObject(k, &page.Items[i])
+			if err != nil {
+				return nil, fmt.Errorf("listing %s: %w", k.GVR.Resource, err)
+			}
+			page.Items[i] = unstructured.Unstructured{}
+			weight += len(o.raw)
+			out = append(out, o)
+		}
+		if opts.Continue = page.GetContinue(); opts.Continue == "" {
+			return out, nil
+		}
+		opts.Limit = PageSize(len(page.Items), weight)
+	}
+}
+
+// PageSize is how many objects to ask for next when n weighed so many bytes.
+func PageSize(n, weight int) int64 {
+	if n == 0 || weight == 0 {
+		return firstPage
+	}
+	return int64(min(max(pageBytes*n/weight, 1), maxPage))
+}

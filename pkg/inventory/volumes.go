@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// PodUse is a pod that references a claim.
+type PodUse struct {
+	Pod string `json:"pod"`
+	// Node is empty while the pod is not scheduled.
+	Node string `json:"node,omitempty"`
+	// Running is false for a pod that has run to its end.
+	Running bool `json:"running"`
+}
+
+// Claims returns the PersistentVolumeClaims of the inventory.
+func (inv *Inventory) Claims() []*Object {
+	var out []*Object
+	for _, o := range inv.Objects {
+		if o.Ref.GroupKind() == kindClaim {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Users returns who uses the claim: the pods that reference it now, and the
+// workloads (roots of ownership) that do, with or without pods.
+func (inv *Inventory) Users(claim string) (pods []PodUse, workloads []Ref) {
+	add := func(o *Object) {
+		if r := inv.Root(o).Ref; !slices.Contains(workloads, r) {
+			workloads = append(workloads, r)
+		}
+	}
+	for _, o := range inv.users[claim] {
+		add(o)
+		if o.Ref.GroupKind() == kindPod {
+			pods = append(pods, PodUse{Pod: o.Ref.Name, Node: o.facts.pod.node, Running: !o.facts.finished})
+		}
+	}
+	for _, set := range inv.sets {
+		if templateOf(set, claim) != "" {
+			add(set)
+		}
+	}
+	slices.SortFunc(workloads, Ref.Compare)
+	return pods, workloads
+}
+
+// claimsOf returns the claims that were made from the templates of a
+// StatefulSet, those beyond its present replicas included.
+func (inv *Inventory) claimsOf(set *Object) []*Object {
+	var out []*Object
+	for _, c := range inv.Claims() {
+		if templateOf(set, c.Ref.Name) != "" {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// templateOf returns the volume claim template of the StatefulSet that the
+// claim was made from, by its name: <template>-<set>-<ordinal>.
+func templateOf(set *Object, claim string) string {
+	for _, t := range set.facts.claimTemplates {
+		ordinal, found := strings.CutPrefix(claim, t+"-"+set.Ref.Name+"-")
+		if n, err := strconv.Atoi(ordinal); found && err == nil && n >= 0 {
+			return t
+		}
+	}
+	return ""
+}
+
+// Claims returns the names of the claims that the object's pods reference.
+func (o *Object) Claims() []string {
+	if o.facts.pod == nil {
+		return nil
+	}
+	return o.facts.pod.claims
+}
+
+// Template returns the name of the claim template of the StatefulSet o that the
+// claim was made from, "" when it was not.
+func (o *Object) Template(claim string) string { return templateOf(o, claim) }
+
+// RunsPods says whether pods, or workloads, descend from o.
+func (inv *Inventory) RunsPods(o *Object) bool { return inv.running[o] }
+
+// AsksForVolumes says whether o is a claim or has templates of claims.
+func (o *Object) AsksForVolumes() bool {
+	return o.Ref.GroupKind() == kindClaim || len(o.facts.claimTemplates) > 0 ||
+		o.facts.pod != nil && len(o.facts.pod.ephemeral) > 0
+}
+
+// ClaimTemplates returns the specs from which controllers make claims for u: the
+// claim templates of a StatefulSet and those of ephemeral volumes. The maps
+// belong to u.
+func ClaimTemplates(u *unstructured.Unstructured) []map[string]any {
+	out := elements(u.Object, "spec", "volumeClaimTemplates")
+	for _, v := range elements(PodSpec(u), "volumes") {
+		t, _, _ := unstructured.NestedFieldNoCopy(v, "ephemeral", "volumeClaimTemplate")
+		if m, ok := t.(map[string]any); ok {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// RunsPods says whether the object is a pod or has a template of one.
+func (o *Object) RunsPods() bool { return o.facts.pod != nil }

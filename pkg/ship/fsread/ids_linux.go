@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fsread
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// CheckIDs fails unless this process sees owners as the host does. In a user namespace with
+// another mapping every owner would be described, and set, as somebody else.
+func CheckIDs() error {
+	for _, file := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("see how owners are mapped: %w", err)
+		}
+		if err := identity(string(text)); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// identity says whether a map is 0 0 4294967295: user_namespaces(7).
+func identity(text string) error {
+	if f := strings.Fields(text); len(f) == 3 && f[0] == "0" && f[1] == "0" && f[2] == "4294967295" {
+		return nil
+	}
+	return fmt.Errorf("this process runs in a user namespace that maps owners (%q); run it in the host's", strings.Join(strings.Fields(text), " "))
+}

@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fsread reads what is to be shipped: a View of a directory tree or of a
+// device, its entries in the order of package tree, and their content.
+//
+// # Cut, settled, stamps
+//
+// A store through mmap to a page that is already dirty does not move ctime. So each
+// view has a cut: just before a syncfs at its start when it is read in place, its
+// instant when it is a snapshot. After that syncfs every store must fault and move
+// ctime to the cut or later; a stamp is settled when its ctime is older than the cut
+// by more than the granularity of the filesystem's clock, and only a settled stamp
+// proves that content is unchanged since it was read.
+//
+// The view says what its stamps are worth: Exact, or Lagging when it is a
+// crash-consistent image, in which two states with different content can carry equal
+// stamps: the journal has a file's new ctime in seconds, its data follows half a minute
+// later. A pass over a Lagging view that is to be verified reads all data, and settles no
+// stamp: what was read behind one may be older than it, and a later pass over the origin,
+// whose stamps are exact, would take the two for the same.
+package fsread
+
+import (
+	"io"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// ChangeDetection says what equal stamps in two views prove.
+type ChangeDetection uint8
+
+const (
+	// ByTimestamps: the view is the origin itself, stopped or frozen, or a driver known to freeze.
+	ByTimestamps ChangeDetection = iota
+	// ByContent: a crash-consistent image; equal stamps prove nothing.
+	ByContent
+)
+
+func (s ChangeDetection) String() string {
+	if s == ByTimestamps {
+		return "timestamps"
+	}
+	return "content"
+}
+
+// Info describes a view; it does not change while the view is open.
+type Info struct {
+	// Image is true for a device or image file: one entry, no directories.
+	Image bool
+	// Size of the image in bytes; 0 for trees.
+	Size int64
+	Cut  tree.Time
+	// ChangeDetection is what the caller declared.
+	ChangeDetection ChangeDetection
+	// Live: entries may move while they are read; they are counted, and the pass is not
+	// verified. In any other view a moving entry is an error.
+	Live bool
+	// Trusted: the filesystem is one whose ctime is known to be kept (ext4, xfs, btrfs,
+	// f2fs, zfs). Elsewhere a pass that is to be verified reads all data.
+	Trusted bool
+	// Filesystem is its name for people, "0x..." when unknown.
+	Filesystem string
+}
+
+// settles says whether a stamp that was found in the view proves, to a later pass, that
+// content which still has it is what was read here.
+func (i Info) settles(s tree.Stamp) bool {
+	return i.ChangeDetection == ByTimestamps && tree.Settled(s.CTime, i.Cut)
+}
+
+// Node is an entry as found, before its content is read: Entry has no Content yet, and
+// neither Xattrs nor a symlink's Link before Details. Kind 0 is a name that vanished
+// between listing and looking, which only a Live view gives.
+type Node struct {
+	tree.Entry
+	Stamp tree.Stamp
+	// Dev is the device number within this walk; it means nothing in another.
+	Dev uint64
+	// Links is the inode's link count.
+	Links uint32
+	// Blocks is what the content occupies, in bytes.
+	Blocks int64
+}
+
+// CopyMethod is one consistent (or Live) state of what is to be shipped. Its methods may be
+// called by many goroutines at once.
+type Source interface {
+	Info() Info
+	// LeaveOut says which attributes are no part of what the view describes. Called before
+	// anything is read.
+	LeaveOut(mask tree.Mask)
+	// Root gives the root's node, with the empty path.
+	Root() (Node, error)
+	// ReadDir opens the directory at path.
+	ReadDir(path string) (Dir, error)
+	// Details fills in what ReadDir leaves out: attributes, and a symlink's target.
+	Details(n *Node) error
+	// Open opens the content of a File or Image.
+	Open(n *Node) (Content, error)
+	Close() error
+}
+
+// ListedOpener is what a View has besides when it can leave it to the caller to see whether
+// the file is still the inode that was listed.
+type ListedOpener interface {
+	OpenListed(n *Node) (Content, error)
+}
+
+// Dir gives the entries of one directory.
+type Dir interface {
+	// Next gives up to limit further nodes in name order, and io.EOF after the last.
+	Next(limit int) ([]Node, error)
+	Close() error
+}
+
+// Content is an open file or device.
+type Content interface {
+	io.ReaderAt
+	io.Closer
+	// Node looks again: what the inode is now.
+	Node() (Node, error)
+	// Details fills in the attributes of the open file.
+	Details(n *Node) error
+	// NextData gives the first range of data at or after off, as the filesystem tells;
+	// everything between off and start is a hole. start is the size when only a hole is
+	// left.
+	NextData(off int64) (start, end int64, err error)
+}
+
+// Range is a part of an image.
+type Range struct{ Offset, Length int64 }
+
+// ChangedRanger is what a Content has besides when its driver knows what changed since
+// the base (changed-block tracking): nothing outside the ranges differs from it.
+type ChangedRanger interface {
+	// ChangedRanges gives the ranges in ascending order, and false when it cannot tell.
+	ChangedRanges(base tree.Digest) ([]Range, bool, error)
+}

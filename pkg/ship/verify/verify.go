@@ -1,0 +1,294 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package verify looks at what a volume holds beside what is recorded of it: a walk of the target
+// that describes anew, by reading, whatever does not have the stamp it was recorded with. It is
+// what makes the target itself the base of an increment, and what its digest is made of in the end.
+//
+// What is found to be other than recorded goes through Exceptions to those who need the record
+// while the walk is still under way.
+package verify
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/count"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fsread"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// Found is one path of a survey: what is there, or (Gone) is there no more.
+type Found struct {
+	R index.Record
+	// Digests are the leaf digests of a content that was read; otherwise R.Rows says where
+	// they are.
+	Digests []byte
+	// Same: exactly what was recorded, stamp and all.
+	Same bool
+	// Differs: not the entry that was recorded.
+	Differs bool
+}
+
+// Survey walks the target and compares it with what is recorded of it. Whatever does not
+// have the stamp it was recorded with is described anew, files by reading them. Emit gets
+// every path in order, from one goroutine.
+type Survey struct {
+	Source fsread.Source
+	Store  *index.Store
+	// SettledOnly: only settled stamps are believed. Otherwise those that were taken in this
+	// session count too: nobody but us has written since.
+	SettledOnly bool
+	// All content is read, from the storage and not from memory.
+	All  bool
+	Emit func(*Found) error
+	// Count, when set, is told what was read.
+	Count *count.Counters
+
+	// Batches for reuse.
+	spareItems, spareFound sync.Pool
+}
+
+const (
+	// perBatch is how many entries are compared in one go.
+	perBatch = 1024
+	// walkers compare and read in parallel, ahead of the one who emits by so many batches.
+	walkers, ahead = 24, 64
+	// pieceSize is how much of a content is read in one go.
+	pieceSize = 1 << 20
+)
+
+type item struct {
+	node *fsread.Node // nil: recorded, but not there
+	rec  index.Record
+	has  bool
+}
+
+// Run walks once. recorded is closed.
+func (s *Survey) Run(ctx context.Context, recorded index.Iterator) error {
+	walker := fsread.Walk(ctx, s.Source, fsread.NewLinks(s.Store.Dir()))
+	defer walker.Close()
+	cursor := index.NewCursor(index.Present(recorded))
+	defer cursor.Close()
+	return pipe.Ordered(ctx, walkers, ahead,
+		func(_ context.Context, emit func([]item) error) error { return s.join(walker, cursor, emit) },
+		func(_ context.Context, items []item) ([]Found, error) { return s.compare(items) },
+		func(items []Found) error {
+			for i := range items {
+				if err := s.Emit(&items[i]); err != nil {
+					return err
+				}
+			}
+			s.spareFound.Put(&items)
+			return nil
+		})
+}
+
+func (s *Survey) join(walker *fsread.Walker, cursor *index.Cursor, emit func([]item) error) error {
+	var batch []item
+	add := func(it item) error {
+		if batch == nil {
+			if spare, ok := s.spareItems.Get().(*[]item); ok {
+				batch = (*spare)[:0]
+			} else {
+				batch = make([]item, 0, perBatch)
+			}
+		}
+		batch = append(batch, it)
+		if len(batch) < perBatch {
+			return nil
+		}
+		full := batch
+		batch = nil
+		return emit(full)
+	}
+	missing := func(before string, all bool) error {
+		for {
+			r, ok, err := cursor.Peek()
+			if err != nil || !ok || !all && r.Entry.Path >= before {
+				return err
+			}
+			rec := *r
+			cursor.Skip()
+			if err := add(item{rec: rec, has: true}); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		n, err := walker.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := missing(n.Path, false); err != nil {
+			return err
+		}
+		it := item{node: n}
+		if r, ok, err := cursor.Peek(); err != nil {
+			return err
+		} else if ok && r.Entry.Path == n.Path {
+			it.rec, it.has = *r, true
+			cursor.Skip()
+		}
+		if err := add(it); err != nil {
+			return err
+		}
+	}
+	if err := missing("", true); err != nil {
+		return err
+	}
+	if len(batch) > 0 {
+		return emit(batch)
+	}
+	return nil
+}
+
+func (s *Survey) compare(items []item) ([]Found, error) {
+	var out []Found
+	if spare, ok := s.spareFound.Get().(*[]Found); ok {
+		out = (*spare)[:0]
+	} else {
+		out = make([]Found, 0, perBatch)
+	}
+	defer s.spareItems.Put(&items)
+	for i := range items {
+		f, err := s.one(&items[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func (s *Survey) one(it *item) (Found, error) {
+	if it.node == nil {
+		return Found{R: index.Record{Entry: tree.Entry{Path: it.rec.Entry.Path}, Gone: true}, Differs: true}, nil
+	}
+	if it.has && s.believes(it) {
+		r := it.rec
+		f := Found{R: r, Same: r.Stamp == it.node.Stamp}
+		f.R.Stamp = it.node.Stamp
+		return f, nil
+	}
+	if it.has && it.rec.Partial && sameInode(it) {
+		if !it.rec.Patch {
+			return Found{R: it.rec, Differs: true}, nil
+		}
+		f, err := s.look(it.node, &it.rec)
+		f.Differs = true
+		return f, err
+	}
+	f, err := s.look(it.node, nil)
+	if err != nil {
+		return f, err
+	}
+	f.Differs = !it.has || !it.rec.Is(&f.R.Entry)
+	return f, nil
+}
+
+// believes says whether the recorded stamp proves that the inode is as it was recorded.
+func (s *Survey) believes(it *item) bool {
+	if s.All && (it.node.Kind == tree.File || it.node.Kind == tree.Image) {
+		return false
+	}
+	if it.node.Kind == tree.Image && it.node.Stamp.Ino == 0 {
+		return !it.rec.Partial // a block device has no stamps: what is known of it is believed
+	}
+	if s.SettledOnly {
+		return s.Source.Info().Trusted && it.rec.Staged == 0 && it.rec.Describes(&it.node.Entry, it.node.Stamp)
+	}
+	rec := it.rec
+	rec.Stamp.Settled = true
+	return it.rec.Staged == 0 && rec.Describes(&it.node.Entry, it.node.Stamp)
+}
+
+// sameInode says whether a content that we left unfinished is in the same inode still.
+func sameInode(it *item) bool {
+	a, b := it.rec.Stamp, it.node.Stamp
+	return it.rec.Entry.Kind == it.node.Kind && a.Ino == b.Ino && a.BTime == b.BTime
+}
+
+// look describes what is there; the beginning of a content is known from partial, if that
+// is given.
+func (s *Survey) look(n *fsread.Node, partial *index.Record) (f Found, err error) {
+	f.R = index.Record{Entry: n.Entry, Stamp: n.Stamp}
+	switch n.Kind {
+	case tree.Hardlink:
+	case tree.File, tree.Image:
+		f.Digests, err = s.read(n, &f.R, partial)
+	default:
+		if err = s.Source.Details(n); err == nil {
+			f.R.Entry = n.Entry
+		}
+	}
+	if moved, ok := errors.AsType[*fsread.ChangedError](err); ok {
+		err = fault.At(fault.TargetUnwritable, moved.Path, nil, "somebody else writes to the target while it is looked at")
+	}
+	return f, err
+}
+
+// read reads a content, but for the beginning that is known from partial.
+func (s *Survey) read(n *fsread.Node, r, partial *index.Record) ([]byte, error) {
+	c, err := s.Source.Open(n)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := c.Details(n); err != nil {
+		return nil, err
+	}
+	if d, ok := c.(fsread.Direct); ok && s.All {
+		if err := d.FromStorage(); err != nil {
+			return nil, err
+		}
+	}
+	r.Entry = n.Entry
+	buf := fsread.AlignedBuffer(int(min(n.Size, pieceSize)))
+	rows := make([]byte, 0, tree.LeafCount(n.Size)*tree.LeafDigestSize)
+	if partial != nil {
+		known := min(partial.Leaves(), tree.LeafCount(n.Size)-1)
+		rows = rows[:max(known, 0)*tree.LeafDigestSize]
+		if err := s.Store.ReadRows(partial.Rows, 0, rows); err != nil {
+			return nil, err
+		}
+	}
+	for off := int64(len(rows)/tree.LeafDigestSize) * tree.LeafSize; off < n.Size; off += pieceSize {
+		part := buf[:min(pieceSize, n.Size-off)]
+		if _, err := c.ReadAt(part, off); err != nil {
+			return nil, fault.Wrap(fault.TargetUnwritable, err, "read the target")
+		}
+		if s.Count != nil {
+			s.Count.Read.Add(int64(len(part)))
+		}
+		rows = tree.Leaves(rows, part)
+	}
+	r.Entry.Content = tree.Content(n.Size, rows)
+	if n.Kind == tree.File && !index.HasRows(n.Size) {
+		rows = nil
+	}
+	return rows, nil
+}
+
+// KeepRows makes the leaf digests of f part of w, a run of store, and f's record say where.
+func KeepRows(store *index.Store, w *index.Writer, f *Found) error {
+	hasContent := f.R.Entry.Kind == tree.File || f.R.Entry.Kind == tree.Image
+	if f.R.Gone || !hasContent || f.Digests == nil && f.R.Leaves() == 0 {
+		f.R.Rows = index.Rows{}
+		return nil
+	}
+	from, leaves := f.R.Rows, f.R.Leaves()
+	f.R.Rows = w.Rows()
+	if f.Digests != nil {
+		return w.AddRows(f.Digests)
+	}
+	return store.CopyRows(w, from, leaves)
+}

@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package transform
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+)
+
+// defaults drops fields that have the value the API server gives to whoever
+// says nothing. What is left is what somebody meant: the target keeps its own
+// defaults, nobody finds us in the way of a field we did not care about, and an
+// exported object reads as it was written.
+//
+// Only values that have been the default for as long as the version exists are
+// in here. A default that differs between versions or depends on another field
+// is not dropped, except for imagePullPolicy.
+func (r *rewriting) defaults() {
+	spec := nested(r.o, "spec")
+	switch r.gk {
+	case schema.GroupKind{Group: "apps", Kind: "Deployment"}:
+		dropEqual(spec, map[string]any{
+			"progressDeadlineSeconds": int64(600), "revisionHistoryLimit": int64(10),
+			"strategy": map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": "25%", "maxUnavailable": "25%"}},
+		})
+	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
+		dropEqual(spec, map[string]any{
+			"podManagementPolicy": "OrderedReady", "revisionHistoryLimit": int64(10),
+			"updateStrategy":                       map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"partition": int64(0)}},
+			"persistentVolumeClaimRetentionPolicy": map[string]any{"whenDeleted": "Retain", "whenScaled": "Retain"},
+		})
+	case schema.GroupKind{Group: "apps", Kind: "DaemonSet"}:
+		dropEqual(spec, map[string]any{
+			"revisionHistoryLimit": int64(10),
+			"updateStrategy":       map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": int64(0), "maxUnavailable": int64(1)}},
+		})
+	case schema.GroupKind{Group: "batch", Kind: "CronJob"}:
+		dropEqual(spec, map[string]any{"concurrencyPolicy": "Allow", "failedJobsHistoryLimit": int64(1), "successfulJobsHistoryLimit": int64(3)})
+	case schema.GroupKind{Group: "batch", Kind: "Job"}:
+		dropEqual(spec, map[string]any{"backoffLimit": int64(6), "completionMode": "NonIndexed", "podReplacementPolicy": "TerminatingOrFailed", "manualSelector": false})
+	case schema.GroupKind{Kind: "Service"}:
+		dropEqual(spec, map[string]any{"sessionAffinity": "None", "type": "ClusterIP", "internalTrafficPolicy": "Cluster"})
+	}
+	if inventory.BuiltIn(r.gk.Group) {
+		if pod := inventory.PodSpec(r.u); pod != nil {
+			podDefaults(pod)
+		}
+	}
+}
+
+// dropEqual drops the fields of o that have the given values.
+func dropEqual(o, values map[string]any) {
+	for k, v := range values {
+		if old, found := o[k]; found && reflect.DeepEqual(old, v) {
+			delete(o, k)
+		}
+	}
+}
+
+func podDefaults(spec map[string]any) {
+	dropEqual(spec, map[string]any{
+		"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
+		"terminationGracePeriodSeconds": int64(30), "securityContext": map[string]any{}, "enableServiceLinks": true,
+	})
+	if spec["serviceAccount"] == spec["serviceAccountName"] {
+		delete(spec, "serviceAccount")
+	}
+	for _, v := range elements(spec, "volumes") {
+		for _, source := range []string{"secret", "configMap", "projected", "downwardAPI"} {
+			dropEqual(nested(v, source), map[string]any{"defaultMode": int64(420)})
+		}
+		dropEqual(nested(v, "hostPath"), map[string]any{"type": ""})
+	}
+	for _, field := range []string{"initContainers", "containers"} {
+		for _, c := range elements(spec, field) {
+			containerDefaults(c)
+		}
+	}
+}
+
+func containerDefaults(c map[string]any) {
+	image, _ := c["image"].(string)
+	dropEqual(c, map[string]any{
+		"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+		"resources": map[string]any{}, "imagePullPolicy": defaultPullPolicy(image),
+	})
+	for _, probe := range []string{"livenessProbe", "readinessProbe", "startupProbe"} {
+		p := nested(c, probe)
+		dropEqual(p, map[string]any{"timeoutSeconds": int64(1), "periodSeconds": int64(10), "successThreshold": int64(1), "failureThreshold": int64(3)})
+		dropEqual(nested(p, "httpGet"), map[string]any{"scheme": "HTTP"})
+		dropEqual(nested(p, "grpc"), map[string]any{"service": ""})
+	}
+	for _, e := range elements(c, "env") {
+		dropEqual(nested(e, "valueFrom", "fieldRef"), map[string]any{"apiVersion": "v1"})
+	}
+}
+
+// defaultPullPolicy is what an image without a policy gets: Always for the tag
+// latest, said or not, IfNotPresent for any other tag or digest.
+func defaultPullPolicy(image string) string {
+	name := image[strings.LastIndex(image, "/")+1:]
+	if strings.Contains(name, "@") {
+		return "IfNotPresent"
+	}
+	_, tag, found := strings.Cut(name, ":")
+	if !found || tag == "latest" {
+		return "Always"
+	}
+	return "IfNotPresent"
+}
+
+// duplicates drops entries that server-side apply refuses: lists whose entries
+// have a key may name each key once, while older ways to write allowed more. Of
+// two environment variables of one name the last one counts.
+func (r *rewriting) duplicates(at string, spec map[string]any) {
+	for _, field := range []string{"initContainers", "containers"} {
+		for _, c := range elements(spec, field) {
+			name, _ := c["name"].(string)
+			r.lastOf(c, "env", at+"."+field+"["+name+"].env", func(e map[string]any) any { return e["name"] })
+			r.lastOf(c, "ports", at+"."+field+"["+name+"].ports", func(p map[string]any) any {
+				return [2]any{p["containerPort"], orDefault(p["protocol"], "TCP")}
+			})
+		}
+	}
+	r.lastOf(spec, "imagePullSecrets", at+".imagePullSecrets", func(s map[string]any) any { return s["name"] })
+}
+
+// lastOf keeps the last of several entries with the same key.
+func (r *rewriting) lastOf(o map[string]any, field, at string, key func(map[string]any) any) {
+	list := elements(o, field)
+	seen := map[any]bool{}
+	kept := make([]any, 0, len(list))
+	for _, e := range slices.Backward(list) {
+		k := key(e)
+		if seen[k] {
+			r.note(Change{Path: at, From: short(e["name"]), Why: "named twice; the last one counts", Notable: true})
+			continue
+		}
+		seen[k] = true
+		kept = append(kept, e)
+	}
+	if len(kept) < len(list) {
+		slices.Reverse(kept)
+		o[field] = kept
+	}
+}

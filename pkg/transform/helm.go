@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package transform
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Helm keeps a release as a Secret (or, when told so, a ConfigMap) whose key
+// "release" is base64 of gzip of JSON; a Secret's data is base64 once more.
+// https://helm.sh/docs/topics/advanced/#storage-backends
+
+// maxRelease bounds what a release may unpack to. Helm's own records stay far
+// below it, because the packed form has to fit into an object of 1 MiB.
+const maxRelease = 64 << 20
+
+// helmRelease moves a release record to the other namespace, so that helm
+// upgrade goes on working there. Under the same namespace nothing changes.
+func (r *rewriting) helmRelease() {
+	if !r.renamed() || !r.isHelmRelease() {
+		return
+	}
+	packed, _, _ := unstructured.NestedString(r.o, "data", "release")
+	moved, err := moveRelease(packed, r.gk.Kind == "Secret", r.opts.Source.Namespace, r.opts.Target.Namespace)
+	if err != nil {
+		r.note(Change{Path: "data.release", Why: "the Helm release record does not unpack (" + err.Error() + "); helm will look for it in the old namespace", Notable: true})
+		return
+	}
+	if err := unstructured.SetNestedField(r.o, moved, "data", "release"); err == nil {
+		r.note(Change{Path: "data.release", Why: "the Helm release names its namespace", Notable: true})
+	}
+}
+
+func (r *rewriting) isHelmRelease() bool {
+	t, _, _ := unstructured.NestedString(r.o, "type")
+	return t == "helm.sh/release.v1" || r.gk.Kind == "ConfigMap" && r.u.GetLabels()["owner"] == "helm"
+}
+
+// moveRelease changes the namespace of a packed release and leaves every other
+// field as it is, byte for byte.
+func moveRelease(packed string, secret bool, from, to string) (string, error) {
+	raw := []byte(packed)
+	var err error
+	if secret {
+		if raw, err = base64.StdEncoding.DecodeString(packed); err != nil {
+			return "", err
+		}
+	}
+	doc, err := unpack(raw)
+	if err != nil {
+		return "", err
+	}
+	var release map[string]json.RawMessage
+	if err := json.Unmarshal(doc, &release); err != nil {
+		return "", err
+	}
+	if string(release["namespace"]) != fmt.Sprintf("%q", from) {
+		return packed, nil
+	}
+	release["namespace"] = json.RawMessage(fmt.Sprintf("%q", to))
+	if doc, err = json.Marshal(release); err != nil {
+		return "", err
+	}
+	out := pack(doc)
+	if secret {
+		out = base64.StdEncoding.EncodeToString([]byte(out))
+	}
+	return out, nil
+}
+
+func unpack(raw []byte) ([]byte, error) {
+	zipped, err := base64.StdEncoding.DecodeString(string(raw))
+	if err != nil {
+		return nil, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(zipped))
+	if err != nil {
+		return nil, err
+	}
+	doc, err := io.ReadAll(io.LimitReader(z, maxRelease+1))
+	if err == nil && len(doc) > maxRelease {
+		err = fmt.Errorf("more than %d bytes", maxRelease)
+	}
+	return doc, err
+}
+
+func pack(doc []byte) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	// Writes to a buffer do not fail.
+	_, _ = z.Write(doc)
+	_ = z.Close()
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package transform
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// job drops the selector and the labels that the source made from the Job's
+// UID; the target makes its own. A selector that the user manages stays.
+func (r *rewriting) job() {
+	if manual, _, _ := unstructured.NestedBool(r.o, "spec", "manualSelector"); manual {
+		return
+	}
+	r.drop("made from the UID", false, "spec", "selector")
+	for _, path := range [][]string{{"metadata", "labels"}, {"spec", "template", "metadata", "labels"}} {
+		for _, k := range []string{"controller-uid", "batch.kubernetes.io/controller-uid"} {
+			r.drop("made from the UID", false, append(slices.Clone(path), k)...)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package transform
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+)
+
+// pod drops what the source's scheduler, admission and kubelet added to a pod
+// that nobody owns.
+func (r *rewriting) pod() {
+	r.drop("the target's scheduler decides", false, "spec", "nodeName")
+	r.drop("computed from the priority class", false, "spec", "priority")
+	r.drop("debugging containers cannot be created with a pod", true, "spec", "ephemeralContainers")
+	if class, _, _ := unstructured.NestedString(r.o, "spec", "priorityClassName"); class != "" {
+		r.drop("computed from the priority class", false, "spec", "preemptionPolicy")
+	}
+	spec := nested(r.o, "spec")
+	dropEqual(spec, map[string]any{"preemptionPolicy": "PreemptLowerPriority", "serviceAccountName": "default", "serviceAccount": "default"})
+	r.limitRanger(spec)
+	r.injected(spec)
+	r.tokenVolumes(spec)
+	filter(spec, "tolerations", func(t map[string]any) bool {
+		key, _ := t["key"].(string)
+		secs, _ := t["tolerationSeconds"].(int64)
+		return !(secs == 300 && (key == "node.kubernetes.io/not-ready" || key == "node.kubernetes.io/unreachable"))
+	})
+}
+
+// limitRanger takes back what a LimitRange of the source set, as its annotation
+// says: the target's own limits apply there.
+func (r *rewriting) limitRanger(spec map[string]any) {
+	const key = "kubernetes.io/limit-ranger"
+	note, found := r.u.GetAnnotations()[key]
+	if !found {
+		return
+	}
+	for part := range strings.SplitSeq(strings.TrimPrefix(note, "LimitRanger plugin set: "), "; ") {
+		m := limitSet.FindStringSubmatch(part)
+		if m == nil {
+			continue
+		}
+		field := "containers"
+		if m[3] != "" {
+			field = "initContainers"
+		}
+		for _, c := range elements(spec, field) {
+			if c["name"] == m[4] {
+				unset(c, m[2]+"s", strings.Split(m[1], ", "))
+			}
+		}
+	}
+	unstructured.RemoveNestedField(r.o, "metadata", "annotations", key)
+	r.note(Change{Path: "spec.containers.resources", From: short(note), Why: "set by a LimitRange of the source; the target's own limits apply"})
+}
+
+// limitSet is how the LimitRanger says what it set on one container:
+// "cpu, memory request for container a".
+var limitSet = regexp.MustCompile(`^(.+) (request|limit) for (init )?container (\S+)$`)
+
+// unset removes some of a container's requests, or limits.
+func unset(c map[string]any, field string, resources []string) {
+	for _, name := range resources {
+		unstructured.RemoveNestedField(c, "resources", field, name)
+	}
+	dropEqual(nested(c, "resources"), map[string]any{field: map[string]any{}})
+}
+
+// tokenVolumes drops the volume with the service account's token, which every
+// API server adds by itself, from the pod and its containers.
+func (r *rewriting) tokenVolumes(spec map[string]any) {
+	var names []string
+	filter(spec, "volumes", func(v map[string]any) bool {
+		name, _ := v["name"].(string)
+		if !strings.HasPrefix(name, "kube-api-access-") {
+			return true
+		}
+		names = append(names, name)
+		r.note(Change{Path: "spec.volumes", From: name, Why: "the target's API server adds its own token"})
+		return false
+	})
+	for _, field := range []string{"initContainers", "containers"} {
+		for _, c := range elements(spec, field) {
+			filter(c, "volumeMounts", func(m map[string]any) bool {
+				name, _ := m["name"].(string)
+				return !slices.Contains(names, name)
+			})
+		}
+	}
+}
+
+// injected drops what Istio's webhook added and listed in its own annotation;
+// the target's webhook, if it has one, adds its own.
+func (r *rewriting) injected(spec map[string]any) {
+	const key = "sidecar.istio.io/status"
+	var added struct{ InitContainers, Containers, Volumes, ImagePullSecrets []string }
+	status, found := r.u.GetAnnotations()[key]
+	if !found || json.Unmarshal([]byte(status), &added) != nil {
+		return
+	}
+	for field, names := range map[string][]string{
+		"initContainers": added.InitContainers, "containers": added.Containers,
+		"volumes": added.Volumes, "imagePullSecrets": added.ImagePullSecrets,
+	} {
+		filter(spec, field, func(m map[string]any) bool {
+			name, _ := m["name"].(string)
+			return !slices.Contains(names, name)
+		})
+	}
+	unstructured.RemoveNestedField(r.o, "metadata", "annotations", key)
+	r.note(Change{Path: "spec.containers", From: strings.Join(added.Containers, ","), Why: "injected by Istio on the source", Notable: true})
+}
+
+// filter keeps the elements of a list that keep says yes to.
+func filter(o map[string]any, field string, keep func(map[string]any) bool) {
+	list, ok := o[field].([]any)
+	if !ok {
+		return
+	}
+	kept := make([]any, 0, len(list))
+	for _, e := range list {
+		if m, ok := e.(map[string]any); !ok || keep(m) {
+			kept = append(kept, e)
+		}
+	}
+	if len(kept) == 0 {
+		delete(o, field)
+		return
+	}
+	o[field] = kept
+}
+
+// podTemplate runs the rules for pod specs wherever one is: in a Pod, in a
+// workload's template, in a custom resource of that shape.
+func (r *rewriting) podTemplate() {
+	path := inventory.PodSpecPath(r.u)
+	if path == nil {
+		return
+	}
+	if len(path) > 1 {
+		unstructured.RemoveNestedField(r.o, append(slices.Clone(path[:len(path)-1]), "metadata", "creationTimestamp")...)
+	}
+	at := strings.Join(path, ".")
+	spec := nested(r.o, path...)
+	for _, field := range []string{"initContainers", "containers"} {
+		for i, c := range elements(spec, field) {
+			r.image(c, fmt.Sprintf("%s.%s[%d].image", at, field, i))
+		}
+	}
+	for i, v := range elements(spec, "volumes") {
+		if t := nested(v, "ephemeral", "volumeClaimTemplate"); t != nil {
+			r.storageClass(t, fmt.Sprintf("%s.volumes[%d].ephemeral.volumeClaimTemplate.", at, i))
+		}
+	}
+	r.duplicates(at, spec)
+}
+
+// image maps the image of a container by the longest prefix that matches at a
+// boundary: after the whole name, or before a /, : or @.
+func (r *rewriting) image(c map[string]any, at string) {
+	image, _ := c["image"].(string)
+	best := ""
+	for old := range r.opts.Images {
+		rest, found := strings.CutPrefix(image, old)
+		if found && len(old) > len(best) && (rest == "" || strings.ContainsAny(rest[:1], "/:@") || strings.HasSuffix(old, "/")) {
+			best = old
+		}
+	}
+	if best == "" {
+		return
+	}
+	c["image"] = r.opts.Images[best] + strings.TrimPrefix(image, best)
+	r.note(Change{Path: at, From: image, To: c["image"].(string), Why: "--image", Notable: true})
+}

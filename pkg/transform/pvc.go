@@ -1,0 +1,62 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package transform
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// claim keeps what was asked for: size, modes, class. The binding to a volume
+// and the place where its first bytes came from are the source's.
+func (r *rewriting) claim() {
+	if _, set, _ := unstructured.NestedString(r.o, "spec", "storageClassName"); !set {
+		// The old way to name the class.
+		if class := r.u.GetAnnotations()["volume.beta.kubernetes.io/storage-class"]; class != "" {
+			r.set("the annotation is deprecated", false, class, "spec", "storageClassName")
+		}
+	}
+	r.size()
+	r.storageClass(r.o, "")
+	r.drop("the target binds its own volume", false, "spec", "volumeName")
+	r.drop("the data is shipped", false, "spec", "dataSource")
+	r.drop("the data is shipped", false, "spec", "dataSourceRef")
+	r.drop("labels of the source's volumes", true, "spec", "selector")
+	r.drop("a class of the source cluster", true, "spec", "volumeAttributesClassName")
+}
+
+// size asks for as much as the source really has: drivers round up, and a
+// volume that was grown elsewhere may be larger than its claim.
+func (r *rewriting) size() {
+	asked, err1 := quantity(r.o, "spec", "resources", "requests", "storage")
+	has, err2 := quantity(r.o, "status", "capacity", "storage")
+	if err1 != nil || err2 != nil || has.Cmp(asked) <= 0 {
+		return
+	}
+	r.set("the source's volume is larger than its claim", true, has.String(), "spec", "resources", "requests", "storage")
+}
+
+func quantity(o map[string]any, path ...string) (resource.Quantity, error) {
+	s, _, err := unstructured.NestedString(o, path...)
+	if err != nil {
+		return resource.Quantity{}, err
+	}
+	return resource.ParseQuantity(s)
+}
+
+// storageClass maps the class of the claim o, which is itself at prefix.
+func (r *rewriting) storageClass(o map[string]any, prefix string) {
+	old, found, _ := unstructured.NestedString(o, "spec", "storageClassName")
+	class, mapped := r.opts.StorageClasses[old]
+	if !mapped || class == old {
+		return
+	}
+	if err := unstructured.SetNestedField(o, class, "spec", "storageClassName"); err != nil {
+		return
+	}
+	if !found {
+		old = "<default>"
+	}
+	r.note(Change{Path: prefix + "spec.storageClassName", From: old, To: class, Why: "storage class of the target", Notable: true})
+}

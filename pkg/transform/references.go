@@ -1,0 +1,59 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package transform
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// renamed says whether the namespace has another name on the target.
+func (r *rewriting) renamed() bool { return r.opts.Source.Namespace != r.opts.Target.Namespace }
+
+// namespaceField rewrites a field that names the source's namespace.
+func (r *rewriting) namespaceField(o map[string]any, field, at string) {
+	if !r.renamed() || o[field] != r.opts.Source.Namespace {
+		return
+	}
+	o[field] = r.opts.Target.Namespace
+	r.note(Change{Path: at, From: r.opts.Source.Namespace, To: r.opts.Target.Namespace, Why: "--to-namespace", Notable: true})
+}
+
+// roleBinding follows its subjects to the other namespace.
+func (r *rewriting) roleBinding() {
+	for i, s := range elements(r.o, "subjects") {
+		r.namespaceField(s, "namespace", fmt.Sprintf("subjects[%d].namespace", i))
+	}
+}
+
+// nameLabel is the label that every namespace has.
+const nameLabel = "kubernetes.io/metadata.name"
+
+// networkPolicy rewrites peers that select the namespace by its name.
+func (r *rewriting) networkPolicy() {
+	for _, way := range []struct{ rules, peers string }{{"ingress", "from"}, {"egress", "to"}} {
+		for i, rule := range elements(r.o, "spec", way.rules) {
+			for j, peer := range elements(rule, way.peers) {
+				at := fmt.Sprintf("spec.%s[%d].%s[%d].namespaceSelector.matchLabels", way.rules, i, way.peers, j)
+				if labels := nested(peer, "namespaceSelector", "matchLabels"); labels != nil {
+					r.namespaceField(labels, nameLabel, at)
+				}
+			}
+		}
+	}
+}
+
+// endpoints drops node names, which mean nothing elsewhere.
+func (r *rewriting) endpoints() {
+	for _, e := range elements(r.o, "endpoints") {
+		delete(e, "nodeName")
+	}
+	for _, s := range elements(r.o, "subsets") {
+		for _, a := range elements(s, "addresses") {
+			delete(a, "nodeName")
+		}
+	}
+	unstructured.RemoveNestedField(r.o, "metadata", "labels", "endpointslice.kubernetes.io/managed-by")
+}

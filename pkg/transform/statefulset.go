@@ -1,0 +1,21 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package transform
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// statefulSet maps the classes of its claim templates, so that the claims that
+// a later scale-up makes are of a class that exists.
+func (r *rewriting) statefulSet() {
+	for i, t := range elements(r.o, "spec", "volumeClaimTemplates") {
+		r.storageClass(t, fmt.Sprintf("spec.volumeClaimTemplates[%d].", i))
+		delete(t, "status")
+		unstructured.RemoveNestedField(t, "metadata", "creationTimestamp")
+		unstructured.RemoveNestedField(t, "spec", "volumeName")
+	}
+}

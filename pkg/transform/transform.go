@@ -1,0 +1,233 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package transform says what one object must look like on the other cluster.
+//
+// It is pure: an object and options in, a new object and the list of what was
+// changed out. No network, no clock, and the object that comes in is not
+// touched. There is one file per kind that needs rules of its own; every other
+// kind, custom resources included, gets the rules of metadata.go only.
+//
+// What is sent is what somebody meant, not what the source's API server or its
+// controllers added to it: identities, allocated addresses, bindings and status
+// stay behind. Whatever is left out that a person may have written is named in
+// a Change, so that nothing disappears silently.
+package transform
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
+)
+
+// End is a namespace of a cluster.
+type End struct {
+	// ClusterID is the UID of the kube-system namespace; empty when unknown.
+	ClusterID string
+	Namespace string
+}
+
+// LoadBalancers says what becomes of Services of type LoadBalancer.
+type LoadBalancers string
+
+const (
+	// LoadBalancersClusterIP makes them ClusterIP: the external balancer, its
+	// address and its settings stay behind.
+	LoadBalancersClusterIP LoadBalancers = "clusterip"
+	// LoadBalancersKeep keeps the type and the annotations; the target's
+	// provider gives a new address.
+	LoadBalancersKeep LoadBalancers = "keep"
+)
+
+// Options are the same for all objects of a run.
+type Options struct {
+	Source, Target End
+	// OriginalState puts workloads to rest (see package workload).
+	Standby bool
+	// StorageClasses maps the source's classes to the target's; a class that is
+	// not in it keeps its name. The key "" is for claims without a class.
+	StorageClasses map[string]string
+	// Images maps prefixes of image names: registry, registry/path or a whole
+	// name with its tag. The longest match wins.
+	Images map[string]string
+	// LoadBalancers defaults to LoadBalancersClusterIP.
+	LoadBalancers LoadBalancers
+	// IPFamilies are those of the target's network (IPv4, IPv6), the first one
+	// first; empty when unknown.
+	IPFamilies []string
+	// Services are the names of the source's Services, to recognise them in
+	// strings.
+	Services map[string]bool
+	// Originals are the remembered values of source workloads that a migration
+	// has stopped, by their UID, in the format of package workload: what they
+	// run on the target is what they ran before they were stopped.
+	Originals map[types.UID][]byte
+	// Patches are the user's, applied last but before objects are put to rest.
+	Patches []Patch
+}
+
+// Change is one thing that is different on the target. Values of Secrets are
+// never in it.
+type Change struct {
+	// Path is the field, dotted, with list indices in brackets.
+	Path string `json:"path"`
+	// From and To are the old and the new value in short; an empty To means
+	// that the field was dropped.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+	// Why is a line for people.
+	Why string `json:"why"`
+	// Notable changes are shown in the plan without being asked for.
+	Notable bool `json:"notable,omitempty"`
+}
+
+// Object returns obj as it must be written to the target, and what is different
+// about it. The error names the object; it means that the object has a shape
+// that its own API does not allow, or that a patch does not fit.
+func Object(obj *unstructured.Unstructured, opts Options) (*unstructured.Unstructured, []Change, error) {
+	r := &rewriting{u: obj.DeepCopy(), uid: obj.GetUID(), opts: opts}
+	r.gk = r.u.GroupVersionKind().GroupKind()
+	r.o = r.u.Object
+	r.kind()
+	r.podTemplate()
+	r.defaults()
+	r.metadata()
+	r.hints()
+	if err := r.patch(); err != nil {
+		return nil, nil, fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
+	}
+	if err := r.standby(); err != nil {
+		return nil, nil, err
+	}
+	return r.u, r.changes, nil
+}
+
+// rewriting is one object in work.
+type rewriting struct {
+	u       *unstructured.Unstructured
+	o       map[string]any
+	gk      schema.GroupKind
+	uid     types.UID
+	opts    Options
+	changes []Change
+}
+
+// kind runs the rules of the object's kind.
+func (r *rewriting) kind() {
+	switch r.gk {
+	case schema.GroupKind{Kind: "Service"}:
+		r.service()
+	case schema.GroupKind{Kind: "PersistentVolumeClaim"}:
+		r.claim()
+	case schema.GroupKind{Kind: "Pod"}:
+		r.pod()
+	case schema.GroupKind{Kind: "Secret"}, schema.GroupKind{Kind: "ConfigMap"}:
+		r.helmRelease()
+	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
+		r.statefulSet()
+	case schema.GroupKind{Group: "batch", Kind: "Job"}:
+		r.job()
+	case schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}:
+		r.roleBinding()
+	case schema.GroupKind{Group: "networking.k8s.io", Kind: "NetworkPolicy"}:
+		r.networkPolicy()
+	case schema.GroupKind{Kind: "Endpoints"}, schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}:
+		r.endpoints()
+	}
+}
+
+// atRest comes last: what is remembered is what the target shall run, user's
+// patches included.
+func (r *rewriting) standby() error {
+	if was, found := r.opts.Originals[r.uid]; found {
+		if err := workload.Activate(r.u, was); err != nil {
+			return err
+		}
+	}
+	if !r.opts.Standby {
+		return nil
+	}
+	was, changed, err := workload.Suspend(r.u)
+	if err != nil {
+		return err
+	}
+	if changed {
+		r.note(Change{Path: "spec", To: "on standby", From: string(was), Why: "nothing runs on the target before it is activated"})
+	}
+	return nil
+}
+
+func (r *rewriting) note(c Change) { r.changes = append(r.changes, c) }
+
+// drop removes a field that is there; the Change says why.
+func (r *rewriting) drop(why string, notable bool, path ...string) {
+	drop(r, r.o, "", why, notable, path...)
+}
+
+// drop removes a field of the object o, which is itself at prefix.
+func drop(r *rewriting, o map[string]any, prefix, why string, notable bool, path ...string) {
+	v, found, err := unstructured.NestedFieldNoCopy(o, path...)
+	if !found || err != nil {
+		return
+	}
+	unstructured.RemoveNestedField(o, path...)
+	r.note(Change{Path: prefix + strings.Join(path, "."), From: short(v), Why: why, Notable: notable})
+}
+
+// set gives a field another value; nothing happens when it has it already.
+func (r *rewriting) set(why string, notable bool, value string, path ...string) {
+	old, _, _ := unstructured.NestedString(r.o, path...)
+	if old == value {
+		return
+	}
+	if err := unstructured.SetNestedField(r.o, value, path...); err != nil {
+		return
+	}
+	r.note(Change{Path: strings.Join(path, "."), From: old, To: value, Why: why, Notable: notable})
+}
+
+// maxShort is how much of a value a Change shows, in bytes.
+const maxShort = 120
+
+func short(v any) string {
+	var s string
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		s = v
+	case []any:
+		if len(v) > 0 {
+			if _, nested := v[0].(map[string]any); nested {
+				return fmt.Sprintf("%d entries", len(v))
+			}
+		}
+		s = fmt.Sprint(v)
+	case map[string]any:
+		return fmt.Sprintf("%d fields", len(v))
+	default:
+		s = fmt.Sprint(v)
+	}
+	if len(s) > maxShort {
+		return strings.ToValidUTF8(s[:maxShort], "") + "..."
+	}
+	return s
+}
+
+// elements returns the elements of a list of objects, without copying them.
+func elements(o map[string]any, path ...string) []map[string]any {
+	v, _, _ := unstructured.NestedFieldNoCopy(o, path...)
+	list, _ := v.([]any)
+	out := make([]map[string]any, 0, len(list))
+	for _, e := range list {
+		if m, ok := e.(map[string]any); ok {
+			out = append(out, m)
+		}
+	}
+	return out
+}
