@@ -137,7 +137,7 @@ func pipeline(t *testing.T, ns, to, flag string) time.Duration {
 func moveOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request, n int) {
 	t.Helper()
 	begun := time.Now()
-	inv, err := inventory.Namespace(t.Context(), a, b, req.SourceNamespace, capture.Selection{})
+	inv, err := inventory.Namespace(t.Context(), a, b, req.SourceNamespace, inventory.Selection{})
 	if err != nil {
 		t.Fatal(err)
 	}
