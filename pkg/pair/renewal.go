@@ -108,7 +108,7 @@ func (p *Pairing) rotatorJob(ctx context.Context, m Mapping) (*batchv1.CronJob, 
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		Containers: []corev1.Container{{
-			Name: "token rotator", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
+			Name: "token-rotator", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
 			Command: []string{"/kubectl-motion", RenewVerb},
 			Args: []string{
 				"--pair=" + p.Request.Name, "--namespace=" + m.Source,
@@ -124,7 +124,7 @@ func (p *Pairing) rotatorJob(ctx context.Context, m Mapping) (*batchv1.CronJob, 
 			Secret: &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(int32(0o440))},
 		}}},
 	}
-	labels := map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue, "app.kubernetes.io/name": "motion-token rotator"}
+	labels := map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue, "app.kubernetes.io/name": "motion-token-rotator"}
 	return &batchv1.CronJob{
 		TypeMeta:   metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: deploy.DefaultNamespace, Labels: labels},

@@ -171,7 +171,7 @@ func TestMountPodsAreTakenBeforeOtherPodsAndOldPodsBeforeNewOnes(t *testing.T) {
 	w := fine()
 	app, late := mountPodPod(), mountPodPod()
 	app.Name, app.Labels, app.CreationTimestamp = "app", nil, metav1.Unix(1, 0)
-	late.Name, late.CreationTimestamp = "a-later-mount pod", metav1.Unix(9, 0)
+	late.Name, late.CreationTimestamp = "a-later-mount-pod", metav1.Unix(9, 0)
 	w.pod.CreationTimestamp = metav1.Unix(5, 0)
 	mnt, err := FindMount(w.pvc, []corev1.Pod{*app, *late, *w.pod}, "node-1")
 	if err != nil {
