@@ -126,13 +126,13 @@ func TestForbiddenAndUnavailableAreNotExamined(t *testing.T) {
 		{podTemplates, apierrors.NewForbidden(gr, "", errors.New("no")), Selection{}, ""},
 		{k, apierrors.NewForbidden(gr, "", errors.New("no")), Selection{Include: []Pattern{{Type: "deployments"}}}, ""},
 	} {
-		inv.NotExamined, inv.Passed = nil, nil
+		inv.NotExamined, inv.Ignored = nil, nil
 		if err := inv.notExamined(t.Context(), c.sel, c.kind, c.err); err != nil {
 			t.Fatal(err)
 		}
 		switch {
-		case c.want == "" && (len(inv.NotExamined) != 0 || len(inv.Passed) != 1):
-			t.Errorf("%s with %v: %v %v, want passed over", c.kind.Kind, c.err, inv.NotExamined, inv.Passed)
+		case c.want == "" && (len(inv.NotExamined) != 0 || len(inv.Ignored) != 1):
+			t.Errorf("%s with %v: %v %v, want passed over", c.kind.Kind, c.err, inv.NotExamined, inv.Ignored)
 		case c.want != "" && (len(inv.NotExamined) != 1 || inv.NotExamined[0].Reason != c.want):
 			t.Errorf("%s with %v: %v, want %s", c.kind.Kind, c.err, inv.NotExamined, c.want)
 		}
@@ -149,9 +149,9 @@ func TestAnExcludedTypeIsNotListedAtAll(t *testing.T) {
 		{GVR: schema.GroupVersionResource{Group: "x.io", Version: "v1", Resource: "widgets"}, Kind: "Widget"},
 		{GVR: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Kind: "Secret"},
 	}}
-	inv.leaveOut(Selection{Exclude: []Pattern{{Type: "widgets.x.io"}, {Type: "secrets", Name: "one"}}})
-	if len(inv.Kinds) != 1 || inv.Kinds[0].Kind != "Secret" || len(inv.Passed) != 1 {
-		t.Errorf("kinds %v, passed over %v", inv.Kinds, inv.Passed)
+	inv.excludeKinds(Selection{Exclude: []Pattern{{Type: "widgets.x.io"}, {Type: "secrets", Name: "one"}}})
+	if len(inv.Kinds) != 1 || inv.Kinds[0].Kind != "Secret" || len(inv.Ignored) != 1 {
+		t.Errorf("kinds %v, passed over %v", inv.Kinds, inv.Ignored)
 	}
 }
 

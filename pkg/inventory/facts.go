@@ -62,7 +62,7 @@ func factsOf(u *unstructured.Unstructured) facts {
 	case kindEndpoints:
 		f.targetRefs = endpointsHaveTargets(o)
 	case kindRoleBinding:
-		f.peopleOnly = peopleOnly(o)
+		f.usersOnly = usersOnly(o)
 	case kindStatefulSet:
 		f.claimTemplates = claimTemplateNames(o)
 	}
@@ -93,9 +93,9 @@ func endpointsHaveTargets(o map[string]any) bool {
 	return false
 }
 
-// peopleOnly says whether a binding gives rights to nobody but users and groups.
+// usersOnly says whether a binding gives rights to nobody but users and groups.
 // The group of a namespace's service accounts counts as service accounts.
-func peopleOnly(o map[string]any) bool {
+func usersOnly(o map[string]any) bool {
 	subjects := elements(o, "subjects")
 	return len(subjects) > 0 && !slices.ContainsFunc(subjects, func(s map[string]any) bool {
 		name, _ := s["name"].(string)

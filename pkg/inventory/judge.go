@@ -82,8 +82,8 @@ func byKind(inv *Inventory, o *Object) (Reason, string) {
 	case kindEndpoints, kindSlice:
 		return endpointsReason(inv, o)
 	case kindRoleBinding:
-		if o.facts.peopleOnly {
-			return ReasonPeopleAccess, ""
+		if o.facts.usersOnly {
+			return ReasonUserAccess, ""
 		}
 	case kindRevision:
 		return ReasonRevisionHistory, ""
@@ -206,7 +206,7 @@ func owned(inv *Inventory, o *Object) (Reason, string) {
 	}
 	for _, ref := range o.Owners {
 		owner := inv.FindUID(ref.UID)
-		if owner == nil || !remade(owner, o, ref.Controller != nil && *ref.Controller) {
+		if owner == nil || !recreatedByController(owner, o, ref.Controller != nil && *ref.Controller) {
 			continue
 		}
 		return ReasonOwned, "by " + inv.Root(owner).Ref.String()
@@ -217,7 +217,7 @@ func owned(inv *Inventory, o *Object) (Reason, string) {
 // remade says whether somebody makes the child of an owner anew. What operators
 // make of their custom resources cannot be known and is taken to be theirs, and
 // so is a custom resource that names a built-in owner as its controller.
-func remade(owner, child *Object, controller bool) bool {
+func recreatedByController(owner, child *Object, controller bool) bool {
 	kind := child.Ref.GroupKind()
 	switch {
 	case !BuiltIn(owner.Ref.Group):

@@ -33,8 +33,8 @@ type Kind struct {
 // GVK returns the kind at its version.
 func (k Kind) GVK() schema.GroupVersionKind { return k.GVR.GroupVersion().WithKind(k.Kind) }
 
-// Passed is a kind that was not listed because no user writes it.
-type Passed struct {
+// Ignored is a kind that was not listed because no user writes it.
+type Ignored struct {
 	Group    string `json:"group,omitempty"`
 	Resource string `json:"resource"`
 	Why      string `json:"why"`
@@ -94,14 +94,14 @@ func (s Served) versions(gr schema.GroupResource) []string {
 // target. The version is the target's most preferred of those that the source
 // serves too, so that the source's API server does the conversion and nothing
 // is written in a version that is on its way out over there.
-func Kinds(src, dst Served) ([]Kind, []Passed) {
+func Kinds(src, dst Served) ([]Kind, []Ignored) {
 	var kinds []Kind
-	var passed []Passed
+	var passed []Ignored
 	for rank, g := range src.Groups {
 		for _, r := range groupResources(src, g) {
 			gr := schema.GroupResource{Group: g.Name, Resource: r.Name}
-			if why := passOver(gr, r); why != "" {
-				passed = append(passed, Passed{Group: gr.Group, Resource: gr.Resource, Why: why})
+			if why := ignored(gr, r); why != "" {
+				passed = append(passed, Ignored{Group: gr.Group, Resource: gr.Resource, Why: why})
 				continue
 			}
 			k := choose(gr, r.Kind, src.versions(gr), dst.versions(gr))
@@ -141,8 +141,8 @@ func choose(gr schema.GroupResource, kind string, src, dst []string) Kind {
 	return k
 }
 
-// passOver says why a kind is not looked at, or nothing.
-func passOver(gr schema.GroupResource, r metav1.APIResource) string {
+// ignored says why a kind is not looked at, or nothing.
+func ignored(gr schema.GroupResource, r metav1.APIResource) string {
 	switch gr {
 	case schema.GroupResource{Resource: "events"},
 		schema.GroupResource{Group: "events.k8s.io", Resource: "events"}:

@@ -49,13 +49,13 @@ func Namespace(ctx context.Context, src, dst *cluster.Cluster, namespace string,
 		return nil, err
 	}
 	inv := &Inventory{ClusterID: src.ID, Namespace: namespace}
-	inv.Kinds, inv.Passed = Kinds(from, to)
+	inv.Kinds, inv.Ignored = Kinds(from, to)
 	for gv, err := range from.Failed {
 		inv.NotExamined = append(inv.NotExamined, NotExamined{
 			Group: gv.Group, Version: gv.Version, Resource: "*", Reason: "Unavailable", Message: err.Error(),
 		})
 	}
-	inv.leaveOut(sel)
+	inv.excludeKinds(sel)
 	if err := inv.list(ctx, src, sel); err != nil {
 		return nil, err
 	}
@@ -68,17 +68,17 @@ func (inv *Inventory) Examined() []Kind {
 	return slices.DeleteFunc(slices.Clone(inv.Kinds), func(k Kind) bool {
 		return !k.OnTarget || slices.ContainsFunc(inv.NotExamined, func(n NotExamined) bool {
 			return n.Group == k.GVR.Group && (n.Resource == k.GVR.Resource || n.Resource == "*")
-		}) || slices.ContainsFunc(inv.Passed, func(p Passed) bool { return p.Group == k.GVR.Group && p.Resource == k.GVR.Resource })
+		}) || slices.ContainsFunc(inv.Ignored, func(p Ignored) bool { return p.Group == k.GVR.Group && p.Resource == k.GVR.Resource })
 	})
 }
 
-// leaveOut passes over the kinds that the user left out as a whole: what nobody
+// excludeKinds passes over the kinds that the user left out as a whole: what nobody
 // asks for need not be examined.
-func (inv *Inventory) leaveOut(sel Selection) {
+func (inv *Inventory) excludeKinds(sel Selection) {
 	inv.Kinds = slices.DeleteFunc(inv.Kinds, func(k Kind) bool {
-		out := sel.leavesOut(k)
+		out := sel.excludes(k)
 		if out {
-			inv.Passed = append(inv.Passed, Passed{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: "left out with --exclude"})
+			inv.Ignored = append(inv.Ignored, Ignored{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: "left out with --exclude"})
 		}
 		return out
 	})
@@ -151,13 +151,13 @@ func (inv *Inventory) notExamined(ctx context.Context, sel Selection, k Kind, er
 		return context.Cause(ctx)
 	}
 	pass := func(why string) error {
-		inv.Passed = append(inv.Passed, Passed{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: why})
+		inv.Ignored = append(inv.Ignored, Ignored{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: why})
 		return nil
 	}
 	switch {
 	case apierrors.IsForbidden(err) && k.GVR.GroupResource() == (schema.GroupResource{Resource: "podtemplates"}):
 		return pass("no role of Kubernetes itself lets users list them, and none of its controllers reads them")
-	case apierrors.IsForbidden(err) && !sel.asksFor(k):
+	case apierrors.IsForbidden(err) && !sel.includes(k):
 		return pass("not among --include, and you may not list them")
 	}
 	n := NotExamined{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Reason: "Failed", Message: err.Error()}

@@ -56,7 +56,7 @@ type facts struct {
 	claim          *claimFacts
 	claimTemplates []string // StatefulSet
 	targetRefs     bool     // Endpoints: made by a controller
-	peopleOnly     bool     // RoleBinding without a service account
+	usersOnly      bool     // RoleBinding without a service account
 }
 
 type podFacts struct {
@@ -140,7 +140,7 @@ type Inventory struct {
 	// Objects in the order of Ref.Compare.
 	Objects     []*Object
 	NotExamined []NotExamined
-	Passed      []Passed
+	Ignored     []Ignored
 	// Kinds that were listed.
 	Kinds []Kind
 

@@ -40,14 +40,14 @@ func ParsePattern(s string) (Pattern, error) {
 // nothing.
 func (s Selection) resolve(served Served) (Selection, error) {
 	var err error
-	if s.Include, err = served.spellOut(s.Include); err != nil {
+	if s.Include, err = served.expand(s.Include); err != nil {
 		return s, err
 	}
-	s.Exclude, err = served.spellOut(s.Exclude)
+	s.Exclude, err = served.expand(s.Exclude)
 	return s, err
 }
 
-func (s Served) spellOut(patterns []Pattern) ([]Pattern, error) {
+func (s Served) expand(patterns []Pattern) ([]Pattern, error) {
 	var out []Pattern
 	for _, p := range patterns {
 		typ, found := s.typeNamed(p.Type)
@@ -99,13 +99,13 @@ func (p Pattern) matchKind(k Kind) bool {
 	return Pattern{Type: p.Type}.Match(Ref{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Kind: k.Kind})
 }
 
-// leavesOut says whether the selection excludes the kind as a whole.
-func (s Selection) leavesOut(k Kind) bool {
+// excludes says whether the selection excludes the kind as a whole.
+func (s Selection) excludes(k Kind) bool {
 	return slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.Name == "" && p.matchKind(k) })
 }
 
-// asksFor says whether objects of the kind may be selected by themselves.
-func (s Selection) asksFor(k Kind) bool {
+// includes says whether objects of the kind may be selected by themselves.
+func (s Selection) includes(k Kind) bool {
 	return len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.matchKind(k) })
 }
 

@@ -55,12 +55,12 @@ const (
 	// ReasonOneTimeRequest: a request to an outside party that must not be made twice
 	// (certificate orders and challenges, token and access reviews).
 	ReasonOneTimeRequest Reason = "OneTimeRequest"
-	// ReasonPeopleAccess: a RoleBinding for people or groups only. Who may do
+	// ReasonUserAccess: a RoleBinding for people or groups only. Who may do
 	// what on the target is for its administrator to say, and the names may mean
 	// somebody else there.
-	ReasonPeopleAccess Reason = "UserAccess"
-	// ReasonTargetsOwn: a limit that the target's administrator has set already.
-	ReasonTargetsOwn Reason = "TargetManaged"
+	ReasonUserAccess Reason = "UserAccess"
+	// ReasonTargetManaged: a limit that the target's administrator has set already.
+	ReasonTargetManaged Reason = "TargetManaged"
 	// ReasonPlatform: written by the platform's own administrator or vendor
 	// into every namespace (gke-resource-quotas, ...).
 	ReasonPlatform Reason = "Platform"
@@ -86,8 +86,8 @@ func Reasons() []Reason {
 		ReasonMotionInternal, ReasonUserSkip, ReasonNotSelected, ReasonTerminating, ReasonOwned,
 		ReasonGenerated, ReasonServiceAccount, ReasonClusterCredential, ReasonRevisionHistory,
 		ReasonLeaderLock, ReasonCompleted, ReasonEphemeral, ReasonMirrorPod,
-		ReasonOneTimeRequest, ReasonPeopleAccess,
-		ReasonTargetsOwn, ReasonPlatform, ReasonNotPermitted, ReasonKindMissing,
+		ReasonOneTimeRequest, ReasonUserAccess,
+		ReasonTargetManaged, ReasonPlatform, ReasonNotPermitted, ReasonKindMissing,
 	}
 }
 
@@ -107,8 +107,8 @@ func explanations() map[Reason]string {
 		ReasonEphemeral:         "scratch space that lives and dies with its pod",
 		ReasonMirrorPod:         "a static pod that belongs to a node",
 		ReasonOneTimeRequest:    "a request to an outside party that must not be made twice",
-		ReasonPeopleAccess:      "who may do what is for the target's administrator to say",
-		ReasonTargetsOwn:        "the target's administrator has set another one",
+		ReasonUserAccess:        "who may do what is for the target's administrator to say",
+		ReasonTargetManaged:     "the target's administrator has set another one",
 		ReasonPlatform:          "put into every namespace by the platform",
 		ReasonNotPermitted:      "you may not write it on the target",
 		ReasonKindMissing:       "the target does not serve this kind",

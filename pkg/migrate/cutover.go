@@ -186,7 +186,7 @@ func (r *Run) startStage(ctx context.Context) error {
 	if r.plan == nil {
 		return nil
 	}
-	objects := r.plan.Objects(plan.StageStart)
+	objects := r.plan.Objects(plan.StageActivation)
 	if len(objects) == 0 {
 		return nil
 	}

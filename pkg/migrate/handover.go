@@ -95,4 +95,4 @@ func (s *Switch) refuseWaiting(ctx context.Context, rec *record) error {
 }
 
 // stillWaiting says whether the plan has objects that a start would write.
-func stillWaiting(p *plan.Plan) bool { return p != nil && len(p.Objects(plan.StageStart)) > 0 }
+func stillWaiting(p *plan.Plan) bool { return p != nil && len(p.Objects(plan.StageActivation)) > 0 }

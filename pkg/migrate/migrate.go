@@ -241,7 +241,7 @@ func (r *Run) makePlan(ctx context.Context) error {
 func barePods(p *plan.Plan) []string {
 	var out []string
 	for _, i := range p.Items {
-		if p.Mode == v1alpha1.ModeCutover && i.Verdict == inventory.Move && i.Stage == plan.StageStart && i.Source.Kind == "Pod" {
+		if p.Mode == v1alpha1.ModeCutover && i.Verdict == inventory.Move && i.Stage == plan.StageActivation && i.Source.Kind == "Pod" {
 			out = append(out, fmt.Sprintf("%s has no controller and has volumes: a cutover cannot stop it and bring it over safely; "+
 				"give it a controller, or delete it and migrate without --cutover", i.Source))
 		}
@@ -276,7 +276,7 @@ func (r *Run) keep(ctx context.Context) error {
 // applyObjects writes the plan's objects, on standby, and deletes what the plan
 // prunes.
 func (r *Run) applyObjects(ctx context.Context) error {
-	set, err := apply.Apply(ctx, r.Target, r.plan.Objects(plan.StageRest), r.applyOptions())
+	set, err := apply.Apply(ctx, r.Target, r.plan.Objects(plan.StageStandby), r.applyOptions())
 	if err != nil {
 		return err
 	}
@@ -347,7 +347,7 @@ func (r *Run) account(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := report.Save(ctx, p.cluster, m, rep.Ledger()); err != nil {
+		if err := report.Save(ctx, p.cluster, m, rep.Summary()); err != nil {
 			return fmt.Errorf("the ledger in %s: %w", p, err)
 		}
 	}

@@ -37,7 +37,7 @@ func end(t *testing.T, id string, m *v1alpha1.Migration, rows ...report.Row) *cl
 	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 		map[schema.GroupVersionResource]string{v1alpha1.Migrations: "MigrationList"}, &unstructured.Unstructured{Object: raw})
 	c := &cluster.Cluster{Name: id, ID: id, Namespace: "shop", Dynamic: client, Kube: fake.NewClientset()}
-	if err := report.Save(t.Context(), c, m, report.Ledger{Rows: rows}); err != nil {
+	if err := report.Save(t.Context(), c, m, report.Summary{Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
 	return c

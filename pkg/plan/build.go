@@ -18,15 +18,15 @@ import (
 
 // Build makes the plan of a draft and what the target said about it. It is
 // pure: the same arguments give the same plan.
-func Build(d *Draft, seen Observation) (*Plan, error) {
-	b := &builder{Draft: d, seen: seen, found: append([]Finding(nil), d.blockers...), told: append([]Finding(nil), d.warnings...)}
+func Build(d *Draft, observed Observation) (*Plan, error) {
+	b := &builder{Draft: d, observed: observed, found: append([]Finding(nil), d.blockers...), warned: append([]Finding(nil), d.warnings...)}
 	items := slices.Clone(d.items)
 	for i := range items {
 		b.judge(&items[i])
 	}
 	volumes := slices.Clone(d.volumes)
 	for i := range volumes {
-		volumes[i].meet(seen[volumes[i].ref.ID()])
+		volumes[i].meet(observed[volumes[i].ref.ID()])
 	}
 	b.references(items)
 	b.pullSecrets(items)
@@ -64,10 +64,10 @@ func Build(d *Draft, seen Observation) (*Plan, error) {
 		Target: End{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
-		Transfer: d.reckon(items, volumes), Route: way, Ways: d.facts.Ways, Links: b.links(items),
-		Blockers: foremost(b.found), Warnings: b.told,
+		Transfer: d.estimate(items, volumes), Route: way, Ways: d.facts.Ways, Links: b.links(items),
+		Blockers: foremost(b.found), Warnings: b.warned,
 		Hooks: hooked, Prune: pruned, Manifests: manifests,
-		NotExamined: d.inv.NotExamined, Passed: d.inv.Passed,
+		NotExamined: d.inv.NotExamined, Ignored: d.inv.Ignored,
 	}, nil
 }
 
@@ -100,12 +100,12 @@ func foremost(found []Finding) []Finding {
 
 type builder struct {
 	*Draft
-	seen        Observation
-	found, told []Finding
+	observed      Observation
+	found, warned []Finding
 }
 
 func (b *builder) block(f Finding) { b.found = append(b.found, f) }
-func (b *builder) warn(f Finding)  { b.told = append(b.told, f) }
+func (b *builder) warn(f Finding)  { b.warned = append(b.warned, f) }
 
 // judge says what becomes of an item on the target.
 func (b *builder) judge(item *Item) {
@@ -116,7 +116,7 @@ func (b *builder) judge(item *Item) {
 	if item.Target == nil || b.facts.NamespaceMissing {
 		return
 	}
-	s := b.seen[item.Target.ID()]
+	s := b.observed[item.Target.ID()]
 	if s.fitted != nil {
 		item.json = s.fitted
 	}
@@ -131,7 +131,7 @@ func (b *builder) judge(item *Item) {
 	if s.Live != nil && (b.clash(item, s.Live) || b.foreign(item, s)) {
 		return
 	}
-	if s.Problem != nil && !b.grown(item, s) {
+	if s.Problem != nil && !b.cannotGrow(item, s) {
 		b.problem(item, s.Problem)
 	}
 	// A template that the target does not know has been said already.
@@ -166,23 +166,23 @@ func groupName(g string) string {
 // holds data, and it is not this source's copy on standby.
 func (b *builder) clash(item *Item, live *Live) bool {
 	ref := *item.Target
-	mine := b.ours(live.Source) || b.home(item, live)
+	mine := b.ours(live.Source) || b.returning(item, live)
 	switch {
-	case live.Active && !live.Resting, live.Active && b.ours(live.Source):
+	case live.Active && !live.Suspended, live.Active && b.ours(live.Source):
 		b.block(Finding{
 			Code: CodeTargetActive, Object: &ref,
 			Message: "the copy on the target is active; nothing is written under a running application",
 			Hint:    fmt.Sprintf("put it to rest with kubectl motion deactivate -n %s", b.request.SourceNamespace),
 		})
-	case workload.Suspendable(ref.GroupKind()) && !live.Resting:
+	case workload.Suspendable(ref.GroupKind()) && !live.Suspended:
 		b.block(Finding{
-			Code: CodeTaken, Object: &ref,
+			Code: CodeNameInUse, Object: &ref,
 			Message: "the target runs a workload of this name that no migration from here brought",
 			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude " + named(ref),
 		})
 	case item.Stage == StageVolume && !mine:
 		b.block(Finding{
-			Code: CodeTaken, Object: &ref,
+			Code: CodeNameInUse, Object: &ref,
 			Message: "the target has a claim of this name that no migration from here brought; its data would be overwritten",
 			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude pvc/" + ref.Name,
 		})
@@ -195,14 +195,14 @@ func (b *builder) clash(item *Item, live *Live) bool {
 // foreign says whether the live object is somebody else's and is left as it is:
 // because it is the same already, or because it is a limit that the target's
 // administrator has set. Others are completed where nobody objects.
-func (b *builder) foreign(item *Item, s Seen) bool {
-	if s.Live.Source != "" || b.home(item, s.Live) || workload.Suspendable(item.Target.GroupKind()) {
+func (b *builder) foreign(item *Item, s TargetState) bool {
+	if s.Live.Source != "" || b.returning(item, s.Live) || workload.Suspendable(item.Target.GroupKind()) {
 		return false
 	}
 	ref := *item.Target
 	switch {
 	case item.Source.Group == "" && (item.Source.Kind == "ResourceQuota" || item.Source.Kind == "LimitRange") && s.Changed:
-		item.Verdict, item.Reason, item.Action, item.Stage = inventory.Skip, inventory.ReasonTargetsOwn, "", ""
+		item.Verdict, item.Reason, item.Action, item.Stage = inventory.Skip, inventory.ReasonTargetManaged, "", ""
 	case !s.Changed:
 		item.Stage, item.Detail = "", "the target has the same already"
 	case s.Problem == nil:
@@ -220,7 +220,7 @@ func (b *builder) foreign(item *Item, s Seen) bool {
 
 // home says whether the live object is the very one that the source's object
 // was once made from: the way back of an application that had moved.
-func (b *builder) home(item *Item, live *Live) bool {
+func (b *builder) returning(item *Item, live *Live) bool {
 	o := b.inv.FindUID(item.Source.UID)
 	return o != nil && o.Annotations[v1alpha1.AnnotationSource] ==
 		b.facts.ClusterID+"/"+b.facts.Namespace+"/"+string(live.UID)
@@ -258,7 +258,7 @@ func (b *builder) problem(item *Item, p *apply.Problem) {
 	case apply.CauseInvalid:
 		f.Code, f.Hint = CodeInvalid, "change it on the source or with --patch"
 	default:
-		f.Code, f.Hint = CodeUnreachable, "try again"
+		f.Code, f.Hint = CodeTargetUnavailable, "try again"
 	}
 	b.block(f)
 }
@@ -288,11 +288,11 @@ func (b *builder) dangling(item Item, n inventory.Need) {
 	if n.ID.Kind == "ServiceAccount" && n.ID.Name == "default" {
 		return
 	}
-	if b.seen[n.ID].Live != nil {
+	if b.observed[n.ID].Live != nil {
 		return
 	}
 	ref := item.Source
-	f := Finding{Code: CodeDangling, Object: &ref, Message: fmt.Sprintf("%s names %s, which does not move", n.Path, n.ID)}
+	f := Finding{Code: CodeMissingReference, Object: &ref, Message: fmt.Sprintf("%s names %s, which does not move", n.Path, n.ID)}
 	o := b.inv.Find(n.ID)
 	switch {
 	case n.ID.Kind == "ServiceAccount":

@@ -32,30 +32,30 @@ spec: {volumeName: pv, storageClassName: gone, resources: {requests: {storage: 1
 
 func TestAnActiveTargetIsNeverWrittenUnder(t *testing.T) {
 	s := tell(t, deployment)
-	s.seen = refused("deployment.apps/web", Seen{Live: &Live{Source: "cluster-a/shop/web-uid", Active: true}, Changed: true})
+	s.observed = refused("deployment.apps/web", TargetState{Live: &Live{Source: "cluster-a/shop/web-uid", Active: true}, Changed: true})
 	s.tells(s.plan().Blockers, CodeTargetActive, "kubectl motion deactivate")
 	// Also when somebody scaled the active copy down.
-	s.seen = refused("deployment.apps/web", Seen{Live: &Live{Source: "cluster-a/shop/web-uid", Active: true, Resting: true}})
+	s.observed = refused("deployment.apps/web", TargetState{Live: &Live{Source: "cluster-a/shop/web-uid", Active: true, Suspended: true}})
 	s.tells(s.plan().Blockers, CodeTargetActive, "kubectl motion deactivate")
 }
 
 func TestSomebodyElsesWorkloadOrClaimIsTaken(t *testing.T) {
 	s := tell(t, deployment)
-	s.seen = refused("deployment.apps/web", Seen{Live: &Live{}, Changed: true})
-	s.tells(s.plan().Blockers, CodeTaken, "deployment.apps/web", "--to-namespace")
+	s.observed = refused("deployment.apps/web", TargetState{Live: &Live{}, Changed: true})
+	s.tells(s.plan().Blockers, CodeNameInUse, "deployment.apps/web", "--to-namespace")
 
 	c := tell(t, claim)
-	c.seen = refused("persistentvolumeclaim/data", Seen{Live: &Live{Resting: true}})
-	c.tells(c.plan().Blockers, CodeTaken, "persistentvolumeclaim/data", "overwritten")
-	c.seen = refused("persistentvolumeclaim/data", Seen{Live: &Live{Resting: true, Source: "cluster-c/shop/x"}})
-	c.tells(c.plan().Blockers, CodeTaken, "persistentvolumeclaim/data")
+	c.observed = refused("persistentvolumeclaim/data", TargetState{Live: &Live{Suspended: true}})
+	c.tells(c.plan().Blockers, CodeNameInUse, "persistentvolumeclaim/data", "overwritten")
+	c.observed = refused("persistentvolumeclaim/data", TargetState{Live: &Live{Suspended: true, Source: "cluster-c/shop/x"}})
+	c.tells(c.plan().Blockers, CodeNameInUse, "persistentvolumeclaim/data")
 }
 
 func TestTheWayBackFindsItsOwnObjects(t *testing.T) {
 	s := tell(t, strings.Replace(claim, "uid: data-uid", "uid: data-uid, annotations: {kubectl-motion.dev/source: cluster-b/shop/born-here}", 1))
 	class := "slow"
-	live := &Live{UID: "born-here", Resting: true, Class: &class, Request: resource.MustParse("2Gi")}
-	s.seen = refused("persistentvolumeclaim/data", Seen{Live: live})
+	live := &Live{UID: "born-here", Suspended: true, Class: &class, Request: resource.MustParse("2Gi")}
+	s.observed = refused("persistentvolumeclaim/data", TargetState{Live: live})
 	p := s.plan()
 	if p.Blocked() {
 		t.Fatalf("blocked: %v", p.Blockers)
@@ -84,15 +84,15 @@ func TestAClaimThatIsThereKeepsItsClassAndSize(t *testing.T) {
 
 func TestAnObjectThatSomebodyHasPutThereAlreadyIsLeftAlone(t *testing.T) {
 	s := tell(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: b}")
-	s.seen = refused("configmap/a", Seen{Live: &Live{Resting: true}})
+	s.observed = refused("configmap/a", TargetState{Live: &Live{Suspended: true}})
 	p := s.plan()
-	if i := s.item(p, "configmap/a"); i.Action != Unchanged || i.Stage != "" || len(p.Objects(StageRest)) != 0 {
+	if i := s.item(p, "configmap/a"); i.Action != Unchanged || i.Stage != "" || len(p.Objects(StageStandby)) != 0 {
 		t.Errorf("%+v", i)
 	}
-	s.seen = refused("configmap/a", Seen{Live: &Live{Resting: true}, Changed: true})
+	s.observed = refused("configmap/a", TargetState{Live: &Live{Suspended: true}, Changed: true})
 	p = s.plan()
 	s.tells(p.Warnings, CodeAdopted, "configmap/a")
-	s.seen = refused("configmap/a", Seen{Live: &Live{Resting: true}, Changed: true, Problem: &apply.Problem{
+	s.observed = refused("configmap/a", TargetState{Live: &Live{Suspended: true}, Changed: true, Problem: &apply.Problem{
 		Cause: apply.CauseConflict, Conflicts: []apply.Conflict{{Field: "data.a", Manager: "helm"}},
 	}})
 	s.tells(s.plan().Blockers, CodeConflict, "data.a is owned by helm", "--force-conflicts")
@@ -101,14 +101,14 @@ func TestAnObjectThatSomebodyHasPutThereAlreadyIsLeftAlone(t *testing.T) {
 func TestAMissingClassBlocksAndNamesTheFlag(t *testing.T) {
 	s := tell(t, claim)
 	s.facts.Classes.List = nil
-	s.tells(s.plan().Blockers, CodeNoClass, `"gone"`, "--storage-class gone=CLASS")
+	s.tells(s.plan().Blockers, CodeStorageClassMissing, `"gone"`, "--storage-class gone=CLASS")
 	s.facts.Classes.List = []Class{{Name: "a"}, {Name: "b"}}
 	s.request.StorageClasses = map[string]string{"gone": "b"}
 	if p := s.plan(); p.Blocked() || p.Volumes[0].TargetClass != "b" {
 		t.Errorf("%v %+v", p.Blockers, p.Volumes)
 	}
 	s.request.StorageClasses = map[string]string{"gone": "c"}
-	s.tells(s.plan().Blockers, CodeNoClass)
+	s.tells(s.plan().Blockers, CodeStorageClassMissing)
 }
 
 func TestAClassOfTheSameDriverIsBetterThanTheDefault(t *testing.T) {
@@ -146,7 +146,7 @@ kind: Pod
 metadata: {name: reader, annotations: {kubectl-motion.dev/skip: "true"}}
 spec: {containers: [{name: a, image: x}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}`)
 	s.request.Mode = v1alpha1.ModeCutover
-	s.tells(s.plan().Blockers, CodeUserStays, "pod/reader", "claim data")
+	s.tells(s.plan().Blockers, CodeUserNotMoved, "pod/reader", "claim data")
 }
 
 func TestABarePodThatUsesAClaimWaitsForActivation(t *testing.T) {
@@ -157,7 +157,7 @@ kind: Pod
 metadata: {name: db}
 spec: {containers: [{name: a, image: x}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}`)
 	p := s.plan()
-	if i := s.item(p, "pod/db"); i.Stage != StageStart {
+	if i := s.item(p, "pod/db"); i.Stage != StageActivation {
 		t.Errorf("stage %q: a pod on standby would keep the mount pod from being alone with the claim", i.Stage)
 	}
 	if n := len(p.Objects(StageVolume)); n != 1 {
@@ -196,7 +196,7 @@ metadata:
   annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"stringData":{"p":"hunter2"}}'}
 data: {p: aHVudGVyMg==, dsn: cG9zdGdyZXM6Ly91Omh1bnRlcjJAZGIuc2hvcC5zdmMvYXBw}`)
 	s.request.TargetNamespace, s.facts.Namespace = "other", "other"
-	s.seen = refused("secret/a", Seen{Changed: true, Problem: &apply.Problem{Cause: apply.CauseNotPermitted, Message: "no"}})
+	s.observed = refused("secret/a", TargetState{Changed: true, Problem: &apply.Problem{Cause: apply.CauseNotPermitted, Message: "no"}})
 	p := s.plan()
 	raw, err := json.Marshal(p)
 	if err != nil {

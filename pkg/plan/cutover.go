@@ -50,7 +50,7 @@ func (b *builder) whenScaled(o *inventory.Object) error {
 	}
 	ref := o.Ref
 	b.warn(Finding{
-		Code: CodeWhenScaled, Object: &ref,
+		Code: CodeWhenScaledDelete, Object: &ref,
 		Message: "its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, and stopping it would delete its volumes: " +
 			"it is set to Retain before it is stopped, and put back when it is started again",
 	})
@@ -103,14 +103,14 @@ func (b *builder) operator(o *inventory.Object) {
 	switch {
 	case !inventory.BuiltIn(o.Ref.Group) && b.inv.RunsPods(o):
 		b.block(Finding{
-			Code: CodeOperator, Object: &ref,
+			Code: CodeOperatorOwned, Object: &ref,
 			Message: "its operator runs pods and would start them again",
 			Hint:    "stop it the way its operator offers, then migrate without --cutover",
 		})
 	case workload.Suspendable(o.Ref.GroupKind()) && len(o.Owners) > 0 && b.inv.FindUID(o.Owners[0].UID) == nil:
 		owner := o.Owners[0]
 		b.block(Finding{
-			Code: CodeOperator, Object: &ref,
+			Code: CodeOperatorOwned, Object: &ref,
 			Message: fmt.Sprintf("its owner %s %s is not in the namespace and would start it again", owner.Kind, owner.Name),
 			Hint:    "stop it the way its owner offers, then migrate without --cutover",
 		})
@@ -126,7 +126,7 @@ func (b *builder) gitOps(o *inventory.Object) {
 	}
 	ref := o.Ref
 	b.block(Finding{
-		Code: CodeGitOps, Object: &ref,
+		Code: CodeGitOpsManaged, Object: &ref,
 		Message: fmt.Sprintf("%s manages it and would start it again", who),
 		Hint:    "suspend its synchronisation on the source, and remove the mark, before the cutover",
 	})
@@ -147,7 +147,7 @@ func (b *builder) usersThatStay(items []Item) {
 			}
 			ref := w
 			b.block(Finding{
-				Code: CodeUserStays, Object: &ref,
+				Code: CodeUserNotMoved, Object: &ref,
 				Message: fmt.Sprintf("it does not move but uses the claim %s, which does", v.Claim),
 				Hint:    "let it move too, or stop it, or leave the claim out with --exclude pvc/" + v.Claim,
 			})

@@ -102,13 +102,13 @@ func (d *Draft) mapClass(ref inventory.Ref, name string) {
 	case !ok:
 		delete(d.options.StorageClasses, name)
 		d.block(Finding{
-			Code: CodeNoClass, Object: &ref,
+			Code: CodeStorageClassMissing, Object: &ref,
 			Message: fmt.Sprintf("the target has neither the storage class %q nor one that can stand in for it", name),
 			Hint:    "name one with --storage-class " + name + "=CLASS",
 		})
 	case guessed:
 		d.warn(Finding{
-			Code: CodeClassGuessed, Object: &ref,
+			Code: CodeStorageClassSelected, Object: &ref,
 			Message: fmt.Sprintf("the target has no storage class %q; %q was chosen", name, class),
 			Hint:    "--storage-class " + name + "=CLASS chooses another",
 		})
@@ -149,7 +149,7 @@ func (d *Draft) add(o *inventory.Object) error {
 	after, changes, err := transform.Object(before, d.options)
 	if err != nil {
 		ref := o.Ref
-		d.block(Finding{Code: CodeRewrite, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + named(o.Ref)})
+		d.block(Finding{Code: CodeTransformFailed, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + named(o.Ref)})
 		d.items = append(d.items, item)
 		return nil //nolint:nilerr // it is a finding of the plan, and the others go on
 	}
@@ -178,11 +178,11 @@ func (d *Draft) stage(o *inventory.Object, u *unstructured.Unstructured) Stage {
 			return StageVolume
 		}
 	case o.Ref.GroupKind() == schema.GroupKind{Kind: "Pod"} && len(o.Claims()) > 0:
-		return StageStart
+		return StageActivation
 	case !inventory.BuiltIn(o.Ref.Group) && d.inv.RunsPods(o):
-		return StageStart
+		return StageActivation
 	}
-	return StageRest
+	return StageStandby
 }
 
 // ours says whether a live object of the target was made from this source.

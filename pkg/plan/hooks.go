@@ -41,11 +41,11 @@ func (b *builder) hooks() ([]hooks.Pod, error) {
 	snapshots := func(v Volume) bool { return v.CopyMethod.Offer != nil }
 	if len(found) > 0 && !slices.ContainsFunc(b.volumes, snapshots) {
 		b.warn(Finding{
-			Code: CodeHook, Message: "the application has hooks for snapshots, and none is taken of its volumes: the hooks are not run",
+			Code: CodeSnapshotHook, Message: "the application has hooks for snapshots, and none is taken of its volumes: the hooks are not run",
 		})
 	}
 	for _, err := range wrong {
-		b.block(Finding{Code: CodeHook, Message: err.Error(), Hint: "correct the annotation or the flag, or take it away"})
+		b.block(Finding{Code: CodeSnapshotHook, Message: err.Error(), Hint: "correct the annotation or the flag, or take it away"})
 	}
 	return found, nil
 }

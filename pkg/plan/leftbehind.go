@@ -43,7 +43,7 @@ func (b *builder) leftBehind(items []Item) {
 	}
 	if scratch > 0 {
 		b.warn(Finding{
-			Code:    CodeNotMoved,
+			Code:    CodeDataNotMoved,
 			Message: fmt.Sprintf("%d of the objects have emptyDir volumes; what is in those is not moved", scratch),
 		})
 	}
@@ -70,7 +70,7 @@ func (b *builder) ownerLost(o *inventory.Object) {
 		}
 		ref := o.Ref
 		b.warn(Finding{
-			Code: CodeOwnerLost, Object: &ref,
+			Code: CodeOwnerNotMoved, Object: &ref,
 			Message: fmt.Sprintf("its owner %s %s is not in the namespace; on the target nobody owns it", owner.Kind, owner.Name),
 		})
 	}
@@ -87,7 +87,7 @@ func (b *builder) hostPaths(o *inventory.Object, u *unstructured.Unstructured) {
 		}
 		ref := o.Ref
 		b.warn(Finding{
-			Code: CodeNotMoved, Object: &ref,
+			Code: CodeDataNotMoved, Object: &ref,
 			Message: fmt.Sprintf("it uses %s of its node; what lies there is not moved", path),
 		})
 	}
@@ -104,7 +104,7 @@ func (b *builder) nodesFor(o *inventory.Object, u *unstructured.Unstructured) {
 	}
 	ref := o.Ref
 	b.warn(Finding{
-		Code: CodeNodes, Object: &ref,
+		Code: CodeNodeUnavailable, Object: &ref,
 		Message: fmt.Sprintf("no node of the target has the labels %s that its pods ask for", joined(selector)),
 		Hint:    "label a node, or change the selector with --patch",
 	})
@@ -144,10 +144,10 @@ func (b *builder) ingressClass(o *inventory.Object, u *unstructured.Unstructured
 	})
 }
 
-// oneNode lists drivers whose volumes cannot be used from several nodes as
+// singleNodeDrivers lists drivers whose volumes cannot be used from several nodes as
 // filesystems; nothing in the API tells. Each fact is from the driver's own
 // documentation.
-func oneNode() []string {
+func singleNodeDrivers() []string {
 	return []string{
 		"rancher.io/local-path", "k8s.io/minikube-hostpath", "kubernetes.io/no-provisioner", "openebs.io/local", "local.csi.openebs.io",
 		"topolvm.io", "zfs.csi.openebs.io", "ebs.csi.aws.com", "kubernetes.io/aws-ebs", "pd.csi.storage.gke.io", "kubernetes.io/gce-pd",
@@ -159,7 +159,7 @@ func oneNode() []string {
 func (b *builder) accessModes(v Volume) {
 	class, found := b.facts.class(v.TargetClass)
 	many := slices.Contains(v.AccessModes, corev1.ReadWriteMany) || slices.Contains(v.AccessModes, corev1.ReadOnlyMany)
-	if !found || !many || v.VolumeMode == corev1.PersistentVolumeBlock || !slices.Contains(oneNode(), class.Provisioner) {
+	if !found || !many || v.VolumeMode == corev1.PersistentVolumeBlock || !slices.Contains(singleNodeDrivers(), class.Provisioner) {
 		return
 	}
 	ref := v.ref

@@ -36,11 +36,11 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	views, err := req.Views.Choose(ctx, src, draft.inUse())
+	views, err := req.CopyMethods.Choose(ctx, src, draft.inUse())
 	if err != nil {
 		return nil, err
 	}
-	draft.WithViews(views)
+	draft.WithCopyMethods(views)
 	if req.Prune && !facts.NamespaceMissing {
 		orphans, err := ObserveOrphans(ctx, src, dst, inv, req.TargetNamespace)
 		if err != nil {
@@ -48,11 +48,11 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 		}
 		draft.WithOrphans(orphans)
 	}
-	seen, err := ObserveObjects(ctx, dst, draft)
+	observed, err := ObserveObjects(ctx, dst, draft)
 	if err != nil {
 		return nil, err
 	}
-	p, err := Build(draft, seen)
+	p, err := Build(draft, observed)
 	if err != nil {
 		return nil, err
 	}

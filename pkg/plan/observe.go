@@ -27,8 +27,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// Seen is what the target said about one object of the draft.
-type Seen struct {
+// TargetState is what the target said about one object of the draft.
+type TargetState struct {
 	// Live is nil when nothing of that name is there.
 	Live *Live
 	// Changed says whether writing the object would change the live one.
@@ -50,7 +50,7 @@ type Live struct {
 	// Source is its annotation kubectl-motion.dev/source.
 	Source string
 	// Suspended is true when none of its pods can run.
-	Resting bool
+	Suspended bool
 	// Active is true for a workload that a migration brought and activated.
 	Active bool
 	// Class and Request are a claim's.
@@ -66,7 +66,7 @@ type Live struct {
 type digest struct{ all, plain [sha256.Size]byte }
 
 // Observation is what the target said about all objects of a draft.
-type Observation map[inventory.ID]Seen
+type Observation map[inventory.ID]TargetState
 
 // observers is how many requests that read are under way at the same time.
 const observers = 16
@@ -91,7 +91,7 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 		return nil, err
 	}
 	var mu sync.Mutex
-	seen := Observation{}
+	observed := Observation{}
 	lanes, ctx := apply.NewLanes(ctx)
 	for _, item := range d.items {
 		if item.Target == nil || item.Reason == inventory.ReasonKindMissing {
@@ -109,11 +109,11 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			seen[item.Target.ID()] = s
+			observed[item.Target.ID()] = s
 			return context.Cause(ctx)
 		})
 	}
-	return seen, lanes.Wait()
+	return observed, lanes.Wait()
 }
 
 // weight is about what it takes to try an item, when l is there already.
@@ -129,15 +129,15 @@ func (l *Live) weight(item Item) int {
 
 // try asks the server what writing the item would do. The full answer is only
 // needed where there is something to compare it with.
-func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live) Seen {
+func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live) TargetState {
 	if live == nil {
 		err := w.TryNew(ctx, item.Apply(), d.request.ForceConflicts)
-		return Seen{Changed: true, Problem: apply.Explain(err)}
+		return TargetState{Changed: true, Problem: apply.Explain(err)}
 	}
 	if live.same {
-		return Seen{Live: live}
+		return TargetState{Live: live}
 	}
-	s := Seen{Live: live, Changed: true}
+	s := TargetState{Live: live, Changed: true}
 	body := item.Apply()
 	if item.Source.GroupKind() == kindClaim {
 		var err error
@@ -297,7 +297,7 @@ func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionRe
 }
 
 func newLive(u *unstructured.Unstructured) *Live {
-	l := &Live{UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Resting: workload.Suspended(u)}
+	l := &Live{UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(), Source: u.GetAnnotations()[v1alpha1.AnnotationSource], Suspended: workload.Suspended(u)}
 	_, standby := u.GetAnnotations()[v1alpha1.AnnotationOriginalState]
 	l.Active = l.Source != "" && workload.Suspendable(u.GroupVersionKind().GroupKind()) && !standby
 	if u.GroupVersionKind().GroupKind() == kindClaim {

@@ -48,8 +48,8 @@ type Request struct {
 	Route route.Mode
 	// Hooks for snapshots that were given by flag.
 	Hooks []hooks.Rule
-	// Views chooses how volumes are looked at while their application runs.
-	Views snapshot.Chooser
+	// CopyMethods chooses how volumes are looked at while their application runs.
+	CopyMethods snapshot.Chooser
 	// Originals are what stopped source workloads ran before (see rewrite.Options).
 	Originals map[types.UID][]byte
 }
@@ -85,8 +85,8 @@ type Plan struct {
 	Manifests []map[string]any `json:"needsAdminManifests,omitempty"`
 	// NotExamined are kinds that could not be listed on the source.
 	NotExamined []inventory.NotExamined `json:"notExamined,omitempty"`
-	// Passed are kinds that nobody moves.
-	Passed []inventory.Passed `json:"passedOver,omitempty"`
+	// Ignored are kinds that nobody moves.
+	Ignored []inventory.Ignored `json:"passedOver,omitempty"`
 }
 
 // End is one side of the migration.
@@ -100,13 +100,13 @@ type End struct {
 type Stage string
 
 const (
-	// StageRest: with all the others, before anything runs.
-	StageRest Stage = "rest"
+	// StageStandby: with all the others, before anything runs.
+	StageStandby Stage = "rest"
 	// StageVolume: a claim whose data is shipped; it is created with its mount pod.
 	StageVolume Stage = "volume"
-	// StageStart: at activation, because the object cannot be on standby: a bare
+	// StageActivation: at activation, because the object cannot be on standby: a bare
 	// pod that uses a claim, a custom resource whose operator starts pods.
-	StageStart Stage = "start"
+	StageActivation Stage = "start"
 )
 
 // Action is what writing an object will do on the target.

@@ -100,7 +100,7 @@ func (b *builder) podProblem(item *Item, p *apply.Problem) {
 		return // an operator completes the template before it makes a pod of it
 	case strings.Contains(p.Message, "error looking up service account"):
 		account := b.accountOf(item)
-		f.Code, mendable = CodeAccountMissing, true
+		f.Code, mendable = CodeServiceAccountMissing, true
 		f.Message = fmt.Sprintf("its pods run as the service account %s, which is not on the target", account)
 		f.Hint = fmt.Sprintf("have it created there: kubectl -n %s create serviceaccount %s", b.request.TargetNamespace, account)
 	case p.Cause == apply.CauseQuota:
@@ -110,7 +110,7 @@ func (b *builder) podProblem(item *Item, p *apply.Problem) {
 		f.Code, mendable = CodeNeedsAdmin, true
 		f.Message, f.Hint = "you may not create pods on the target, so whether its pods will be accepted is not known", ""
 	case p.Cause == apply.CauseOther, p.Cause == apply.CauseMissing:
-		f.Code, f.Hint = CodeUnreachable, "try again"
+		f.Code, f.Hint = CodeTargetUnavailable, "try again"
 	}
 	if mendable && !b.starting() {
 		b.warn(f)
@@ -138,15 +138,15 @@ func (b *builder) pullSecrets(items []Item) {
 	if !b.facts.SourceAccounts.Known || !b.facts.Accounts.Known {
 		return
 	}
-	told := map[string]bool{}
+	warned := map[string]bool{}
 	for i := range items {
 		o := b.inv.FindUID(items[i].Source.UID)
 		if items[i].Verdict != inventory.Move || o == nil || !o.RunsPods() {
 			continue
 		}
 		name := b.accountOf(&items[i])
-		if !told[name] {
-			told[name] = true
+		if !warned[name] {
+			warned[name] = true
 			b.account(name)
 		}
 	}
@@ -171,7 +171,7 @@ func (b *builder) account(name string) {
 	}
 	if len(was.Bound) > 0 {
 		b.warn(Finding{
-			Code:    CodeAccountBound,
+			Code:    CodeServiceAccountBound,
 			Message: fmt.Sprintf("the service account %s is bound to a cloud identity of the source (%s)", name, strings.Join(was.Bound, ", ")),
 			Hint:    "its pods need another identity on the target",
 		})

@@ -62,7 +62,7 @@ func (b *builder) quotas(items []Item, groups []Group) error {
 		}
 	}
 	for _, v := range b.volumes {
-		if !b.seen[v.ref.ID()].exists() {
+		if !b.observed[v.ref.ID()].exists() {
 			volumeDemand(v.TargetClass, v.TargetRequest, now)
 		}
 	}
@@ -121,7 +121,7 @@ func podsDemand(d demand, n int64, r ...corev1.ResourceRequirements) {
 	}
 }
 
-func (s Seen) exists() bool { return s.Live != nil }
+func (s TargetState) exists() bool { return s.Live != nil }
 
 func (b *builder) quota(q corev1.ResourceQuota, d demand, what, side string, blocks bool) {
 	if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {

@@ -31,10 +31,10 @@ func (b *builder) readOnly(v Volume) {
 	})
 }
 
-// filesOnly lists provisioners whose volumes are folders or shares and never
+// filesystemDrivers lists provisioners whose volumes are folders or shares and never
 // devices; nothing in the API tells. Each fact is from the driver's own
 // documentation.
-func filesOnly() []string {
+func filesystemDrivers() []string {
 	return []string{
 		"rancher.io/local-path", "k8s.io/minikube-hostpath", "nfs.csi.k8s.io", "smb.csi.k8s.io", "efs.csi.aws.com", "fsx.csi.aws.com",
 		"file.csi.azure.com", "filestore.csi.storage.gke.io", "cephfs.csi.ceph.com", "rook-ceph.cephfs.csi.ceph.com", "manila.csi.openstack.org",
@@ -49,12 +49,12 @@ func (b *builder) rawBlock(v Volume) {
 	b.devicesOff(v, "source", b.facts.SourceAgents)
 	b.devicesOff(v, "target", b.facts.Agents)
 	class, found := b.facts.class(v.TargetClass)
-	if !found || !slices.Contains(filesOnly(), class.Provisioner) {
+	if !found || !slices.Contains(filesystemDrivers(), class.Provisioner) {
 		return
 	}
 	ref := v.ref
 	b.block(Finding{
-		Code: CodeNoBlock, Object: &ref,
+		Code: CodeBlockVolumesUnsupported, Object: &ref,
 		Message: fmt.Sprintf("it is a raw block volume, and the class %s (%s) makes volumes with a filesystem only", class.Name, class.Provisioner),
 		Hint:    "name a class for block volumes with --storage-class " + v.StorageClass + "=CLASS",
 	})
@@ -75,7 +75,7 @@ func (b *builder) devicesOff(v Volume, where string, agents Known[Agents]) {
 
 // grown says whether the target's refusal is about the size: the source's volume has
 // grown since the target's claim was made, and that one's class cannot follow.
-func (b *builder) grown(item *Item, s Seen) bool {
+func (b *builder) cannotGrow(item *Item, s TargetState) bool {
 	if s.Live == nil || item.Stage != StageVolume || s.Live.Request.IsZero() {
 		return false
 	}
@@ -92,7 +92,7 @@ func (b *builder) grown(item *Item, s Seen) bool {
 	}
 	ref := *item.Target
 	b.block(Finding{
-		Code: CodeTooSmall, Object: &ref, Problem: s.Problem,
+		Code: CodeTargetTooSmall, Object: &ref, Problem: s.Problem,
 		Message: fmt.Sprintf("the source's volume has %s by now, the target's claim asks for %s, and %s lets no volume grow", asked.String(), s.Live.Request.String(), name),
 		Hint:    "delete the target's claim to have it made anew with that size (everything is shipped once more), or have the class allow expansion",
 	})

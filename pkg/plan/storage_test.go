@@ -31,9 +31,9 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: data}
 spec: {volumeName: pv, storageClassName: fast, volumeMode: Block, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}`)
-	s.silent(s.plan().Blockers, CodeNoBlock)
+	s.silent(s.plan().Blockers, CodeBlockVolumesUnsupported)
 	s.facts.Classes.List[0].Provisioner = "nfs.csi.k8s.io"
-	s.tells(s.plan().Blockers, CodeNoBlock, "raw block", "nfs.csi.k8s.io", "fast")
+	s.tells(s.plan().Blockers, CodeBlockVolumesUnsupported, "raw block", "nfs.csi.k8s.io", "fast")
 }
 
 func TestARawBlockVolumeIsRefusedWhereAgentsMayNotOpenDevices(t *testing.T) {
@@ -64,21 +64,21 @@ kind: PersistentVolumeClaim
 metadata: {name: data, uid: u}
 spec: {volumeName: pv, storageClassName: fast, accessModes: [ReadWriteOnce], resources: {requests: {storage: 3Gi}}}`)
 	class := "fast"
-	seen := Seen{
-		Live:    &Live{Resting: true, Source: "cluster-a/shop/u", Class: &class, Request: resource.MustParse("2Gi")},
+	observed := TargetState{
+		Live:    &Live{Suspended: true, Source: "cluster-a/shop/u", Class: &class, Request: resource.MustParse("2Gi")},
 		Changed: true, Problem: &apply.Problem{Cause: apply.CauseDenied, Message: "only dynamically provisioned pvc can be resized"},
 	}
 	s.facts.Classes.List[0].Expansion = false
-	s.seen = refused("persistentvolumeclaim/data", seen)
+	s.observed = refused("persistentvolumeclaim/data", observed)
 	p := s.plan()
-	s.tells(p.Blockers, CodeTooSmall, "3Gi", "2Gi", "class fast")
+	s.tells(p.Blockers, CodeTargetTooSmall, "3Gi", "2Gi", "class fast")
 	s.silent(p.Blockers, CodeDenied)
 	// Where the class lets volumes grow, the server's own words are the reason.
 	s.facts.Classes.List[0].Expansion = true
 	s.tells(s.plan().Blockers, CodeDenied, "dynamically provisioned")
 	// Where it does grow, nothing is in the way.
-	seen.Problem = nil
-	s.seen = refused("persistentvolumeclaim/data", seen)
+	observed.Problem = nil
+	s.observed = refused("persistentvolumeclaim/data", observed)
 	if p := s.plan(); len(p.Blockers) > 0 {
 		t.Errorf("blockers %+v", p.Blockers)
 	}
@@ -97,18 +97,18 @@ spec: {nodeName: n1, containers: [{name: a, image: x}]}
 status: {phase: Running}`
 	s := tell(t, strings.Replace(db, "COMMAND", `["/bin/hold"]`, 1))
 	p := s.plan()
-	s.silent(p.Blockers, CodeHook)
-	s.tells(p.Warnings, CodeHook, "not run")
+	s.silent(p.Blockers, CodeSnapshotHook)
+	s.tells(p.Warnings, CodeSnapshotHook, "not run")
 	if len(p.Hooks) != 1 || p.Hooks[0].UID != "u" || p.Hooks[0].Pre.Command[0] != "/bin/hold" {
 		t.Errorf("hooks %+v", p.Hooks)
 	}
 	s = tell(t, strings.Replace(db, "COMMAND", `/bin/hold`, 1))
-	s.tells(s.plan().Blockers, CodeHook, "pod db-0", "JSON array")
+	s.tells(s.plan().Blockers, CodeSnapshotHook, "pod db-0", "JSON array")
 	idle, err := hooks.ParseRule(hooks.Pre, "app=web::sync")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s = tell(t, strings.Replace(db, "COMMAND", `["/bin/hold"]`, 1))
 	s.request.Hooks = []hooks.Rule{idle}
-	s.tells(s.plan().Blockers, CodeHook, "chooses no running pod")
+	s.tells(s.plan().Blockers, CodeSnapshotHook, "chooses no running pod")
 }

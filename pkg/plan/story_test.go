@@ -22,11 +22,11 @@ import (
 // story is a namespace in YAML and what a plan makes of it, without a cluster:
 // everything but the observing is pure.
 type story struct {
-	t       *testing.T
-	source  string
-	request Request
-	facts   Facts
-	seen    func(*Draft) Observation
+	t        *testing.T
+	source   string
+	request  Request
+	facts    Facts
+	observed func(*Draft) Observation
 	// notServed are kinds that the target does not serve.
 	notServed []string
 }
@@ -40,7 +40,7 @@ func tell(t *testing.T, source string) *story {
 			ClusterID: "cluster-b", Namespace: "shop",
 			Classes: Known[Class]{Known: true, List: []Class{{Name: "fast", Provisioner: "csi.example.com", Default: true}}},
 		},
-		seen: func(*Draft) Observation { return Observation{} },
+		observed: func(*Draft) Observation { return Observation{} },
 	}
 }
 
@@ -95,7 +95,7 @@ func (s *story) plan() *Plan {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p, err := Build(d, s.seen(d))
+	p, err := Build(d, s.observed(d))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func (s *story) silent(list []Finding, code Code) {
 }
 
 // refused answers every dry-run of the named object with a problem.
-func refused(name string, s Seen) func(*Draft) Observation {
+func refused(name string, s TargetState) func(*Draft) Observation {
 	return func(d *Draft) Observation {
 		out := Observation{}
 		for _, i := range d.items {

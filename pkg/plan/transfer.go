@@ -68,9 +68,9 @@ func shippedTo(s v1alpha1.VolumeShipment, clusterID, namespace string) (out Ship
 	return out, true
 }
 
-// rateWorth is how much shipments must have sent for their rate to mean anything:
+// minRateBytes is how much shipments must have sent for their rate to mean anything:
 // the times in a shipment are whole seconds.
-const rateWorth = 16 << 20
+const minRateBytes = 16 << 20
 
 // rate of what was shipped to the target so far.
 func rate(shipped []Shipped) (int64, Basis) {
@@ -82,14 +82,14 @@ func rate(shipped []Shipped) (int64, Basis) {
 			took += max(s.Took, time.Second)
 		}
 	}
-	if sent < rateWorth || took == 0 {
+	if sent < minRateBytes || took == 0 {
 		return AssumedRate, BasisAssumed
 	}
 	return max(int64(float64(sent)/took.Seconds()), 1), BasisMeasured
 }
 
 // reckon fills in what the volumes weigh, and what shipping them costs.
-func (d *Draft) reckon(items []Item, volumes []Volume) *Transfer {
+func (d *Draft) estimate(items []Item, volumes []Volume) *Transfer {
 	t := &Transfer{}
 	for _, i := range items {
 		if i.Action == Create || i.Action == Configure {
@@ -97,7 +97,7 @@ func (d *Draft) reckon(items []Item, volumes []Volume) *Transfer {
 		}
 	}
 	for i := range volumes {
-		volumes[i].weigh(d.facts.Shipped)
+		volumes[i].estimate(d.facts.Shipped)
 		t.AtMostBytes += volumes[i].AtMostBytes
 	}
 	t.BytesPerSecond, t.RateBasis = rate(d.facts.Shipped)
@@ -107,7 +107,7 @@ func (d *Draft) reckon(items []Item, volumes []Volume) *Transfer {
 
 // weigh says how much data the volume holds at most, as far as a user of the
 // namespace can know.
-func (v *Volume) weigh(shipped []Shipped) {
+func (v *Volume) estimate(shipped []Shipped) {
 	size := v.Capacity
 	if size.IsZero() {
 		size = v.Requested

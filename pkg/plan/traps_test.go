@@ -109,7 +109,7 @@ metadata:
 	for _, name := range []string{"configmap/orphan", "configmap/child", "secret/password", "persistentvolumeclaim/data-db-0", "configmap/of-pod"} {
 		s.gone(s.written(p, name), "metadata.ownerReferences")
 	}
-	s.tells(p.Warnings, CodeOwnerLost, "configmap/orphan", "Thing far")
+	s.tells(p.Warnings, CodeOwnerNotMoved, "configmap/orphan", "Thing far")
 	s.skipped(p, "configmap/operators", inventory.ReasonOwned)
 	// Once both are there, the owners that moved are owners again; not those that
 	// controllers tie themselves, and never a Pod.
@@ -294,11 +294,11 @@ spec: {type: LoadBalancer, loadBalancerClass: c, ports: [{port: 80}]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	home := tell(t, string(raw))
-	home.facts.ClusterID = "cluster-a"
-	back := home.written(home.plan(), "service/lb")
-	home.has(back, "spec.type", "LoadBalancer")
-	home.has(back, "spec.loadBalancerClass", "c")
+	returning := tell(t, string(raw))
+	returning.facts.ClusterID = "cluster-a"
+	back := returning.written(returning.plan(), "service/lb")
+	returning.has(back, "spec.type", "LoadBalancer")
+	returning.has(back, "spec.loadBalancerClass", "c")
 	if back.GetAnnotations()["service.beta.kubernetes.io/x"] != "1" {
 		t.Errorf("the balancer's annotations are lost: %v", back.GetAnnotations())
 	}
@@ -385,7 +385,7 @@ status: {phase: Bound, capacity: {storage: 1Gi}}`)
 	s.has(u, "metadata.labels.app", "db")
 	s.has(u, "spec.volumeMode", "Block")
 	s.has(u, "spec.storageClassName", "fast")
-	s.tells(p.Warnings, CodeClassGuessed, `no storage class "gone"`, `"fast"`)
+	s.tells(p.Warnings, CodeStorageClassSelected, `no storage class "gone"`, `"fast"`)
 	if len(p.Volumes) != 1 || p.Volumes[0].VolumeMode != corev1.PersistentVolumeBlock || p.Volumes[0].TargetClass != "fast" {
 		t.Errorf("volumes %+v", p.Volumes)
 	}
@@ -463,7 +463,7 @@ spec: {volumeName: pv3, storageClassName: fast}`)
 			t.Errorf("group %d has not the application's placement: %+v", i, g.Template)
 		}
 	}
-	s.tells(p.Warnings, CodeNodes, "disk=ssd")
+	s.tells(p.Warnings, CodeNodeUnavailable, "disk=ssd")
 }
 
 func TestTrapClaimsBeyondTheReplicasMoveAndOrdinalsStay(t *testing.T) {
@@ -493,8 +493,8 @@ metadata: {name: db}
 spec: {replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}, template: {spec: {containers: [{name: a, image: x}]}}}`)
 	s.request.Mode = v1alpha1.ModeCutover
 	p := s.plan()
-	s.silent(p.Blockers, CodeWhenScaled)
-	s.tells(p.Warnings, CodeWhenScaled, "statefulset.apps/db", "whenScaled", "Retain")
+	s.silent(p.Blockers, CodeWhenScaledDelete)
+	s.tells(p.Warnings, CodeWhenScaledDelete, "statefulset.apps/db", "whenScaled", "Retain")
 	s.has(s.written(p, "statefulset.apps/db"), "spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain")
 	u, err := s.item(p, "statefulset.apps/db").Active()
 	if err != nil {
@@ -636,12 +636,12 @@ kind: Secret
 metadata: {name: pg-password, ownerReferences: [{apiVersion: db.example.com/v1, kind: Cluster, name: pg, uid: pg, controller: true}]}`)
 	s.request.Mode = v1alpha1.ModeCutover
 	p := s.plan()
-	s.tells(p.Blockers, CodeGitOps, "deployment.apps/argo", "Argo CD")
-	s.tells(p.Blockers, CodeGitOps, "deployment.apps/flux", "Flux")
-	s.tells(p.Blockers, CodeOperator, "cluster.db.example.com/pg")
-	s.tells(p.Blockers, CodeOperator, "deployment.apps/olm", "ClusterThing far")
+	s.tells(p.Blockers, CodeGitOpsManaged, "deployment.apps/argo", "Argo CD")
+	s.tells(p.Blockers, CodeGitOpsManaged, "deployment.apps/flux", "Flux")
+	s.tells(p.Blockers, CodeOperatorOwned, "cluster.db.example.com/pg")
+	s.tells(p.Blockers, CodeOperatorOwned, "deployment.apps/olm", "ClusterThing far")
 	s.skipped(p, "statefulset.apps/pg", inventory.ReasonOwned)
-	if i := s.item(p, "cluster.db.example.com/pg"); i.Stage != StageStart {
+	if i := s.item(p, "cluster.db.example.com/pg"); i.Stage != StageActivation {
 		t.Errorf("a custom resource that runs pods is written at stage %q, want at activation", i.Stage)
 	}
 	s.moves(p, "secret/pg-password")
@@ -688,13 +688,13 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec: {replicas: 3, template: {spec: {containers: [{name: a, image: x, resources: {requests: {cpu: 500m}}}]}}}`)
-	s.seen = refused("resourcequota/quota", Seen{Live: &Live{UID: "theirs", Resting: true}, Changed: true})
+	s.observed = refused("resourcequota/quota", TargetState{Live: &Live{UID: "theirs", Suspended: true}, Changed: true})
 	s.facts.Quotas = Known[corev1.ResourceQuota]{Known: true, List: []corev1.ResourceQuota{{Status: corev1.ResourceQuotaStatus{
 		Hard: corev1.ResourceList{"requests.cpu": resource.MustParse("1")},
 		Used: corev1.ResourceList{"requests.cpu": resource.MustParse("0")},
 	}}}}
 	p := s.plan()
-	s.skipped(p, "resourcequota/quota", inventory.ReasonTargetsOwn)
+	s.skipped(p, "resourcequota/quota", inventory.ReasonTargetManaged)
 	s.tells(p.Warnings, CodeQuota, "1500m of requests.cpu", "leaves 1")
 	s.request.Mode = v1alpha1.ModeCutover
 	s.tells(s.plan().Blockers, CodeQuota, "1500m of requests.cpu")
@@ -706,7 +706,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec: {shiny: 1, template: {spec: {containers: [{name: a, image: x}]}}}`)
-	s.seen = refused("deployment.apps/web", Seen{Changed: true, Problem: &apply.Problem{Cause: apply.CauseFields, Message: "unknown field spec.shiny", Fields: []string{"spec.shiny"}}})
+	s.observed = refused("deployment.apps/web", TargetState{Changed: true, Problem: &apply.Problem{Cause: apply.CauseFields, Message: "unknown field spec.shiny", Fields: []string{"spec.shiny"}}})
 	p := s.plan()
 	s.tells(p.Blockers, CodeUnknownFields, "spec.shiny", "--patch")
 }
@@ -765,7 +765,7 @@ immutable: true`)
 		s.skipped(p, n, inventory.ReasonClusterCredential)
 	}
 	s.moves(p, "secret/mine", "secret/frozen")
-	s.seen = refused("secret/frozen", Seen{Live: &Live{Source: "cluster-a/shop/x"}, Changed: true, Problem: &apply.Problem{Cause: apply.CauseImmutable, Message: "field is immutable"}})
+	s.observed = refused("secret/frozen", TargetState{Live: &Live{Source: "cluster-a/shop/x"}, Changed: true, Problem: &apply.Problem{Cause: apply.CauseImmutable, Message: "field is immutable"}})
 	s.tells(s.plan().Blockers, CodeImmutable, "secret/frozen")
 }
 
@@ -779,18 +779,18 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec: {template: {spec: {serviceAccountName: builder, containers: [{name: a, image: x}]}}}`)
-	s.seen = refused("deployment.apps/web", Seen{Changed: true, PodProblem: &apply.Problem{
+	s.observed = refused("deployment.apps/web", TargetState{Changed: true, PodProblem: &apply.Problem{
 		Cause: apply.CauseDenied, Message: `pods "web-" is forbidden: error looking up service account shop/builder: serviceaccount "builder" not found`,
 	}})
 	s.facts.SourceAccounts = Known[Account]{Known: true, List: []Account{{Name: "builder", PullSecrets: []string{"registry"}, Bound: []string{"eks.amazonaws.com/role-arn"}}}}
 	s.facts.Accounts = Known[Account]{Known: true}
 	p := s.plan()
 	s.skipped(p, "serviceaccount/builder", inventory.ReasonServiceAccount)
-	s.tells(p.Warnings, CodeAccountMissing, "kubectl -n shop create serviceaccount builder")
+	s.tells(p.Warnings, CodeServiceAccountMissing, "kubectl -n shop create serviceaccount builder")
 	s.tells(p.Warnings, CodePullSecret, "builder", "registry")
-	s.tells(p.Warnings, CodeAccountBound, "eks.amazonaws.com/role-arn")
+	s.tells(p.Warnings, CodeServiceAccountBound, "eks.amazonaws.com/role-arn")
 	s.request.Mode = v1alpha1.ModeStart
-	s.tells(s.plan().Blockers, CodeAccountMissing, "builder")
+	s.tells(s.plan().Blockers, CodeServiceAccountMissing, "builder")
 }
 
 func TestTrapRightsThatTheUserHasNotAreForAnAdministrator(t *testing.T) {
@@ -809,7 +809,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: app}
 subjects: [{kind: ServiceAccount, name: builder, namespace: shop}]`)
-	s.seen = refused("role.rbac.authorization.k8s.io/big", Seen{Changed: true, Problem: &apply.Problem{Cause: apply.CauseNotPermitted, Message: "attempting to grant RBAC permissions"}})
+	s.observed = refused("role.rbac.authorization.k8s.io/big", TargetState{Changed: true, Problem: &apply.Problem{Cause: apply.CauseNotPermitted, Message: "attempting to grant RBAC permissions"}})
 	p := s.plan()
 	if i := s.item(p, "role.rbac.authorization.k8s.io/big"); i.Verdict != inventory.NeedsAdmin || i.Reason != inventory.ReasonNotPermitted {
 		t.Errorf("%+v", i)
@@ -820,7 +820,7 @@ subjects: [{kind: ServiceAccount, name: builder, namespace: shop}]`)
 	if len(p.Manifests) != 1 {
 		t.Errorf("manifests %v", p.Manifests)
 	}
-	s.skipped(p, "rolebinding.rbac.authorization.k8s.io/people", inventory.ReasonPeopleAccess)
+	s.skipped(p, "rolebinding.rbac.authorization.k8s.io/people", inventory.ReasonUserAccess)
 	s.moves(p, "rolebinding.rbac.authorization.k8s.io/app")
 }
 
@@ -891,7 +891,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: a, image: x}]}}}`)
-	s.seen = refused("deployment.apps/web", Seen{Changed: true, PodProblem: &apply.Problem{Cause: apply.CauseDenied, Message: `violates PodSecurity "restricted:latest"`}})
+	s.observed = refused("deployment.apps/web", TargetState{Changed: true, PodProblem: &apply.Problem{Cause: apply.CauseDenied, Message: `violates PodSecurity "restricted:latest"`}})
 	s.tells(s.plan().Blockers, CodePodDenied, "deployment.apps/web", "violates PodSecurity")
 }
 
@@ -934,8 +934,8 @@ metadata: {name: p-tmp, ownerReferences: [{kind: Pod, name: p, uid: p, controlle
 spec: {volumeName: pv}`)
 	p := s.plan()
 	s.skipped(p, "persistentvolumeclaim/p-tmp", inventory.ReasonEphemeral)
-	s.tells(p.Warnings, CodeNotMoved, "pod/p", "/var/data")
-	s.tells(p.Warnings, CodeNotMoved, "emptyDir")
+	s.tells(p.Warnings, CodeDataNotMoved, "pod/p", "/var/data")
+	s.tells(p.Warnings, CodeDataNotMoved, "emptyDir")
 	vol := s.written(p, "pod/p").Object["spec"].(map[string]any)["volumes"].([]any)[0].(map[string]any)
 	class := vol["ephemeral"].(map[string]any)["volumeClaimTemplate"].(map[string]any)["spec"].(map[string]any)["storageClassName"]
 	if class != "fast" {
@@ -1057,7 +1057,7 @@ func TestMountPodsNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.silent(p.Blockers, CodeQuota)
-	d.WithViews(map[string]snapshot.Choice{"data": {Offer: &snapshot.Offer{Plugin: "csi"}}})
+	d.WithCopyMethods(map[string]snapshot.Choice{"data": {Offer: &snapshot.Offer{Plugin: "csi"}}})
 	if p, err = Build(d, Observation{}); err != nil {
 		t.Fatal(err)
 	}
@@ -1066,7 +1066,7 @@ func TestMountPodsNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 	if d, err = NewDraft(s.inventory(), s.facts, s.request); err != nil {
 		t.Fatal(err)
 	}
-	d.WithViews(map[string]snapshot.Choice{"data": {Offer: &snapshot.Offer{Plugin: "csi", ChangeDetection: v1alpha1.ChangeDetectionTimestamps}}})
+	d.WithCopyMethods(map[string]snapshot.Choice{"data": {Offer: &snapshot.Offer{Plugin: "csi", ChangeDetection: v1alpha1.ChangeDetectionTimestamps}}})
 	if p, err = Build(d, Observation{}); err != nil {
 		t.Fatal(err)
 	}

@@ -32,8 +32,8 @@ func (v Volume) Occupied() bool {
 	return v.InUse && slices.Contains(v.AccessModes, corev1.ReadWriteOncePod)
 }
 
-// Worth says for people how the volume is looked at and what that guarantees.
-func (v Volume) Worth() string {
+// CopyDescription says for people how the volume is looked at and what that guarantees.
+func (v Volume) CopyDescription() string {
 	switch {
 	case !v.InUse:
 		return "stopped: as it is"
@@ -62,8 +62,8 @@ func (d *Draft) inUse() []snapshot.Claim {
 	return out
 }
 
-// WithViews takes over how each claim in use is looked at.
-func (d *Draft) WithViews(views map[string]snapshot.Choice) {
+// WithCopyMethods takes over how each claim in use is looked at.
+func (d *Draft) WithCopyMethods(views map[string]snapshot.Choice) {
 	for i := range d.volumes {
 		v := &d.volumes[i]
 		choice, asked := views[v.Claim]
@@ -77,7 +77,7 @@ func (d *Draft) WithViews(views map[string]snapshot.Choice) {
 			continue
 		}
 		if choice.Offer == nil {
-			d.withoutSnapshot(v)
+			d.snapshotUnavailable(v)
 		}
 	}
 }
@@ -85,20 +85,20 @@ func (d *Draft) WithViews(views map[string]snapshot.Choice) {
 // readLive says whether a copy that could be had is no gain: before the stop of a
 // cutover nothing is started from an increment, and the last one should be short.
 func (d *Draft) readLive(v *Volume) bool {
-	return d.request.Mode == v1alpha1.ModeCutover && d.request.Views.Preference.Mode != snapshot.Snapshot &&
+	return d.request.Mode == v1alpha1.ModeCutover && d.request.CopyMethods.Preference.Mode != snapshot.Snapshot &&
 		v.CopyMethod.Offer != nil && v.CopyMethod.Offer.ChangeDetection != v1alpha1.ChangeDetectionTimestamps && !v.Occupied()
 }
 
-// withoutSnapshot says what follows when there is no copy of a volume in use.
-func (d *Draft) withoutSnapshot(v *Volume) {
+// snapshotUnavailable says what follows when there is no copy of a volume in use.
+func (d *Draft) snapshotUnavailable(v *Volume) {
 	ref := inventory.Ref{Version: "v1", Kind: kindClaim.Kind, Resource: "persistentvolumeclaims", Namespace: d.inv.Namespace, Name: v.Claim}
 	f := Finding{Code: CodeSnapshotUnavailable, Object: &ref, Message: "there is no snapshot of it: " + v.CopyMethod.Why}
 	switch {
-	case d.request.Views.Preference.Mode == snapshot.Snapshot:
+	case d.request.CopyMethods.Preference.Mode == snapshot.Snapshot:
 		f.Hint = "leave out --copy-method snapshot, or stop the application"
 		d.block(f)
 	case v.Occupied() && d.request.Mode == v1alpha1.ModeCutover:
-		f.Code = CodeOnlyStopped
+		f.Code = CodeReadOnlyWhenStopped
 		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use: nothing of it is copied before the application is stopped, which takes that much longer; %s", f.Message)
 		d.warn(f)
 	case v.Occupied():

@@ -42,16 +42,16 @@ func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) 
 		"of one pod, snapshot":             {v1alpha1.ModeStandby, snapshot.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &Draft{inv: &inventory.Inventory{Namespace: "blue"}, request: Request{Mode: c.mode, Views: snapshot.Chooser{Preference: snapshot.Preference{Mode: c.wish}}}}
+			d := &Draft{inv: &inventory.Inventory{Namespace: "blue"}, request: Request{Mode: c.mode, CopyMethods: snapshot.Chooser{Preference: snapshot.Preference{Mode: c.wish}}}}
 			d.volumes = []Volume{{Claim: "data", AccessModes: c.access, InUse: true}}
-			d.WithViews(map[string]snapshot.Choice{"data": c.choice})
+			d.WithCopyMethods(map[string]snapshot.Choice{"data": c.choice})
 			if got := len(d.blockers) > 0; got != c.blocked {
 				t.Errorf("blockers %v", d.blockers)
 			}
-			if got := d.volumes[0].Worth(); got != c.worth {
+			if got := d.volumes[0].CopyDescription(); got != c.worth {
 				t.Errorf("worth %q", got)
 			}
-			if told := len(d.warnings) > 0; told != (name == "of one pod, for good") {
+			if warned := len(d.warnings) > 0; warned != (name == "of one pod, for good") {
 				t.Errorf("warnings %v", d.warnings)
 			}
 		})

@@ -46,7 +46,7 @@ func newVolume(item Item, before, after *unstructured.Unstructured) (Volume, err
 }
 
 // meet takes over what the target's claim of an earlier run has.
-func (v *Volume) meet(s Seen) {
+func (v *Volume) meet(s TargetState) {
 	if s.Live == nil {
 		return
 	}
@@ -107,7 +107,7 @@ func (d *Draft) groups() ([]Group, error) {
 		}
 	}
 	for _, v := range d.volumes {
-		if err := g.resting(v); err != nil {
+		if err := g.unmounted(v); err != nil {
 			return nil, err
 		}
 	}
@@ -159,7 +159,7 @@ func nodeOf(o *inventory.Object) (string, error) {
 
 // resting groups a volume that no pod mounts: with the claims of the same
 // ordinal of its StatefulSet, or with those of the same template.
-func (g *grouper) resting(v Volume) error {
+func (g *grouper) unmounted(v Volume) error {
 	if !g.free[v.Claim] {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (g *grouper) resting(v Volume) error {
 	claims := []string{v.Claim}
 	if len(v.Workloads) > 0 {
 		if root = g.d.inv.Find(v.Workloads[0].ID()); root != nil {
-			claims = append(claims, g.together(root, v.Claim)...)
+			claims = append(claims, g.mountedWith(root, v.Claim)...)
 		}
 	}
 	group.Claims = g.take(claims)
@@ -182,7 +182,7 @@ func (g *grouper) resting(v Volume) error {
 }
 
 // together returns the claims that a pod of root mounts beside claim.
-func (g *grouper) together(root *inventory.Object, claim string) []string {
+func (g *grouper) mountedWith(root *inventory.Object, claim string) []string {
 	out := slices.Clone(root.Claims())
 	template := root.Template(claim)
 	if template == "" {

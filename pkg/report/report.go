@@ -105,7 +105,7 @@ func rowOf(i plan.Item, volumes map[string]bool, written map[inventory.ID]apply.
 		if !volumes[i.Source.Name] {
 			row.Outcome, row.Message = Failed, "its data did not arrive"
 		}
-	case i.Stage == plan.StageStart && written[i.Target.ID()].Outcome == "":
+	case i.Stage == plan.StageActivation && written[i.Target.ID()].Outcome == "":
 		row.Outcome, row.Message = Waiting, "is written when the copy is activated"
 	case i.Stage == "":
 		row.Outcome = Unchanged
@@ -154,9 +154,9 @@ func (r Row) simple() bool {
 	return (r.Outcome == Moved || r.Outcome == Unchanged) && len(r.Changes) == 0 && r.Message == ""
 }
 
-// Ledger is the part that stays on the clusters.
-func (r Report) Ledger() Ledger {
-	l := Ledger{Counts: r.Counts, NotExamined: r.NotExamined}
+// Summary is the part that stays on the clusters.
+func (r Report) Summary() Summary {
+	l := Summary{Counts: r.Counts, NotExamined: r.NotExamined}
 	for _, row := range r.Rows {
 		if !row.simple() {
 			l.Rows = append(l.Rows, row)
@@ -165,8 +165,8 @@ func (r Report) Ledger() Ledger {
 	return l
 }
 
-// Ledger is the account without the objects that simply moved.
-type Ledger struct {
+// Summary is the account without the objects that simply moved.
+type Summary struct {
 	Counts      v1alpha1.MigrationCounts `json:"counts"`
 	Rows        []Row                    `json:"rows,omitempty"`
 	NotExamined []inventory.NotExamined  `json:"notExamined,omitempty"`

@@ -28,14 +28,14 @@ func moving(kind, name string, stage plan.Stage, changes ...transform.Change) pl
 
 func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
 	p := &plan.Plan{Items: []plan.Item{
-		moving("ConfigMap", "new", plan.StageRest),
-		moving("ConfigMap", "same", plan.StageRest),
+		moving("ConfigMap", "new", plan.StageStandby),
+		moving("ConfigMap", "same", plan.StageStandby),
 		moving("ConfigMap", "theirs", ""),
-		moving("ConfigMap", "refused", plan.StageRest),
-		moving("ConfigMap", "forgotten", plan.StageRest),
+		moving("ConfigMap", "refused", plan.StageStandby),
+		moving("ConfigMap", "forgotten", plan.StageStandby),
 		moving("PersistentVolumeClaim", "arrived", plan.StageVolume),
 		moving("PersistentVolumeClaim", "lost", plan.StageVolume),
-		moving("Pod", "later", plan.StageStart),
+		moving("Pod", "later", plan.StageActivation),
 		{Source: ref("Secret", "token"), Verdict: inventory.Skip, Reason: inventory.ReasonClusterCredential},
 		{Source: ref("Role", "big"), Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted},
 	}}
@@ -66,11 +66,11 @@ func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
 
 func TestTheLedgerHasOnlyWhatDidNotSimplyMove(t *testing.T) {
 	p := &plan.Plan{Items: []plan.Item{
-		moving("ConfigMap", "plain", plan.StageRest, transform.Change{Path: "metadata.uid", Why: "of the source"}),
-		moving("Service", "balanced", plan.StageRest, transform.Change{Path: "spec.type", Why: "stays behind", Notable: true}),
+		moving("ConfigMap", "plain", plan.StageStandby, transform.Change{Path: "metadata.uid", Why: "of the source"}),
+		moving("Service", "balanced", plan.StageStandby, transform.Change{Path: "spec.type", Why: "stays behind", Notable: true}),
 	}}
 	set := apply.ChangeSet{Rows: []apply.Row{{Ref: ref("ConfigMap", "plain"), Outcome: apply.Created}, {Ref: ref("Service", "balanced"), Outcome: apply.Created}}}
-	l := New(p, nil, set).Ledger()
+	l := New(p, nil, set).Summary()
 	if len(l.Rows) != 1 || l.Rows[0].Object != "service/balanced" || l.Counts.Moved != 2 {
 		t.Errorf("%+v", l)
 	}

@@ -27,14 +27,14 @@ const (
 	// counted, and is in the client's own report.
 	maxShards = 16
 
-	labelLedger = v1alpha1.GroupName + "/ledger"
+	labelReport = v1alpha1.GroupName + "/ledger"
 	keyHead     = "head.json"
 	keyRows     = "rows.jsonl"
 )
 
 // head is in the first shard.
 type head struct {
-	Ledger
+	Summary
 	Shards int `json:"shards"`
 	// Dropped rows had no place in maxShards.
 	Dropped int `json:"dropped,omitempty"`
@@ -42,12 +42,12 @@ type head struct {
 
 // Save keeps the ledger next to the Migration m, which owns it, in the place of
 // that of an earlier run.
-func Save(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, l Ledger) error {
+func Save(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, l Summary) error {
 	shards, dropped, err := split(l.Rows, shardBytes, maxShards)
 	if err != nil {
 		return err
 	}
-	h := head{Ledger: Ledger{Counts: l.Counts, NotExamined: l.NotExamined}, Shards: len(shards), Dropped: dropped}
+	h := head{Summary: Summary{Counts: l.Counts, NotExamined: l.NotExamined}, Shards: len(shards), Dropped: dropped}
 	top, err := json.Marshal(h)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func shard(m *v1alpha1.Migration, i int, data map[string]string) *corev1.ConfigM
 			Labels: map[string]string{
 				v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue,
 				v1alpha1.LabelMigration: m.Name,
-				labelLedger:             "true",
+				labelReport:             "true",
 			},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration", Name: m.Name, UID: m.UID,
@@ -138,28 +138,28 @@ func drop(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, from i
 
 // Load reads the ledger of a migration. A migration that kept none has an empty
 // one; dropped counts the rows that had no place.
-func Load(ctx context.Context, c *cluster.Cluster, namespace, migration string) (l Ledger, dropped int, err error) {
+func Load(ctx context.Context, c *cluster.Cluster, namespace, migration string) (l Summary, dropped int, err error) {
 	var h head
 	for i := 0; i == 0 || i < h.Shards; i++ {
 		cm, err := c.Kube.CoreV1().ConfigMaps(namespace).Get(ctx, name(migration, i), metav1.GetOptions{})
 		if i == 0 && apierrors.IsNotFound(err) {
-			return Ledger{}, 0, nil
+			return Summary{}, 0, nil
 		}
 		if err != nil {
-			return Ledger{}, 0, fmt.Errorf("reading the ledger of migration %s: %w", migration, err)
+			return Summary{}, 0, fmt.Errorf("reading the ledger of migration %s: %w", migration, err)
 		}
 		if i == 0 {
 			if err := json.Unmarshal([]byte(cm.Data[keyHead]), &h); err != nil {
-				return Ledger{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
+				return Summary{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
 			}
 		}
 		rows, err := parse([]byte(cm.Data[keyRows]))
 		if err != nil {
-			return Ledger{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
+			return Summary{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
 		}
 		h.Rows = append(h.Rows, rows...)
 	}
-	return h.Ledger, h.Dropped, nil
+	return h.Summary, h.Dropped, nil
 }
 
 func parse(text []byte) ([]Row, error) {

@@ -56,7 +56,7 @@ type Volumes struct {
 	Volumes []*Volume
 	// Groups of claims by the application's pods; mount pods are made of them.
 	Groups []mountpod.Group
-	// Views are the plugins that copy volumes of a running application.
+	// CopyMethods are the plugins that copy volumes of a running application.
 	Views snapshot.Chooser
 	// Around does what the application wants done before and after its copies are
 	// taken, and says whether that made them consistent for it; nil: nothing.

@@ -21,7 +21,7 @@ import (
 // Only values that have been the default for as long as the version exists are
 // in here. A default that differs between versions or depends on another field
 // is not dropped, except for imagePullPolicy.
-func (r *rewriting) defaults() {
+func (r *transformation) defaults() {
 	spec := nested(r.o, "spec")
 	switch r.gk {
 	case schema.GroupKind{Group: "apps", Kind: "Deployment"}:
@@ -118,7 +118,7 @@ func defaultPullPolicy(image string) string {
 // duplicates drops entries that server-side apply refuses: lists whose entries
 // have a key may name each key once, while older ways to write allowed more. Of
 // two environment variables of one name the last one counts.
-func (r *rewriting) duplicates(at string, spec map[string]any) {
+func (r *transformation) duplicates(at string, spec map[string]any) {
 	for _, field := range []string{"initContainers", "containers"} {
 		for _, c := range elements(spec, field) {
 			name, _ := c["name"].(string)
@@ -132,7 +132,7 @@ func (r *rewriting) duplicates(at string, spec map[string]any) {
 }
 
 // lastOf keeps the last of several entries with the same key.
-func (r *rewriting) lastOf(o map[string]any, field, at string, key func(map[string]any) any) {
+func (r *transformation) lastOf(o map[string]any, field, at string, key func(map[string]any) any) {
 	list := elements(o, field)
 	seen := map[any]bool{}
 	kept := make([]any, 0, len(list))

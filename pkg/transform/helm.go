@@ -24,7 +24,7 @@ const maxRelease = 64 << 20
 
 // helmRelease moves a release record to the other namespace, so that helm
 // upgrade goes on working there. Under the same namespace nothing changes.
-func (r *rewriting) helmRelease() {
+func (r *transformation) helmRelease() {
 	if !r.renamed() || !r.isHelmRelease() {
 		return
 	}
@@ -39,7 +39,7 @@ func (r *rewriting) helmRelease() {
 	}
 }
 
-func (r *rewriting) isHelmRelease() bool {
+func (r *transformation) isHelmRelease() bool {
 	t, _, _ := unstructured.NestedString(r.o, "type")
 	return t == "helm.sh/release.v1" || r.gk.Kind == "ConfigMap" && r.u.GetLabels()["owner"] == "helm"
 }

@@ -13,7 +13,7 @@ import (
 // hints looks for strings that name a Service of the source's namespace by its
 // DNS name. They are reported and not changed: what a string means is the
 // application's business, and a guess that is wrong once is worse than a list.
-func (r *rewriting) hints() {
+func (r *transformation) hints() {
 	if !r.renamed() {
 		return
 	}
@@ -29,7 +29,7 @@ func (r *rewriting) hints() {
 // maxHints bounds what is said about one object.
 const maxHints = 20
 
-func (r *rewriting) hintsIn(v any, at string, secret bool) {
+func (r *transformation) hintsIn(v any, at string, secret bool) {
 	switch v := v.(type) {
 	case map[string]any:
 		for _, k := range sortedKeys(v) {
@@ -51,22 +51,22 @@ func (r *rewriting) hintsIn(v any, at string, secret bool) {
 	}
 }
 
-func (r *rewriting) hint(s, at string, secret bool) {
+func (r *transformation) hint(s, at string, secret bool) {
 	name := serviceName(s, r.opts.Source.Namespace, r.opts.Services)
 	if name == "" {
 		return
 	}
-	if n := len(r.changes); n > maxHints && r.changes[n-1].Why == whyHint {
+	if n := len(r.changes); n > maxHints && r.changes[n-1].Why == hintReason {
 		return
 	}
-	c := Change{Path: at, From: name, To: name, Why: whyHint, Notable: true}
+	c := Change{Path: at, From: name, To: name, Why: hintReason, Notable: true}
 	if secret {
 		c.From, c.To = "", ""
 	}
 	r.note(c)
 }
 
-const whyHint = "names a service in the old namespace; it is not changed"
+const hintReason = "names a service in the old namespace; it is not changed"
 
 func sortedKeys(m map[string]any) []string {
 	keys := make([]string, 0, len(m))

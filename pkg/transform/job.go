@@ -11,7 +11,7 @@ import (
 
 // job drops the selector and the labels that the source made from the Job's
 // UID; the target makes its own. A selector that the user manages stays.
-func (r *rewriting) job() {
+func (r *transformation) job() {
 	if manual, _, _ := unstructured.NestedBool(r.o, "spec", "manualSelector"); manual {
 		return
 	}

@@ -16,7 +16,7 @@ import (
 // metadata keeps name, labels and annotations; everything else in there is
 // about the source's copy. Owners are stripped because their UIDs mean nothing
 // on the target, where the garbage collector would delete the object for them.
-func (r *rewriting) metadata() {
+func (r *transformation) metadata() {
 	u := r.u
 	for _, f := range u.GetFinalizers() {
 		r.note(Change{Path: "metadata.finalizers", From: f, Why: "its controller adds it again on the target", Notable: !builtInFinalizer(f)})
@@ -46,7 +46,7 @@ func builtInFinalizer(f string) bool {
 	return !strings.Contains(f, "/") || strings.HasPrefix(f, "kubernetes.io/") || strings.Contains(strings.SplitN(f, "/", 2)[0], ".kubernetes.io")
 }
 
-func (r *rewriting) labels() map[string]string {
+func (r *transformation) labels() map[string]string {
 	labels := maps.Clone(r.u.GetLabels())
 	for k := range labels {
 		if strings.HasPrefix(k, "field.cattle.io/") {
@@ -57,7 +57,7 @@ func (r *rewriting) labels() map[string]string {
 	return labels
 }
 
-func (r *rewriting) annotations() map[string]string {
+func (r *transformation) annotations() map[string]string {
 	annotations := maps.Clone(r.u.GetAnnotations())
 	if annotations == nil {
 		annotations = map[string]string{}
@@ -79,7 +79,7 @@ func (r *rewriting) annotations() map[string]string {
 
 // value shortens the value of an annotation. That of kubectl apply is left out:
 // it repeats the whole object, a Secret's data included.
-func (r *rewriting) value(key, s string) string {
+func (r *transformation) value(key, s string) string {
 	if key == annotationApplied || r.gk.Group == "" && r.gk.Kind == "Secret" {
 		return ""
 	}

@@ -50,7 +50,7 @@ func (p Patch) Match(u *unstructured.Unstructured) bool {
 var errIdentity = errors.New("a patch must not change apiVersion, kind, name or namespace")
 
 // patch runs the user's patches in their order.
-func (r *rewriting) patch() error {
+func (r *transformation) patch() error {
 	for _, p := range r.opts.Patches {
 		if !p.Match(r.u) {
 			continue

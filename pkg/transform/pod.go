@@ -17,7 +17,7 @@ import (
 
 // pod drops what the source's scheduler, admission and kubelet added to a pod
 // that nobody owns.
-func (r *rewriting) pod() {
+func (r *transformation) pod() {
 	r.drop("the target's scheduler decides", false, "spec", "nodeName")
 	r.drop("computed from the priority class", false, "spec", "priority")
 	r.drop("debugging containers cannot be created with a pod", true, "spec", "ephemeralContainers")
@@ -38,7 +38,7 @@ func (r *rewriting) pod() {
 
 // limitRanger takes back what a LimitRange of the source set, as its annotation
 // says: the target's own limits apply there.
-func (r *rewriting) limitRanger(spec map[string]any) {
+func (r *transformation) limitRanger(spec map[string]any) {
 	const key = "kubernetes.io/limit-ranger"
 	note, found := r.u.GetAnnotations()[key]
 	if !found {
@@ -77,7 +77,7 @@ func unset(c map[string]any, field string, resources []string) {
 
 // tokenVolumes drops the volume with the service account's token, which every
 // API server adds by itself, from the pod and its containers.
-func (r *rewriting) tokenVolumes(spec map[string]any) {
+func (r *transformation) tokenVolumes(spec map[string]any) {
 	var names []string
 	filter(spec, "volumes", func(v map[string]any) bool {
 		name, _ := v["name"].(string)
@@ -100,7 +100,7 @@ func (r *rewriting) tokenVolumes(spec map[string]any) {
 
 // injected drops what Istio's webhook added and listed in its own annotation;
 // the target's webhook, if it has one, adds its own.
-func (r *rewriting) injected(spec map[string]any) {
+func (r *transformation) injected(spec map[string]any) {
 	const key = "sidecar.istio.io/status"
 	var added struct{ InitContainers, Containers, Volumes, ImagePullSecrets []string }
 	status, found := r.u.GetAnnotations()[key]
@@ -141,7 +141,7 @@ func filter(o map[string]any, field string, keep func(map[string]any) bool) {
 
 // podTemplate runs the rules for pod specs wherever one is: in a Pod, in a
 // workload's template, in a custom resource of that shape.
-func (r *rewriting) podTemplate() {
+func (r *transformation) podTemplate() {
 	path := inventory.PodSpecPath(r.u)
 	if path == nil {
 		return
@@ -166,7 +166,7 @@ func (r *rewriting) podTemplate() {
 
 // image maps the image of a container by the longest prefix that matches at a
 // boundary: after the whole name, or before a /, : or @.
-func (r *rewriting) image(c map[string]any, at string) {
+func (r *transformation) image(c map[string]any, at string) {
 	image, _ := c["image"].(string)
 	best := ""
 	for old := range r.opts.Images {

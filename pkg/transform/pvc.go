@@ -10,7 +10,7 @@ import (
 
 // claim keeps what was asked for: size, modes, class. The binding to a volume
 // and the place where its first bytes came from are the source's.
-func (r *rewriting) claim() {
+func (r *transformation) claim() {
 	if _, set, _ := unstructured.NestedString(r.o, "spec", "storageClassName"); !set {
 		// The old way to name the class.
 		if class := r.u.GetAnnotations()["volume.beta.kubernetes.io/storage-class"]; class != "" {
@@ -28,7 +28,7 @@ func (r *rewriting) claim() {
 
 // size asks for as much as the source really has: drivers round up, and a
 // volume that was grown elsewhere may be larger than its claim.
-func (r *rewriting) size() {
+func (r *transformation) size() {
 	asked, err1 := quantity(r.o, "spec", "resources", "requests", "storage")
 	has, err2 := quantity(r.o, "status", "capacity", "storage")
 	if err1 != nil || err2 != nil || has.Cmp(asked) <= 0 {
@@ -46,7 +46,7 @@ func quantity(o map[string]any, path ...string) (resource.Quantity, error) {
 }
 
 // storageClass maps the class of the claim o, which is itself at prefix.
-func (r *rewriting) storageClass(o map[string]any, prefix string) {
+func (r *transformation) storageClass(o map[string]any, prefix string) {
 	old, found, _ := unstructured.NestedString(o, "spec", "storageClassName")
 	class, mapped := r.opts.StorageClasses[old]
 	if !mapped || class == old {

@@ -10,10 +10,10 @@ import (
 )
 
 // renamed says whether the namespace has another name on the target.
-func (r *rewriting) renamed() bool { return r.opts.Source.Namespace != r.opts.Target.Namespace }
+func (r *transformation) renamed() bool { return r.opts.Source.Namespace != r.opts.Target.Namespace }
 
 // namespaceField rewrites a field that names the source's namespace.
-func (r *rewriting) namespaceField(o map[string]any, field, at string) {
+func (r *transformation) namespaceField(o map[string]any, field, at string) {
 	if !r.renamed() || o[field] != r.opts.Source.Namespace {
 		return
 	}
@@ -22,7 +22,7 @@ func (r *rewriting) namespaceField(o map[string]any, field, at string) {
 }
 
 // roleBinding follows its subjects to the other namespace.
-func (r *rewriting) roleBinding() {
+func (r *transformation) roleBinding() {
 	for i, s := range elements(r.o, "subjects") {
 		r.namespaceField(s, "namespace", fmt.Sprintf("subjects[%d].namespace", i))
 	}
@@ -32,7 +32,7 @@ func (r *rewriting) roleBinding() {
 const nameLabel = "kubernetes.io/metadata.name"
 
 // networkPolicy rewrites peers that select the namespace by its name.
-func (r *rewriting) networkPolicy() {
+func (r *transformation) networkPolicy() {
 	for _, way := range []struct{ rules, peers string }{{"ingress", "from"}, {"egress", "to"}} {
 		for i, rule := range elements(r.o, "spec", way.rules) {
 			for j, peer := range elements(rule, way.peers) {
@@ -46,7 +46,7 @@ func (r *rewriting) networkPolicy() {
 }
 
 // endpoints drops node names, which mean nothing elsewhere.
-func (r *rewriting) endpoints() {
+func (r *transformation) endpoints() {
 	for _, e := range elements(r.o, "endpoints") {
 		delete(e, "nodeName")
 	}

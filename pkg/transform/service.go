@@ -48,7 +48,7 @@ type balancer struct {
 // service drops what the source's network gave the Service: its addresses,
 // allocated ports and everything about an external load balancer. What a person
 // chose (a headless Service, a node port, a policy of address families) stays.
-func (r *rewriting) service() {
+func (r *transformation) service() {
 	c := chosenOf(r.u)
 	if ip, _, _ := unstructured.NestedString(r.o, "spec", "clusterIP"); ip != "None" {
 		r.drop("the target allocates its own address", false, "spec", "clusterIP")
@@ -56,7 +56,7 @@ func (r *rewriting) service() {
 	}
 	r.drop("addresses of the source's network", true, "spec", "externalIPs")
 	r.ipFamilies(c)
-	if !r.comeHome(&c) {
+	if !r.restoreBalancer(&c) {
 		r.loadBalancer(&c)
 	}
 	if !c.HealthPort {
@@ -105,7 +105,7 @@ func orDefault(v any, d string) any {
 
 // ipFamilies leaves the families to the target unless somebody chose them and
 // the target has them. A Service that requires both gets what there is.
-func (r *rewriting) ipFamilies(c chosen) {
+func (r *transformation) ipFamilies(c chosen) {
 	families, _, _ := unstructured.NestedStringSlice(r.o, "spec", "ipFamilies")
 	known := len(r.opts.IPFamilies) > 0
 	missing := known && slices.ContainsFunc(families, func(f string) bool { return !slices.Contains(r.opts.IPFamilies, f) })
@@ -131,7 +131,7 @@ func balancerFields() []string {
 
 // loadBalancer makes a Service of type LoadBalancer a ClusterIP one, and
 // remembers what it was. With LoadBalancersKeep only the address goes.
-func (r *rewriting) loadBalancer(c *chosen) {
+func (r *transformation) loadBalancer(c *chosen) {
 	if t, _, _ := unstructured.NestedString(r.o, "spec", "type"); t != "LoadBalancer" {
 		return
 	}
@@ -168,9 +168,9 @@ func (r *rewriting) loadBalancer(c *chosen) {
 	r.remember(AnnotationBalancer, was, balancer{})
 }
 
-// comeHome gives a Service its load balancer back when the target is where it
+// restoreBalancer gives a Service its load balancer back when the target is where it
 // had one, or when balancers are kept. It says whether it did.
-func (r *rewriting) comeHome(c *chosen) bool {
+func (r *transformation) restoreBalancer(c *chosen) bool {
 	note, found := r.u.GetAnnotations()[AnnotationBalancer]
 	var was balancer
 	if !found || json.Unmarshal([]byte(note), &was) != nil {
@@ -217,7 +217,7 @@ func jsonValue(v any) any {
 }
 
 // remember puts v as JSON into an annotation, unless it is its zero value.
-func (r *rewriting) remember(key string, v, zero any) {
+func (r *transformation) remember(key string, v, zero any) {
 	raw, err1 := json.Marshal(v)
 	none, err2 := json.Marshal(zero)
 	annotations := r.u.GetAnnotations()
@@ -241,7 +241,7 @@ func cloudBalancer(key string) bool {
 }
 
 // nodePorts drops the ports that the source's API server picked.
-func (r *rewriting) nodePorts(c chosen) {
+func (r *transformation) nodePorts(c chosen) {
 	t, _, _ := unstructured.NestedString(r.o, "spec", "type")
 	for _, p := range elements(r.o, "spec", "ports") {
 		port, found := p["nodePort"].(int64)

@@ -11,7 +11,7 @@ import (
 
 // statefulSet maps the classes of its claim templates, so that the claims that
 // a later scale-up makes are of a class that exists.
-func (r *rewriting) statefulSet() {
+func (r *transformation) statefulSet() {
 	for i, t := range elements(r.o, "spec", "volumeClaimTemplates") {
 		r.storageClass(t, fmt.Sprintf("spec.volumeClaimTemplates[%d].", i))
 		delete(t, "status")

@@ -90,7 +90,7 @@ type Change struct {
 // about it. The error names the object; it means that the object has a shape
 // that its own API does not allow, or that a patch does not fit.
 func Object(obj *unstructured.Unstructured, opts Options) (*unstructured.Unstructured, []Change, error) {
-	r := &rewriting{u: obj.DeepCopy(), uid: obj.GetUID(), opts: opts}
+	r := &transformation{u: obj.DeepCopy(), uid: obj.GetUID(), opts: opts}
 	r.gk = r.u.GroupVersionKind().GroupKind()
 	r.o = r.u.Object
 	r.kind()
@@ -108,7 +108,7 @@ func Object(obj *unstructured.Unstructured, opts Options) (*unstructured.Unstruc
 }
 
 // rewriting is one object in work.
-type rewriting struct {
+type transformation struct {
 	u       *unstructured.Unstructured
 	o       map[string]any
 	gk      schema.GroupKind
@@ -118,7 +118,7 @@ type rewriting struct {
 }
 
 // kind runs the rules of the object's kind.
-func (r *rewriting) kind() {
+func (r *transformation) kind() {
 	switch r.gk {
 	case schema.GroupKind{Kind: "Service"}:
 		r.service()
@@ -143,7 +143,7 @@ func (r *rewriting) kind() {
 
 // atRest comes last: what is remembered is what the target shall run, user's
 // patches included.
-func (r *rewriting) standby() error {
+func (r *transformation) standby() error {
 	if was, found := r.opts.Originals[r.uid]; found {
 		if err := workload.Activate(r.u, was); err != nil {
 			return err
@@ -162,15 +162,15 @@ func (r *rewriting) standby() error {
 	return nil
 }
 
-func (r *rewriting) note(c Change) { r.changes = append(r.changes, c) }
+func (r *transformation) note(c Change) { r.changes = append(r.changes, c) }
 
 // drop removes a field that is there; the Change says why.
-func (r *rewriting) drop(why string, notable bool, path ...string) {
+func (r *transformation) drop(why string, notable bool, path ...string) {
 	drop(r, r.o, "", why, notable, path...)
 }
 
 // drop removes a field of the object o, which is itself at prefix.
-func drop(r *rewriting, o map[string]any, prefix, why string, notable bool, path ...string) {
+func drop(r *transformation, o map[string]any, prefix, why string, notable bool, path ...string) {
 	v, found, err := unstructured.NestedFieldNoCopy(o, path...)
 	if !found || err != nil {
 		return
@@ -180,7 +180,7 @@ func drop(r *rewriting, o map[string]any, prefix, why string, notable bool, path
 }
 
 // set gives a field another value; nothing happens when it has it already.
-func (r *rewriting) set(why string, notable bool, value string, path ...string) {
+func (r *transformation) set(why string, notable bool, value string, path ...string) {
 	old, _, _ := unstructured.NestedString(r.o, path...)
 	if old == value {
 		return

@@ -73,8 +73,8 @@ func (f *SelectionFlags) Request() (plan.Request, error) {
 		StorageClasses: f.classes, Images: f.images, ForceConflicts: f.force,
 		LoadBalancers: transform.LoadBalancers(f.balancers), Prune: f.prune, PruneVolumes: f.pruneData,
 	}
-	r.Views = snapshot.Chooser{Plugins: f.plugins, Preference: snapshot.Preference{Mode: snapshot.Mode(f.method), Class: f.snapshots}}
-	if err := r.Views.Preference.Check(); err != nil {
+	r.CopyMethods = snapshot.Chooser{Plugins: f.plugins, Preference: snapshot.Preference{Mode: snapshot.Mode(f.method), Class: f.snapshots}}
+	if err := r.CopyMethods.Preference.Check(); err != nil {
 		return r, &exit.UsageError{Err: err}
 	}
 	var err error

@@ -93,7 +93,7 @@ func notable(i plan.Item) []string {
 	if i.Detail != "" {
 		lines = append(lines, cell(i.Detail))
 	}
-	if i.Stage == plan.StageStart {
+	if i.Stage == plan.StageActivation {
 		lines = append(lines, "is written when the copy is activated")
 	}
 	for _, c := range i.Changes {
@@ -126,7 +126,7 @@ func volumes(b io.Writer, p *plan.Plan) {
 	table(b, func(w io.Writer) {
 		fmt.Fprintln(w, "VOLUME\tSIZE\tDATA\tCLASS\tMODES\tVIEW\tUSED BY")
 		for _, v := range p.Volumes {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), data(v), cell(classes(v)), modes(v), cell(v.Worth()), cell(users(v)))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), data(v), cell(classes(v)), modes(v), cell(v.CopyDescription()), cell(users(v)))
 		}
 	})
 }

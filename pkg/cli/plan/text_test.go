@@ -29,14 +29,14 @@ func ref(group, resource, kind, name string) inventory.Ref {
 }
 
 func moves(r inventory.Ref, action plan.Action, changes ...transform.Change) plan.Item {
-	return plan.Item{Source: r, Target: &r, Verdict: inventory.Move, Action: action, Stage: plan.StageRest, Changes: changes}
+	return plan.Item{Source: r, Target: &r, Verdict: inventory.Move, Action: action, Stage: plan.StageStandby, Changes: changes}
 }
 
 // full is a plan with something in every part of the text.
 func full() *plan.Plan {
 	web, pg, quota := ref("apps", "deployments", "Deployment", "web"), ref("db.example.com", "clusters", "Cluster", "pg"), ref("", "resourcequotas", "ResourceQuota", "team")
 	waits := moves(pg, plan.Create)
-	waits.Stage = plan.StageStart
+	waits.Stage = plan.StageActivation
 	needed := moves(ref("", "configmaps", "ConfigMap", "conf"), plan.Unchanged)
 	needed.Detail = "needed by deployment.apps/web"
 	return &plan.Plan{
@@ -57,7 +57,7 @@ func full() *plan.Plan {
 		}},
 		Transfer:    &plan.Transfer{AtMostBytes: 2 << 30, BytesPerSecond: plan.AssumedRate, RateBasis: plan.BasisAssumed, AtMostSeconds: 41},
 		Prune:       []inventory.Ref{ref("", "configmaps", "ConfigMap", "old")},
-		Warnings:    []plan.Finding{{Code: plan.CodeClassGuessed, Object: &web, Message: `the target has no storage class "fast"; "ssd" was chosen`, Hint: "--storage-class fast=CLASS chooses another"}},
+		Warnings:    []plan.Finding{{Code: plan.CodeStorageClassSelected, Object: &web, Message: `the target has no storage class "fast"; "ssd" was chosen`, Hint: "--storage-class fast=CLASS chooses another"}},
 		Blockers:    []plan.Finding{{Code: plan.CodeConflict, Object: &web, Message: "others own fields: spec.replicas is owned by helm", Problem: &apply.Problem{Cause: apply.CauseConflict}}},
 		NotExamined: []inventory.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden"}},
 	}

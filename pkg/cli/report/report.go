@@ -141,7 +141,7 @@ func (o *Options) migration(ctx context.Context, c *cluster.Cluster) (*v1alpha1.
 	return nil, &exit.UsageError{Err: errors.New("name one of the migrations: " + strings.Join(names, ", "))}
 }
 
-func account(m *v1alpha1.Migration, l report.Ledger, dropped int) Account {
+func account(m *v1alpha1.Migration, l report.Summary, dropped int) Account {
 	a := Account{
 		Migration: m.Name, Namespace: m.Namespace, Spec: m.Spec, Succeeded: metav1.ConditionUnknown, Step: m.Status.Step,
 		Counts: m.Status.Counts, Volumes: m.Status.Volumes, Rows: l.Rows, RowsDropped: dropped, NotExamined: l.NotExamined,

@@ -204,7 +204,7 @@ func TestACorpusOfRealShapesArrivesFieldByField(t *testing.T) {
 	kindsMoved := map[string]bool{}
 	shapes := 0
 	for _, item := range p.Items {
-		if item.Verdict != inventory.Move || item.Stage == plan.StageStart {
+		if item.Verdict != inventory.Move || item.Stage == plan.StageActivation {
 			continue
 		}
 		kindsMoved[item.Source.GroupKind().String()] = true
@@ -233,7 +233,7 @@ func verdicts(t *testing.T, p *plan.Plan) {
 		"persistentvolumeclaim/scratch-tmp":            inventory.ReasonEphemeral,
 		"pod/db-3":                                     inventory.ReasonOwned,
 		"pod/done":                                     inventory.ReasonCompleted,
-		"rolebinding.rbac.authorization.k8s.io/people": inventory.ReasonPeopleAccess,
+		"rolebinding.rbac.authorization.k8s.io/people": inventory.ReasonUserAccess,
 		"serviceaccount/builder":                       inventory.ReasonServiceAccount,
 		"statefulset.apps/operated":                    inventory.ReasonOwned,
 	}
@@ -248,7 +248,7 @@ func verdicts(t *testing.T, p *plan.Plan) {
 		if i.Source.Kind == "EndpointSlice" && i.Source.Name != "by-slice-1" && i.Reason != inventory.ReasonGenerated {
 			t.Errorf("%s: %s %s", name, i.Verdict, i.Reason)
 		}
-		if name == "widget.corpus.example.com/operated" && i.Stage != plan.StageStart {
+		if name == "widget.corpus.example.com/operated" && i.Stage != plan.StageActivation {
 			t.Errorf("%s is written at stage %q: its operator would start pods", name, i.Stage)
 		}
 	}
@@ -355,7 +355,7 @@ func secondRun(t *testing.T, a, b *cluster.Cluster, req plan.Request) {
 	before := versions(t, b)
 	p, set := bring(t, a, b, req)
 	for _, i := range p.Items {
-		if i.Verdict == inventory.Move && i.Stage != plan.StageStart && i.Action != plan.Unchanged {
+		if i.Verdict == inventory.Move && i.Stage != plan.StageActivation && i.Action != plan.Unchanged {
 			t.Errorf("%s would be %sd", i.Source, i.Action)
 		}
 	}

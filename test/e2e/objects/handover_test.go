@@ -157,7 +157,7 @@ func TestAnImmutableChangeNeedsConsent(t *testing.T) {
 		t.Fatalf("blockers %v", p.Blockers)
 	}
 	for _, consent := range []bool{false, true} {
-		set, err := apply.Apply(t.Context(), b, p.Objects(plan.StageRest), apply.Options{Recreate: consent})
+		set, err := apply.Apply(t.Context(), b, p.Objects(plan.StageStandby), apply.Options{Recreate: consent})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,7 @@ func TestWhatTheTargetLacksOrRefusesIsFoundBeforeAnythingMoves(t *testing.T) {
 		{plan.CodeUnknownFields, "newer", "spec.shiny"},
 		{plan.CodeKindMissing, "unknown", "gizmos of lacks.example.com"},
 		{plan.CodePodDenied, "huge", "maximum cpu usage per Container is 1"},
-		{plan.CodeTaken, "theirs", ""},
+		{plan.CodeNameInUse, "theirs", ""},
 		{plan.CodeQuota, "conf", "exceeded quota: tight"},
 		{plan.CodeQuota, "", "of pods, the target's quota tight leaves 2"},
 	} {

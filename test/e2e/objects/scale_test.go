@@ -154,7 +154,7 @@ func moveOnly(t *testing.T, a, b *cluster.Cluster, req plan.Request, n int) {
 		t.Fatal(err)
 	}
 	read := time.Since(begun)
-	set, err := apply.Apply(t.Context(), b, p.Objects(plan.StageRest), apply.Options{})
+	set, err := apply.Apply(t.Context(), b, p.Objects(plan.StageStandby), apply.Options{})
 	t.Logf("read and rewritten in %s, written in %s", read.Round(time.Millisecond), (time.Since(begun) - read).Round(time.Millisecond))
 	if err != nil || set.Err() != nil {
 		t.Fatal(err, set.Err())

@@ -124,7 +124,7 @@ metadata: {name: e2e-conf}`)
 	if len(p.Manifests) != 4 {
 		t.Errorf("%d manifests, want 4: %v", len(p.Manifests), p.Manifests)
 	}
-	set, err := apply.Apply(t.Context(), dst, p.Objects(plan.StageRest), apply.Options{})
+	set, err := apply.Apply(t.Context(), dst, p.Objects(plan.StageStandby), apply.Options{})
 	if err != nil || set.Err() != nil || set.Count(apply.Created) != 2 {
 		t.Errorf("%+v %v", set, err)
 	}

@@ -191,7 +191,7 @@ func bring(t *testing.T, src, dst *cluster.Cluster, req plan.Request) (*plan.Pla
 	if p.Blocked() {
 		t.Fatalf("blocked: %v", p.Blockers)
 	}
-	objects := slices.Concat(p.Objects(plan.StageVolume), p.Objects(plan.StageRest))
+	objects := slices.Concat(p.Objects(plan.StageVolume), p.Objects(plan.StageStandby))
 	set, err := apply.Apply(t.Context(), dst, objects, apply.Options{ForceConflicts: req.ForceConflicts})
 	if err != nil {
 		t.Fatal(err)
