@@ -59,8 +59,8 @@ func nextStatus(s *v1alpha1.VolumeShipment, o *observation, now time.Time) v1alp
 	if o.report != nil && o.report.Job.Sync == s.Spec.Sync {
 		w.begin(s, o.report.Reason)
 		w.statistics(o.report)
-		w.torn(o.report)
 		w.progress(s, o.report)
+		w.consistent(o.report)
 	}
 	return out
 }
@@ -166,15 +166,16 @@ func (w *writer) shipped(s *v1alpha1.VolumeShipment, r *session.Report) {
 	w.set(v1alpha1.ShipmentVerified, metav1.ConditionTrue, v1alpha1.ReasonVerified, "")
 }
 
-// torn says whether the target is between two generations, as soon as that is known.
-func (w *writer) torn(r *session.Report) {
-	if r.Torn == nil {
-		return
-	}
-	w.status.Applying = nil
-	if *r.Torn {
-		g := r.Job.Sync
-		w.status.Applying = &g
+// consistent sets the condition Consistent as soon as it is known whether the target
+// is between two syncs. Before the first sync is applied, an untouched target has none.
+func (w *writer) consistent(r *session.Report) {
+	switch {
+	case r.PartiallyApplied == nil:
+	case *r.PartiallyApplied:
+		w.set(v1alpha1.ShipmentConsistent, metav1.ConditionFalse, v1alpha1.ReasonPartiallyApplied,
+			fmt.Sprintf("sync %d is partially applied; repeat the migration before anything starts on the volume", r.Job.Sync))
+	case w.status.VerifiedSync != 0, meta.FindStatusCondition(w.status.Conditions, v1alpha1.ShipmentConsistent) != nil:
+		w.set(v1alpha1.ShipmentConsistent, metav1.ConditionTrue, v1alpha1.ReasonConsistent, "")
 	}
 }
 

@@ -5,6 +5,7 @@ package agent
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,23 +202,36 @@ func TestASharedVolumeIsClaimedButNotExclusive(t *testing.T) {
 	}
 }
 
-func TestATornTargetIsShownUntilItIsWhole(t *testing.T) {
+func TestStatusConsistent(t *testing.T) {
 	s := asked(4, v1alpha1.CopyMethodStopped)
-	s.Status = nextStatus(s, working(s, func(r *session.Report) {
-		r.Ended, r.Torn, r.Err, r.Reason = true, new(true), fault.New(v1alpha1.ReasonTargetFull, "full"), v1alpha1.ReasonTargetFull
-	}), noon)
-	if s.Status.Applying == nil || *s.Status.Applying != 4 {
-		t.Errorf("applying %v", s.Status.Applying)
+	receive := func(partly bool, change func(*session.Report)) {
+		s.Status = nextStatus(s, working(s, func(r *session.Report) {
+			r.PartiallyApplied = &partly
+			if change != nil {
+				change(r)
+			}
+		}), noon)
+	}
+	require := func(when, want string) {
+		t.Helper()
+		if got := row(&s.Status, v1alpha1.ShipmentConsistent); got != want {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+	}
+	receive(false, nil)
+	require("nothing is applied yet", "absent")
+	receive(true, func(r *session.Report) {
+		r.Ended, r.Err, r.Reason = true, fault.New(v1alpha1.ReasonTargetFull, "full"), v1alpha1.ReasonTargetFull
+	})
+	require("the sync failed in the middle", "False PartiallyApplied")
+	if c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ShipmentConsistent); !strings.Contains(c.Message, "sync 4") {
+		t.Errorf("the message does not name the sync: %q", c.Message)
 	}
 	s.Spec.Sync = 5
 	s.Status = nextStatus(s, working(s, nil), noon)
-	if s.Status.Applying == nil {
-		t.Error("the target is torn still")
-	}
-	s.Status = nextStatus(s, working(s, func(r *session.Report) { r.Ended, r.Torn, r.Result.Verified = true, new(false), true }), noon)
-	if s.Status.Applying != nil {
-		t.Errorf("applying %d", *s.Status.Applying)
-	}
+	require("the next sync begins", "False PartiallyApplied")
+	receive(false, func(r *session.Report) { r.Ended, r.Result.Verified = true, true })
+	require("the next sync is applied", "True Consistent")
 }
 
 func TestOnlyNewsIsWrittenAtOnce(t *testing.T) {

@@ -34,7 +34,8 @@ type Outcome struct {
 // OutcomeOf reads the statuses of both ends for one generation.
 //
 // A generation is verified when both say so: the receiver has the bytes, and the
-// sender knows whether anybody could write while it read them. A failure that
+// sender knows whether anybody could write while it read them. A target that is
+// partially applied is not verified. A failure that
 // either end reports as final ends the generation.
 func OutcomeOf(p Pair, number int64) Outcome {
 	o := Outcome{Statistics: statistics(p, number)}
@@ -63,7 +64,8 @@ func OutcomeOf(p Pair, number int64) Outcome {
 		}
 	}
 	if r.Status.VerifiedSync == number && s.Status.ActiveSync == number &&
-		condition(s, v1alpha1.ShipmentVerified).Status == metav1.ConditionTrue {
+		condition(s, v1alpha1.ShipmentVerified).Status == metav1.ConditionTrue &&
+		condition(r, v1alpha1.ShipmentConsistent).Status != metav1.ConditionFalse {
 		o.Ended, o.Verified, o.Shipped = true, true, true
 		o.Digest, o.Consistency = r.Status.Digest, r.Status.Consistency
 		o.Reason, o.Message = "", ""

@@ -40,6 +40,7 @@ func TestTheOutcomeOfASync(t *testing.T) {
 		"under way":                            {status(2, 1, "Shipped=Unknown:Shipping"), status(2, 1, "Shipped=Unknown:Shipping"), false, false, false, ""},
 		"the peer cannot be reached":           {status(2, 1, "Shipped=Unknown:PeerUnreachable"), status(1, 1), false, false, false, "PeerUnreachable"},
 		"verified on both ends":                {status(2, 2, "Shipped=True:Shipped", "Verified=True:Promoted"), status(2, 2), true, true, true, ""},
+		"verified, but partially applied":      {status(2, 2, "Shipped=True:Shipped", "Verified=True:Verified"), status(2, 2, "Consistent=False:PartiallyApplied"), false, false, false, ""},
 		"verified, but the sender is behind":   {status(1, 1), status(2, 2), false, false, false, ""},
 		"somebody could write during the read": {status(2, 1, "Shipped=True:Shipped", "Verified=False:NotExclusive"), status(2, 2), true, true, false, "NotExclusive"},
 		"only the sender says verified":        {status(2, 2), status(1, 1), false, false, false, ""},

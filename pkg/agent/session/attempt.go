@@ -83,10 +83,10 @@ func (s *Session) receive(ctx context.Context) error {
 		MaxBytes:     capacity(facts.PV),
 		Sync:         syncID(facts.Shipment),
 		BeforeVerify: s.wasExclusive,
-		Progress:     func(f ship.Statistics) { s.progress(f); s.torn(at.state.Torn()) },
+		Progress:     func(f ship.Statistics) { s.progress(f); s.setPartiallyApplied(at.state.Torn()) },
 		Logger:       s.log,
 	})
-	s.torn(at.state.Torn())
+	s.setPartiallyApplied(at.state.Torn())
 	return s.leaveWith(at, result, err)
 }
 

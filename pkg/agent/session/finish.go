@@ -73,7 +73,7 @@ func (s *Session) recall(ctx context.Context, facts *authz.Facts) (committed, wh
 	if p.state.Torn() {
 		return true, false, nil
 	}
-	s.torn(false)
+	s.setPartiallyApplied(false)
 	s.succeed(ship.Result{Digest: digest, Verified: true, Unchanged: true})
 	return true, true, nil
 }
@@ -98,7 +98,7 @@ func (s *Session) rollForward(ctx context.Context) error {
 	_, err = ship.Receive(at.ctx, target, nobody, at.state, ship.ReceiveOptions{
 		SpecialFiles: special(facts), Sync: syncID(facts.Shipment), Logger: s.log,
 	})
-	s.torn(at.state.Torn())
+	s.setPartiallyApplied(at.state.Torn())
 	if cause := context.Cause(at.ctx); cause != nil {
 		return broken(cause, err)
 	}

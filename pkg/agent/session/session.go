@@ -111,9 +111,9 @@ type Report struct {
 	Statistics ship.Statistics
 	// Total bytes to look at, as far as it was measured; 0 while unknown.
 	Total int64
-	// Torn: the target is between two generations. Only of a receiver that has
-	// looked; nil before.
-	Torn *bool
+	// PartiallyApplied: the target is between two syncs. Set by a receiver that has
+	// opened the volume's state; nil before.
+	PartiallyApplied *bool
 	// Started is when the first connection stood, Completed when the session ended.
 	Started, Completed time.Time
 }
@@ -352,10 +352,10 @@ func (s *Session) progress(f ship.Statistics) {
 	s.report.Statistics = f
 }
 
-func (s *Session) torn(now bool) {
+func (s *Session) setPartiallyApplied(now bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report.Torn = &now
+	s.report.PartiallyApplied = &now
 }
 
 func (s *Session) succeed(r ship.Result) {

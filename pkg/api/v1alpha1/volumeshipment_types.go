@@ -48,6 +48,10 @@ const (
 	// ShipmentVerified is True when both ends computed the same digest for
 	// spec.sync and the receiver committed it.
 	ShipmentVerified = "Verified"
+	// ShipmentConsistent is False while the target's volume is between two syncs:
+	// nothing may start on it. It is True once a sync was applied in full. Only for
+	// role Receive.
+	ShipmentConsistent = "Consistent"
 )
 
 // Reasons of the conditions above, a closed set. The first group is progress,
@@ -60,6 +64,8 @@ const (
 	ReasonShipping           = "Shipping"
 	ReasonShipped            = "Shipped"
 	ReasonVerified           = "Verified"
+	ReasonConsistent         = "Consistent"       // the target holds a sync in full
+	ReasonPartiallyApplied   = "PartiallyApplied" // the target holds a part of a sync
 	ReasonAssigned           = "Assigned"
 	ReasonExclusive          = "Exclusive"
 	ReasonSuperseded         = "Superseded"
@@ -264,7 +270,7 @@ type VolumeShipmentStatus struct {
 	NodeName string `json:"nodeName,omitempty"`
 	// +optional
 	Endpoint *ShipmentEndpoint `json:"endpoint,omitempty"`
-	// conditions: Claimed, Exclusive, Shipped, Promoted.
+	// conditions: Assigned, Exclusive, Shipped, Verified, Consistent.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -280,10 +286,6 @@ type VolumeShipmentStatus struct {
 	// verifiedSync is the last spec.sync that both ends agree on.
 	// +optional
 	VerifiedSync int64 `json:"verifiedSync,omitempty"`
-	// applying is set while the target's volume is between two generations and
-	// therefore torn: nothing may start on it. Only for role Receive.
-	// +optional
-	Applying *int64 `json:"applying,omitempty"`
 	// consistency says what the verified generation is worth: Stopped,
 	// ApplicationConsistent, CrashConsistent or Live.
 	// +optional

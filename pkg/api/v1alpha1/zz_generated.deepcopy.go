@@ -654,11 +654,6 @@ func (in *VolumeShipmentStatus) DeepCopyInto(out *VolumeShipmentStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
-	if in.Applying != nil {
-		in, out := &in.Applying, &out.Applying
-		*out = new(int64)
-		**out = **in
-	}
 	in.Statistics.DeepCopyInto(&out.Statistics)
 }
 
