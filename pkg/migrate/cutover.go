@@ -145,7 +145,7 @@ func (r *Run) undo(ctx context.Context, cause error) error {
 
 // restore starts what a migration stopped on the source, and forgets it.
 func restore(ctx context.Context, rec *record) error {
-	if err := workload.Start(ctx, rec.source.cluster, rec.source.namespace, rec.kept.Status.Stopped); err != nil {
+	if err := workload.Start(ctx, rec.source.Cluster, rec.source.Name, rec.kept.Status.Stopped); err != nil {
 		return err
 	}
 	return rec.set(ctx, v1alpha1.MigrationSourceStopped, metav1.ConditionFalse, "Restored", "the source is as it was",
@@ -219,15 +219,15 @@ func (r *Run) startCopy(ctx context.Context) error {
 // their fields over to whoever manages them from now on.
 func start(ctx context.Context, rec *record, timeout time.Duration, sink progress.Sink) error {
 	t := rec.target
-	if _, err := mountpod.DeleteFinished(ctx, t.cluster, t.namespace, rec.name); err != nil {
+	if _, err := mountpod.DeleteFinished(ctx, t.Cluster, t.Name, rec.name); err != nil {
 		return err
 	}
-	found, err := workload.List(ctx, t.cluster, t.namespace)
+	found, err := workload.List(ctx, t.Cluster, t.Name)
 	if err != nil {
 		return err
 	}
 	now := metav1.NowMicro()
-	if err := workload.ResumeAll(ctx, t.cluster, t.namespace, workload.OnStandby(found)); err != nil {
+	if err := workload.ResumeAll(ctx, t.Cluster, t.Name, workload.OnStandby(found)); err != nil {
 		return err
 	}
 	err = rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionTrue, "Started", "the application may run on the target",
@@ -239,7 +239,7 @@ func start(ctx context.Context, rec *record, timeout time.Duration, sink progres
 	refs := refsOf(workload.Brought(found))
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err = apply.WaitReady(waiting, t.cluster, refs, nil)
+	err = apply.WaitReady(waiting, t.Cluster, refs, nil)
 	ready := metav1.NowMicro()
 	// Whoever mends what is not ready must not meet a conflict with us.
 	handOver(ctx, rec, sink)

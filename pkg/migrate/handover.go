@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
@@ -23,13 +24,13 @@ import (
 // them from now on: Helm, Argo CD, an autoscaler. What cannot be handed over is
 // said and keeps nothing from running.
 func handOver(ctx context.Context, rec *record, sink progress.Sink) {
-	served, err := inventory.Discover(rec.target.cluster)
+	served, err := inventory.Discover(rec.target.Cluster)
 	if err != nil {
 		progress.Warnf(sink, "the objects on %s are still ours: %v", rec.target, err)
 		return
 	}
 	kinds, _ := inventory.Kinds(served, served)
-	n, err := apply.HandOverAll(ctx, rec.target.cluster, rec.target.namespace, kinds, secretNames(ctx, rec.source))
+	n, err := apply.HandOverAll(ctx, rec.target.Cluster, rec.target.Name, kinds, secretNames(ctx, rec.source))
 	if err != nil {
 		progress.Warnf(sink, "some objects on %s are still ours, and another manager that applies them will meet a conflict: %v", rec.target, err)
 	}
@@ -38,16 +39,16 @@ func handOver(ctx context.Context, rec *record, sink progress.Sink) {
 
 // secretNames are those of the source: the credential of a pair may not list
 // Secrets on the target, but it may read one whose name it knows.
-func secretNames(ctx context.Context, source place) map[schema.GroupVersionResource][]string {
+func secretNames(ctx context.Context, source cluster.Namespace) map[schema.GroupVersionResource][]string {
 	secrets := schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	if source.cluster == nil {
+	if source.Cluster == nil {
 		return nil
 	}
-	client, err := metadata.NewForConfig(source.cluster.Config)
+	client, err := metadata.NewForConfig(source.Cluster.Config)
 	if err != nil {
 		return nil
 	}
-	list, err := client.Resource(secrets).Namespace(source.namespace).List(ctx, metav1.ListOptions{})
+	list, err := client.Resource(secrets).Namespace(source.Name).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil // nobody could have brought them either
 	}
@@ -73,7 +74,7 @@ func (r *Run) relink(ctx context.Context) {
 // only a migration brings it. An activation without it would start a part of the
 // application and call it the whole.
 func (s *Switch) refuseWaiting(ctx context.Context, rec *record) error {
-	ledger, _, err := report.Load(ctx, rec.target.cluster, rec.target.namespace, rec.name)
+	ledger, _, err := report.Load(ctx, rec.target.Cluster, rec.target.Name, rec.name)
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func (r *Run) open(ctx context.Context) error {
 	if err := r.identified(); err != nil {
 		return err
 	}
-	m, err := r.source().get(ctx, r.Request.Name)
+	m, err := getMigration(ctx, r.source(), r.Request.Name)
 	if err != nil {
 		return ignoreNotFound(err)
 	}
@@ -186,8 +186,12 @@ func (r *Run) identified() error {
 	return nil
 }
 
-func (r *Run) source() place { return place{r.Source, r.Source.Namespace} }
-func (r *Run) target() place { return place{r.Target, r.Target.Namespace} }
+func (r *Run) source() cluster.Namespace {
+	return cluster.Namespace{Cluster: r.Source, Name: r.Source.Namespace}
+}
+func (r *Run) target() cluster.Namespace {
+	return cluster.Namespace{Cluster: r.Target, Name: r.Target.Namespace}
+}
 
 func (r *Run) spec() v1alpha1.MigrationSpec {
 	return v1alpha1.MigrationSpec{
@@ -342,12 +346,12 @@ func (r *Run) account(ctx context.Context) error {
 	if err := r.record.write(ctx, func(s *v1alpha1.MigrationStatus) { s.Counts = rep.Counts }); err != nil {
 		return err
 	}
-	for _, p := range []place{r.target(), r.source()} {
-		m, err := p.get(ctx, r.Request.Name)
+	for _, p := range []cluster.Namespace{r.target(), r.source()} {
+		m, err := getMigration(ctx, p, r.Request.Name)
 		if err != nil {
 			return err
 		}
-		if err := report.Save(ctx, p.cluster, m, rep.Summary()); err != nil {
+		if err := report.Save(ctx, p.Cluster, m, rep.Summary()); err != nil {
 			return fmt.Errorf("the ledger in %s: %w", p, err)
 		}
 	}

@@ -22,23 +22,14 @@ import (
 // activated and rolled back to when the source is gone.
 type record struct {
 	name           string
-	source, target place
+	source, target cluster.Namespace
 	// kept is the latest that was written, on either side.
 	kept *v1alpha1.Migration
 }
 
-// place is one namespace of one cluster.
-type place struct {
-	cluster   *cluster.Cluster
-	namespace string
-}
-
-func (p place) side() transfer.Side { return transfer.Side{Cluster: p.cluster, Namespace: p.namespace} }
-
-func (p place) String() string { return p.namespace + " on " + p.cluster.Name }
-
-func (p place) get(ctx context.Context, name string) (*v1alpha1.Migration, error) {
-	m, err := cluster.Get[v1alpha1.Migration](ctx, p.cluster, v1alpha1.Migrations, p.namespace, name)
+// getMigration reads the Migration of a namespace.
+func getMigration(ctx context.Context, p cluster.Namespace, name string) (*v1alpha1.Migration, error) {
+	m, err := cluster.Get[v1alpha1.Migration](ctx, p.Cluster, v1alpha1.Migrations, p.Name, name)
 	if err != nil {
 		return nil, fmt.Errorf("migration %s in %s: %w", name, p, err)
 	}
@@ -46,10 +37,10 @@ func (p place) get(ctx context.Context, name string) (*v1alpha1.Migration, error
 }
 
 // openRecord finds the Migration of an earlier run, or makes it on both sides.
-func openRecord(ctx context.Context, name string, source, target place, spec v1alpha1.MigrationSpec) (*record, error) {
+func openRecord(ctx context.Context, name string, source, target cluster.Namespace, spec v1alpha1.MigrationSpec) (*record, error) {
 	r := &record{name: name, source: source, target: target}
-	for _, p := range []place{target, source} {
-		m, err := p.get(ctx, name)
+	for _, p := range []cluster.Namespace{target, source} {
+		m, err := getMigration(ctx, p, name)
 		switch {
 		case apierrors.IsNotFound(err):
 			m, err = r.create(ctx, p, spec)
@@ -64,11 +55,11 @@ func openRecord(ctx context.Context, name string, source, target place, spec v1a
 	return r, nil
 }
 
-func (r *record) create(ctx context.Context, p place, spec v1alpha1.MigrationSpec) (*v1alpha1.Migration, error) {
-	m, err := cluster.Create(ctx, p.cluster, v1alpha1.Migrations, p.namespace, &v1alpha1.Migration{
+func (r *record) create(ctx context.Context, p cluster.Namespace, spec v1alpha1.MigrationSpec) (*v1alpha1.Migration, error) {
+	m, err := cluster.Create(ctx, p.Cluster, v1alpha1.Migrations, p.Name, &v1alpha1.Migration{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: r.name, Namespace: p.namespace,
+			Name: r.name, Namespace: p.Name,
 			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue},
 		},
 		Spec: spec,
@@ -80,7 +71,7 @@ func (r *record) create(ctx context.Context, p place, spec v1alpha1.MigrationSpe
 }
 
 // adopt takes over an existing Migration of the same two ends.
-func (r *record) adopt(ctx context.Context, p place, m *v1alpha1.Migration, spec v1alpha1.MigrationSpec) (*v1alpha1.Migration, error) {
+func (r *record) adopt(ctx context.Context, p cluster.Namespace, m *v1alpha1.Migration, spec v1alpha1.MigrationSpec) (*v1alpha1.Migration, error) {
 	if m.Spec.Source != spec.Source || m.Spec.Target != spec.Target {
 		return nil, fmt.Errorf("migration %s in %s is about another move (%s/%s to %s/%s): choose another --name, or delete it",
 			r.name, p, m.Spec.Source.ClusterID, m.Spec.Source.Namespace, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
@@ -89,7 +80,7 @@ func (r *record) adopt(ctx context.Context, p place, m *v1alpha1.Migration, spec
 		return m, nil
 	}
 	m.Spec = spec
-	m, err := cluster.Update(ctx, p.cluster, v1alpha1.Migrations, p.namespace, m)
+	m, err := cluster.Update(ctx, p.Cluster, v1alpha1.Migrations, p.Name, m)
 	if err != nil {
 		return nil, fmt.Errorf("migration %s in %s: %w", r.name, p, err)
 	}
@@ -101,8 +92,8 @@ func (r *record) adopt(ctx context.Context, p place, m *v1alpha1.Migration, spec
 func (r *record) write(ctx context.Context, change func(*v1alpha1.MigrationStatus)) error {
 	status := r.kept.Status.DeepCopy()
 	change(status)
-	for _, p := range []place{r.target, r.source} {
-		if p.cluster == nil {
+	for _, p := range []cluster.Namespace{r.target, r.source} {
+		if p.Cluster == nil {
 			continue // the source is gone: its mirror is all there is
 		}
 		m, err := r.put(ctx, p, status)
@@ -114,16 +105,16 @@ func (r *record) write(ctx context.Context, change func(*v1alpha1.MigrationStatu
 	return nil
 }
 
-func (r *record) put(ctx context.Context, p place, status *v1alpha1.MigrationStatus) (*v1alpha1.Migration, error) {
+func (r *record) put(ctx context.Context, p cluster.Namespace, status *v1alpha1.MigrationStatus) (*v1alpha1.Migration, error) {
 	var out *v1alpha1.Migration
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		m, err := cluster.Get[v1alpha1.Migration](ctx, p.cluster, v1alpha1.Migrations, p.namespace, r.name)
+		m, err := cluster.Get[v1alpha1.Migration](ctx, p.Cluster, v1alpha1.Migrations, p.Name, r.name)
 		if err != nil {
 			return err
 		}
 		m.Status = *status.DeepCopy()
 		m.Status.ObservedGeneration = m.Generation
-		out, err = cluster.UpdateStatus(ctx, p.cluster, v1alpha1.Migrations, p.namespace, m)
+		out, err = cluster.UpdateStatus(ctx, p.Cluster, v1alpha1.Migrations, p.Name, m)
 		return err
 	})
 	if err != nil {
@@ -175,8 +166,8 @@ func (r *record) finished() bool {
 
 // owner makes the Migration the owner of what exists for it only: deleting it
 // removes the mount pods.
-func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, error) {
-	m, err := p.get(ctx, r.name)
+func (r *record) owner(ctx context.Context, p cluster.Namespace) (metav1.OwnerReference, error) {
+	m, err := getMigration(ctx, p, r.name)
 	if err != nil {
 		return metav1.OwnerReference{}, err
 	}
@@ -188,6 +179,6 @@ func (r *record) owner(ctx context.Context, p place) (metav1.OwnerReference, err
 // release removes the mount pods that a run left on both sides, and waits until they
 // are gone.
 func (r *record) release(ctx context.Context) error {
-	f := &transfer.Volumes{Name: r.name, Source: r.source.side(), Target: r.target.side()}
+	f := &transfer.Volumes{Name: r.name, Source: transfer.Side{Namespace: r.source}, Target: transfer.Side{Namespace: r.target}}
 	return f.Release(ctx)
 }

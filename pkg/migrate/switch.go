@@ -30,21 +30,21 @@ type Switch struct {
 }
 
 func (s *Switch) open(ctx context.Context) (*record, error) {
-	rec := &record{name: s.Name, target: place{s.Target, s.Target.Namespace}}
+	rec := &record{name: s.Name, target: cluster.Namespace{Cluster: s.Target, Name: s.Target.Namespace}}
 	from := rec.target
 	if s.Source != nil {
-		rec.source = place{s.Source, s.Source.Namespace}
+		rec.source = cluster.Namespace{Cluster: s.Source, Name: s.Source.Namespace}
 		from = rec.source
 	}
-	m, err := from.get(ctx, s.Name)
+	m, err := getMigration(ctx, from, s.Name)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w\nhint: kubectl get migrations -n %s shows those there are; --name chooses one", err, from.namespace)
+		return nil, fmt.Errorf("%w\nhint: kubectl get migrations -n %s shows those there are; --name chooses one", err, from.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if m.Spec.Target.ClusterID != s.Target.ID || m.Spec.Target.Namespace != s.Target.Namespace {
-		return nil, fmt.Errorf("migration %s in %s went to another place: cluster %s, namespace %s",
+		return nil, fmt.Errorf("migration %s in %s went to another cluster.Namespace: cluster %s, namespace %s",
 			s.Name, from, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
 	}
 	rec.kept = m
@@ -89,18 +89,18 @@ func (s *Switch) Deactivate(ctx context.Context) error {
 func (s *Switch) deactivate(ctx context.Context, rec *record) error {
 	t := rec.target
 	progress.Stepf(s.Sink, "stopping the target")
-	found, err := workload.List(ctx, t.cluster, t.namespace)
+	found, err := workload.List(ctx, t.Cluster, t.Name)
 	if err != nil {
 		return err
 	}
-	if err := workload.SuspendAll(ctx, t.cluster, t.namespace, workload.Brought(found)); err != nil {
+	if err := workload.SuspendAll(ctx, t.Cluster, t.Name, workload.Brought(found)); err != nil {
 		return err
 	}
 	claims := make([]string, 0, len(rec.kept.Status.Volumes))
 	for _, v := range rec.kept.Status.Volumes {
 		claims = append(claims, v.TargetClaim)
 	}
-	if err := workload.Fence(ctx, t.cluster, t.namespace, claims, s.Timeout); err != nil {
+	if err := workload.Fence(ctx, t.Cluster, t.Name, claims, s.Timeout); err != nil {
 		return err
 	}
 	return rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionFalse, "Deactivated", "the target is on standby")
@@ -132,9 +132,9 @@ func (s *Switch) Rollback(ctx context.Context) error {
 	return rec.release(ctx)
 }
 
-// policiesOf are the policies of a place that are about the other one.
-func policiesOf(ctx context.Context, p, other place) ([]v1alpha1.MotionPolicy, error) {
-	policies, err := route.PoliciesOf(ctx, route.End{Cluster: p.cluster, Namespace: p.namespace}, other.cluster.ID)
+// policiesOf are the policies of a namespace that are about the other one.
+func policiesOf(ctx context.Context, p, other cluster.Namespace) ([]v1alpha1.MotionPolicy, error) {
+	policies, err := route.PoliciesOf(ctx, p, other.Cluster.ID)
 	if err != nil {
 		return nil, fmt.Errorf("%w\nhint: an administrator has to pair the clusters first: kubectl motion pair", err)
 	}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
@@ -66,11 +67,11 @@ func groupOf(g plan.Group, volumes []plan.Volume) mountpod.Group {
 	return out
 }
 
-// side is a place with the owner of mount pods there and what its administrator
+// side is a namespace with the owner of mount pods there and what its administrator
 // says about them. A user who may not read policies, because nothing was ever
 // paired, learns that from the agent.
-func (r *Run) side(ctx context.Context, p, other place) (transfer.Side, error) {
-	s := p.side()
+func (r *Run) side(ctx context.Context, p, other cluster.Namespace) (transfer.Side, error) {
+	s := transfer.Side{Namespace: p}
 	policies, err := policiesOf(ctx, p, other)
 	if err != nil {
 		return s, err

@@ -63,7 +63,7 @@ func TestActivateIsRefusedWhileSomethingWaitsInTheSource(t *testing.T) {
 		t.Fatalf("%v, want a refusal that names %s and migrate --start", err, row.Object)
 	}
 	for _, c := range []*cluster.Cluster{a, b} {
-		got, err := place{c, "shop"}.get(t.Context(), "west")
+		got, err := getMigration(t.Context(), cluster.Namespace{Cluster: c, Name: "shop"}, "west")
 		if err != nil || len(got.Status.Conditions) != 0 {
 			t.Errorf("on %s the migration was touched: %+v, error %v", c, got.Status, err)
 		}
@@ -80,7 +80,7 @@ func TestWithoutItsSourceACopyIsActivatedAndWhatIsNotThereIsSaid(t *testing.T) {
 	b := end(t, "b", m, report.Row{Object: "pod/db", Outcome: report.Waiting}, report.Row{Object: "configmap/a", Outcome: report.Failed})
 	said := &heard{}
 	s := &Switch{Target: b, Name: "west", Sink: said}
-	if err := s.refuseWaiting(t.Context(), &record{name: "west", target: place{b, "shop"}}); err != nil {
+	if err := s.refuseWaiting(t.Context(), &record{name: "west", target: cluster.Namespace{Cluster: b, Name: "shop"}}); err != nil {
 		t.Errorf("refused although nobody can bring it any more: %v", err)
 	}
 	if len(said.texts) != 1 || !strings.Contains(said.texts[0], "pod/db") || strings.Contains(said.texts[0], "configmap/a") {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
@@ -60,8 +61,8 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 		return nil, err
 	}
 	return &Plan{
-		Source: End{ClusterID: d.inv.ClusterID, Namespace: d.inv.Namespace},
-		Target: End{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
+		Source: ref.Namespace{ClusterID: d.inv.ClusterID, Namespace: d.inv.Namespace},
+		Target: ref.Namespace{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
 		Transfer: d.estimate(items, volumes), Route: way, Ways: d.facts.Ways, Links: b.links(items),

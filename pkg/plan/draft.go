@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
@@ -35,8 +36,8 @@ var kindClaim = schema.GroupKind{Kind: "PersistentVolumeClaim"}
 func NewDraft(inv *inventory.Inventory, facts Facts, req Request) (*Draft, error) {
 	d := &Draft{request: req, inv: inv, facts: facts}
 	d.options = transform.Options{
-		Source:         transform.End{ClusterID: inv.ClusterID, Namespace: inv.Namespace},
-		Target:         transform.End{ClusterID: facts.ClusterID, Namespace: req.TargetNamespace},
+		Source:         ref.Namespace{ClusterID: inv.ClusterID, Namespace: inv.Namespace},
+		Target:         ref.Namespace{ClusterID: facts.ClusterID, Namespace: req.TargetNamespace},
 		Standby:        true,
 		StorageClasses: map[string]string{},
 		Images:         req.Images, LoadBalancers: req.LoadBalancers, Patches: req.Patches,

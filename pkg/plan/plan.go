@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
@@ -56,8 +57,8 @@ type Request struct {
 
 // Plan is what will happen.
 type Plan struct {
-	Source End           `json:"source"`
-	Target End           `json:"target"`
+	Source ref.Namespace `json:"source"`
+	Target ref.Namespace `json:"target"`
 	Mode   v1alpha1.Mode `json:"mode"`
 	// Items are all objects of the source's namespace, in the order of
 	// capture.Ref.Compare.
@@ -87,13 +88,6 @@ type Plan struct {
 	NotExamined []inventory.NotExamined `json:"notExamined,omitempty"`
 	// Ignored are kinds that nobody moves.
 	Ignored []inventory.Ignored `json:"passedOver,omitempty"`
-}
-
-// End is one side of the migration.
-type End struct {
-	Cluster   string `json:"cluster"`
-	ClusterID string `json:"clusterID,omitempty"`
-	Namespace string `json:"namespace"`
 }
 
 // Stage is the step of a migration that writes an object.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
@@ -56,8 +57,8 @@ type Row struct {
 
 // Report is the whole account.
 type Report struct {
-	Source      plan.End                 `json:"source"`
-	Target      plan.End                 `json:"target"`
+	Source      ref.Namespace            `json:"source"`
+	Target      ref.Namespace            `json:"target"`
 	Mode        v1alpha1.Mode            `json:"mode"`
 	Counts      v1alpha1.MigrationCounts `json:"counts"`
 	Rows        []Row                    `json:"rows"`

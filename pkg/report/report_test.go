@@ -17,12 +17,12 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
-func ref(kind, name string) inventory.Ref {
+func refTo(kind, name string) inventory.Ref {
 	return inventory.Ref{Version: "v1", Resource: strings.ToLower(kind) + "s", Kind: kind, Name: name}
 }
 
 func moving(kind, name string, stage plan.Stage, changes ...transform.Change) plan.Item {
-	r := ref(kind, name)
+	r := refTo(kind, name)
 	return plan.Item{Source: r, Target: &r, Verdict: inventory.Move, Action: plan.Create, Stage: stage, Changes: changes}
 }
 
@@ -36,15 +36,15 @@ func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
 		moving("PersistentVolumeClaim", "arrived", plan.StageVolume),
 		moving("PersistentVolumeClaim", "lost", plan.StageVolume),
 		moving("Pod", "later", plan.StageActivation),
-		{Source: ref("Secret", "token"), Verdict: inventory.Skip, Reason: inventory.ReasonClusterCredential},
-		{Source: ref("Role", "big"), Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted},
+		{Source: refTo("Secret", "token"), Verdict: inventory.Skip, Reason: inventory.ReasonClusterCredential},
+		{Source: refTo("Role", "big"), Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted},
 	}}
 	set := apply.ChangeSet{Rows: []apply.Row{
-		{Ref: ref("ConfigMap", "new"), Outcome: apply.Created},
-		{Ref: ref("ConfigMap", "same"), Outcome: apply.Unchanged},
-		{Ref: ref("ConfigMap", "refused"), Outcome: apply.Failed, Problem: &apply.Problem{Cause: apply.CauseDenied, Message: "no"}},
+		{Ref: refTo("ConfigMap", "new"), Outcome: apply.Created},
+		{Ref: refTo("ConfigMap", "same"), Outcome: apply.Unchanged},
+		{Ref: refTo("ConfigMap", "refused"), Outcome: apply.Failed, Problem: &apply.Problem{Cause: apply.CauseDenied, Message: "no"}},
 	}}
-	pruned := apply.ChangeSet{Rows: []apply.Row{{Ref: ref("ConfigMap", "old"), Outcome: apply.Pruned}}}
+	pruned := apply.ChangeSet{Rows: []apply.Row{{Ref: refTo("ConfigMap", "old"), Outcome: apply.Pruned}}}
 	r := New(p, map[string]bool{"arrived": true}, set, pruned)
 	got := map[string]Outcome{}
 	for _, row := range r.Rows {
@@ -69,7 +69,7 @@ func TestTheLedgerHasOnlyWhatDidNotSimplyMove(t *testing.T) {
 		moving("ConfigMap", "plain", plan.StageStandby, transform.Change{Path: "metadata.uid", Why: "of the source"}),
 		moving("Service", "balanced", plan.StageStandby, transform.Change{Path: "spec.type", Why: "stays behind", Notable: true}),
 	}}
-	set := apply.ChangeSet{Rows: []apply.Row{{Ref: ref("ConfigMap", "plain"), Outcome: apply.Created}, {Ref: ref("Service", "balanced"), Outcome: apply.Created}}}
+	set := apply.ChangeSet{Rows: []apply.Row{{Ref: refTo("ConfigMap", "plain"), Outcome: apply.Created}, {Ref: refTo("Service", "balanced"), Outcome: apply.Created}}}
 	l := New(p, nil, set).Summary()
 	if len(l.Rows) != 1 || l.Rows[0].Object != "service/balanced" || l.Counts.Moved != 2 {
 		t.Errorf("%+v", l)

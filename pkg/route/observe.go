@@ -20,12 +20,6 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
-// End is one of the two namespaces.
-type End struct {
-	Cluster   *cluster.Cluster
-	Namespace string
-}
-
 // RelayOf is the relay of a cluster.
 func RelayOf(c *cluster.Cluster) Place {
 	return Place{Cluster: c, Namespace: deploy.DefaultNamespace, Pod: deploy.RelayPod, Port: deploy.RelayPort}
@@ -33,7 +27,7 @@ func RelayOf(c *cluster.Cluster) Place {
 
 // Observe looks at what decides about the ways. The error is about a cluster that
 // gives no answer.
-func Observe(ctx context.Context, source, target End) (Ways, error) {
+func Observe(ctx context.Context, source, target cluster.Namespace) (Ways, error) {
 	var w Ways
 	here, err := peersOf(ctx, source, target.Cluster.ID)
 	if err != nil {
@@ -66,8 +60,8 @@ type allowed struct {
 
 func (a allowed) known() bool { return a.policies > 0 }
 
-func peersOf(ctx context.Context, e End, other string) (allowed, error) {
-	policies, err := PoliciesOf(ctx, e, other)
+func peersOf(ctx context.Context, n cluster.Namespace, other string) (allowed, error) {
+	policies, err := PoliciesOf(ctx, n, other)
 	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
 		return allowed{policies: -1}, nil
 	}
@@ -88,13 +82,13 @@ func peersOf(ctx context.Context, e End, other string) (allowed, error) {
 
 // PoliciesOf are the MotionPolicies that select a namespace and name a cluster, by
 // name. A namespace's labels are not everybody's to read; its name always is one.
-func PoliciesOf(ctx context.Context, e End, other string) ([]v1alpha1.MotionPolicy, error) {
-	policies, err := cluster.List[v1alpha1.MotionPolicy](ctx, e.Cluster, v1alpha1.MotionPolicies, "", metav1.ListOptions{})
+func PoliciesOf(ctx context.Context, n cluster.Namespace, other string) ([]v1alpha1.MotionPolicy, error) {
+	policies, err := cluster.List[v1alpha1.MotionPolicy](ctx, n.Cluster, v1alpha1.MotionPolicies, "", metav1.ListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("motionpolicies on %s: %w", e.Cluster, err)
+		return nil, fmt.Errorf("motionpolicies on %s: %w", n.Cluster, err)
 	}
-	set := labels.Set{corev1.LabelMetadataName: e.Namespace}
-	if ns, err := e.Cluster.Kube.CoreV1().Namespaces().Get(ctx, e.Namespace, metav1.GetOptions{}); err == nil {
+	set := labels.Set{corev1.LabelMetadataName: n.Name}
+	if ns, err := n.Cluster.Kube.CoreV1().Namespaces().Get(ctx, n.Name, metav1.GetOptions{}); err == nil {
 		set = ns.Labels
 	}
 	policies = slices.DeleteFunc(policies, func(p v1alpha1.MotionPolicy) bool {

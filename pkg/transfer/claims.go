@@ -20,7 +20,7 @@ import (
 // ensureClaim makes the target's claim, and finds the UIDs that the shipments
 // are bound to.
 func (f *Volumes) ensureClaim(ctx context.Context, v *Volume) error {
-	source, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Namespace).Get(ctx, v.Claim, metav1.GetOptions{})
+	source, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Name).Get(ctx, v.Claim, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.Claim, f.Source, err)
 	}
@@ -48,7 +48,7 @@ func (f *Volumes) ensureClaim(ctx context.Context, v *Volume) error {
 }
 
 func (f *Volumes) targetClaim(ctx context.Context, v *Volume) (*corev1.PersistentVolumeClaim, error) {
-	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, v.TargetClaim, metav1.GetOptions{})
+	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Name).Get(ctx, v.TargetClaim, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("persistentvolumeclaim %s in %s: %w", v.TargetClaim, f.Target, err)
 	}
@@ -91,13 +91,13 @@ func (f *Volumes) expanded(ctx context.Context, v *Volume) (string, error) {
 // unprovisioned is what the target's storage said last about a claim that it makes no
 // volume for; "" when it said nothing, or nobody may read it.
 func (f *Volumes) unprovisioned(ctx context.Context, claim string) string {
-	events, err := f.Target.Cluster.Kube.CoreV1().Events(f.Target.Namespace).List(ctx, metav1.ListOptions{
+	events, err := f.Target.Cluster.Kube.CoreV1().Events(f.Target.Name).List(ctx, metav1.ListOptions{
 		FieldSelector: "involvedObject.kind=PersistentVolumeClaim,involvedObject.name=" + claim + ",reason=ProvisioningFailed",
 	})
 	if err != nil || len(events.Items) == 0 {
 		return ""
 	}
-	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Namespace).Get(ctx, claim, metav1.GetOptions{})
+	c, err := f.Target.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Target.Name).Get(ctx, claim, metav1.GetOptions{})
 	if err != nil || c.Status.Phase == corev1.ClaimBound {
 		return ""
 	}

@@ -28,7 +28,7 @@ import (
 // bound makes the Job that the copies of a pass end with. Without the right to one
 // they end with the Migration, and the user is told.
 func (f *Volumes) bound(ctx context.Context) error {
-	made, err := f.Source.Cluster.Kube.BatchV1().Jobs(f.Source.Namespace).Create(ctx, f.timer(), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+	made, err := f.Source.Cluster.Kube.BatchV1().Jobs(f.Source.Name).Create(ctx, f.timer(), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	switch {
 	case apierrors.IsForbidden(err):
 		f.copiesOwner = nil
@@ -46,7 +46,7 @@ func (f *Volumes) timer() *batchv1.Job {
 	template.RestartPolicy = corev1.RestartPolicyNever
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			GenerateName: "motion-copies-", Namespace: f.Source.Namespace,
+			GenerateName: "motion-copies-", Namespace: f.Source.Name,
 			Labels: map[string]string{
 				v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue, v1alpha1.LabelMigration: f.Name, labelCopies: "true",
 			},
@@ -69,7 +69,7 @@ func (f *Volumes) ownerOfCopies() metav1.OwnerReference {
 
 // unbound removes the Jobs of all passes.
 func (f *Volumes) unbound(ctx context.Context) error {
-	jobs := f.Source.Cluster.Kube.BatchV1().Jobs(f.Source.Namespace)
+	jobs := f.Source.Cluster.Kube.BatchV1().Jobs(f.Source.Name)
 	list, err := jobs.List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelMigration + "=" + f.Name + "," + labelCopies + "=true"})
 	if apierrors.IsForbidden(err) {
 		return nil

@@ -158,7 +158,7 @@ func (f *Volumes) anyOccupied(wants []snapshot.Requirements) bool {
 
 func (f *Volumes) task() snapshot.Task {
 	return snapshot.Task{
-		Source: f.Source.Cluster, Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.ownerOfCopies(), Timeout: f.Timeout,
+		Source: f.Source.Cluster, Namespace: f.Source.Name, Migration: f.Name, Owner: f.ownerOfCopies(), Timeout: f.Timeout,
 	}
 }
 
@@ -193,7 +193,7 @@ func (f *Volumes) holdCopies(ctx context.Context) error {
 			continue
 		}
 		pod := mountpod.Pod(g, mountpod.Options{
-			Namespace: f.Source.Namespace, Migration: f.Name, Owner: f.ownerOfCopies(), Template: f.Source.Template, ReadOnly: true,
+			Namespace: f.Source.Name, Migration: f.Name, Owner: f.ownerOfCopies(), Template: f.Source.Template, ReadOnly: true,
 		})
 		pod.Labels[labelCopies] = "true"
 		if err := mountpod.Ensure(ctx, f.Source.Cluster, pod); err != nil {
@@ -213,7 +213,7 @@ func (f *Volumes) awaitCopies(ctx context.Context) error {
 				continue
 			}
 			waiting = fmt.Sprintf("the clone %s of claim %s in %s", v.pass.snapshot.ClaimName, v.Claim, f.Source)
-			claim, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Namespace).Get(ctx, v.pass.snapshot.ClaimName, metav1.GetOptions{})
+			claim, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Name).Get(ctx, v.pass.snapshot.ClaimName, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return false, fmt.Errorf("%s was deleted by somebody", waiting)
 			}
@@ -256,7 +256,7 @@ func (f *Volumes) dropCopies(ctx context.Context) error {
 		if g = f.copiesOf(g); len(g.Claims) > 0 {
 			name := mountpod.Name(f.Name, g)
 			f.going = append(f.going, name)
-			errs = append(errs, mountpod.RequestDeletion(ctx, f.Source.Cluster, f.Source.Namespace, name))
+			errs = append(errs, mountpod.RequestDeletion(ctx, f.Source.Cluster, f.Source.Name, name))
 		}
 	}
 	return errors.Join(append(errs, f.releaseCopies(ctx))...)
@@ -266,7 +266,7 @@ func (f *Volumes) dropCopies(ctx context.Context) error {
 // with them: a quota may have room for one set of copies.
 func (f *Volumes) copiesGone(ctx context.Context) error {
 	for _, name := range f.going {
-		if err := mountpod.Delete(ctx, f.Source.Cluster, f.Source.Namespace, name); err != nil {
+		if err := mountpod.Delete(ctx, f.Source.Cluster, f.Source.Name, name); err != nil {
 			return err
 		}
 	}

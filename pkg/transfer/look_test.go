@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
@@ -91,7 +92,7 @@ func TestAClaimGrowsUntilItHasWhatItAsksFor(t *testing.T) {
 }
 
 func TestCopiesEndWithAJobThatNeedsNoPod(t *testing.T) {
-	f := &Volumes{Name: "west", Source: Side{Namespace: "blue", Owner: metav1.OwnerReference{UID: "migration"}}}
+	f := &Volumes{Name: "west", Source: Side{Namespace: cluster.Namespace{Name: "blue"}, Owner: metav1.OwnerReference{UID: "migration"}}}
 	j := f.timer()
 	if *j.Spec.Completions != 0 || *j.Spec.Parallelism != 0 || *j.Spec.TTLSecondsAfterFinished != mountpod.Deadline {
 		t.Errorf("spec %+v", j.Spec)

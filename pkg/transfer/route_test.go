@@ -64,7 +64,7 @@ func TestDataGoesByTheRelayWhenASenderHasReachedNobodyForAWhile(t *testing.T) {
 }
 
 func TestAVolumeWithNoWayEndsTheRunAtOnceAndSaysWhatToDo(t *testing.T) {
-	v := &Volume{Claim: "data", link: &Link{Target: End{Cluster: &cluster.Cluster{Name: "west"}}}}
+	v := &Volume{Claim: "data", link: &Link{Target: End{Namespace: cluster.Namespace{Cluster: &cluster.Cluster{Name: "west"}}}}}
 	for why, f := range map[string]*Volumes{
 		"no policy says relay": {Route: route.Auto, NotByRelay: "no policy says relay"},
 		"--route direct":       {Route: route.Direct},

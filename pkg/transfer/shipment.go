@@ -36,9 +36,7 @@ import (
 
 // End is one side of a link: a claim in a namespace of a cluster.
 type End struct {
-	Cluster   *cluster.Cluster
-	ClusterID string
-	Namespace string
+	cluster.Namespace
 	ClaimName string
 	ClaimUID  string
 }
@@ -67,11 +65,11 @@ func Name(claim, peerCluster, peerNamespace string, role v1alpha1.Role) string {
 }
 
 func (l *Link) sendName() string {
-	return Name(l.Source.ClaimName, l.Target.ClusterID, l.Target.Namespace, v1alpha1.RoleSend)
+	return Name(l.Source.ClaimName, l.Target.Cluster.ID, l.Target.Name, v1alpha1.RoleSend)
 }
 
 func (l *Link) receiveName() string {
-	return Name(l.Target.ClaimName, l.Source.ClusterID, l.Source.Namespace, v1alpha1.RoleReceive)
+	return Name(l.Target.ClaimName, l.Source.Cluster.ID, l.Source.Name, v1alpha1.RoleReceive)
 }
 
 // Pair is a snapshot of both ends' objects.
@@ -90,9 +88,9 @@ func (l *Link) Get(ctx context.Context) (Pair, error) {
 }
 
 func get(ctx context.Context, e End, name string) (*v1alpha1.VolumeShipment, error) {
-	s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, e.Cluster, v1alpha1.VolumeShipments, e.Namespace, name)
+	s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, e.Cluster, v1alpha1.VolumeShipments, e.Name, name)
 	if err != nil {
-		return nil, fmt.Errorf("volumeshipment %s/%s on %s: %w", e.Namespace, name, e.Cluster, err)
+		return nil, fmt.Errorf("volumeshipment %s/%s on %s: %w", e.Name, name, e.Cluster, err)
 	}
 	return s, nil
 }
@@ -107,11 +105,11 @@ func (l *Link) Ensure(ctx context.Context) error {
 }
 
 func (l *Link) ensure(ctx context.Context, own, peer End, role v1alpha1.Role, name string) error {
-	old, err := cluster.Get[v1alpha1.VolumeShipment](ctx, own.Cluster, v1alpha1.VolumeShipments, own.Namespace, name)
+	old, err := cluster.Get[v1alpha1.VolumeShipment](ctx, own.Cluster, v1alpha1.VolumeShipments, own.Name, name)
 	switch {
 	case apierrors.IsNotFound(err):
 	case err != nil:
-		return fmt.Errorf("volumeshipment %s/%s on %s: %w", own.Namespace, name, own.Cluster, err)
+		return fmt.Errorf("volumeshipment %s/%s on %s: %w", own.Name, name, own.Cluster, err)
 	case old.Spec.ClaimUID == own.ClaimUID && old.Spec.ClaimName == own.ClaimName && old.DeletionTimestamp == nil:
 		return nil
 	default:
@@ -119,28 +117,28 @@ func (l *Link) ensure(ctx context.Context, own, peer End, role v1alpha1.Role, na
 			return err
 		}
 	}
-	_, err = cluster.Create(ctx, own.Cluster, v1alpha1.VolumeShipments, own.Namespace, &v1alpha1.VolumeShipment{
+	_, err = cluster.Create(ctx, own.Cluster, v1alpha1.VolumeShipments, own.Name, &v1alpha1.VolumeShipment{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "VolumeShipment"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: own.Namespace,
+			Name: name, Namespace: own.Name,
 			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByValue, v1alpha1.LabelMigration: l.Migration},
 		},
 		Spec: v1alpha1.VolumeShipmentSpec{
 			Role: role, ClaimName: own.ClaimName, ClaimUID: own.ClaimUID, CopyMethod: v1alpha1.CopyMethodLive,
-			Peer:   v1alpha1.ShipmentPeer{ClusterID: peer.ClusterID, Namespace: peer.Namespace},
+			Peer:   v1alpha1.ShipmentPeer{ClusterID: peer.Cluster.ID, Namespace: peer.Name},
 			Limits: l.Limits,
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("volumeshipment %s/%s on %s: %w", own.Namespace, name, own.Cluster, err)
+		return fmt.Errorf("volumeshipment %s/%s on %s: %w", own.Name, name, own.Cluster, err)
 	}
 	return nil
 }
 
 func (l *Link) delete(ctx context.Context, e End, name string) error {
-	err := e.Cluster.Resource(v1alpha1.VolumeShipments, e.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	err := e.Cluster.Resource(v1alpha1.VolumeShipments, e.Name).Delete(ctx, name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("volumeshipment %s/%s on %s: %w", e.Namespace, name, e.Cluster, err)
+		return fmt.Errorf("volumeshipment %s/%s on %s: %w", e.Name, name, e.Cluster, err)
 	}
 	return nil
 }
@@ -219,15 +217,15 @@ func (l *Link) Request(ctx context.Context, number int64, source v1alpha1.CopyMe
 
 func (l *Link) change(ctx context.Context, e End, name string, f func(*v1alpha1.VolumeShipment) bool) error {
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, e.Cluster, v1alpha1.VolumeShipments, e.Namespace, name)
+		s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, e.Cluster, v1alpha1.VolumeShipments, e.Name, name)
 		if err != nil || !f(s) {
 			return err
 		}
-		_, err = cluster.Update(ctx, e.Cluster, v1alpha1.VolumeShipments, e.Namespace, s)
+		_, err = cluster.Update(ctx, e.Cluster, v1alpha1.VolumeShipments, e.Name, s)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("volumeshipment %s/%s on %s: %w", e.Namespace, name, e.Cluster, err)
+		return fmt.Errorf("volumeshipment %s/%s on %s: %w", e.Name, name, e.Cluster, err)
 	}
 	return nil
 }

@@ -69,15 +69,12 @@ type Volumes struct {
 
 // Side is one of the two namespaces, and what mount pods there need.
 type Side struct {
-	Cluster   *cluster.Cluster
-	Namespace string
+	cluster.Namespace
 	// Owner is the Migration on this side: deleting it removes the mount pods.
 	Owner metav1.OwnerReference
 	// Template is what the side's administrator says about mount pods.
 	Template *v1alpha1.MountPodTemplate
 }
-
-func (s Side) String() string { return s.Namespace + " on " + s.Cluster.Name }
 
 // Volume is one claim.
 type Volume struct {
@@ -153,7 +150,7 @@ func (f *Volumes) Prepare(ctx context.Context) error {
 }
 
 func end(p Side, claim, uid string) End {
-	return End{Cluster: p.Cluster, ClusterID: p.Cluster.ID, Namespace: p.Namespace, ClaimName: claim, ClaimUID: uid}
+	return End{Namespace: p.Namespace, ClaimName: claim, ClaimUID: uid}
 }
 
 func (f *Volumes) ensureMountPods(ctx context.Context) error {
@@ -168,7 +165,7 @@ func (f *Volumes) ensureMountPods(ctx context.Context) error {
 				continue
 			}
 			pod := mountpod.Pod(g, mountpod.Options{
-				Namespace: side.Namespace, Migration: f.Name, Owner: side.Owner, Template: side.Template, ReadOnly: side.source,
+				Namespace: side.Name, Migration: f.Name, Owner: side.Owner, Template: side.Template, ReadOnly: side.source,
 			})
 			if err := mountpod.Ensure(ctx, side.Cluster, pod); err != nil {
 				return err
@@ -307,7 +304,7 @@ func (f *Volumes) troubles(ctx context.Context) string {
 	defer cancel()
 	var text strings.Builder
 	for _, p := range []Side{f.Source, f.Target} {
-		pods, err := p.Cluster.Kube.CoreV1().Pods(p.Namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelMountPod + "=true"})
+		pods, err := p.Cluster.Kube.CoreV1().Pods(p.Name).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelMountPod + "=true"})
 		if err != nil {
 			continue
 		}
@@ -443,9 +440,9 @@ func unreachable(err error) bool {
 // waits for another: each takes a kubelet some seconds.
 func (f *Volumes) Release(ctx context.Context) error {
 	removals := []func() error{
-		func() error { return mountpod.DeleteAll(ctx, f.Source.Cluster, f.Source.Namespace, f.Name) },
+		func() error { return mountpod.DeleteAll(ctx, f.Source.Cluster, f.Source.Name, f.Name) },
 		func() error { return f.releaseCopies(ctx) },
-		func() error { return mountpod.DeleteAll(ctx, f.Target.Cluster, f.Target.Namespace, f.Name) },
+		func() error { return mountpod.DeleteAll(ctx, f.Target.Cluster, f.Target.Name, f.Name) },
 	}
 	errs := make([]error, len(removals))
 	var work sync.WaitGroup

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -94,7 +95,7 @@ func readCase(t *testing.T, file string) (Options, *unstructured.Unstructured) {
 		t.Fatalf("%s: %v", file, err)
 	}
 	opts := Options{
-		Source: End{ClusterID: "cluster-a", Namespace: "shop"}, Target: End{ClusterID: "cluster-b", Namespace: "shop"},
+		Source: ref.Namespace{ClusterID: "cluster-a", Namespace: "shop"}, Target: ref.Namespace{ClusterID: "cluster-b", Namespace: "shop"},
 		Standby: g.Standby, StorageClasses: g.StorageClasses, Images: g.Images, LoadBalancers: g.LoadBalancers,
 		IPFamilies: g.IPFamilies, Services: map[string]bool{},
 	}

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func shop(target string) Options {
-	return Options{Source: End{ClusterID: "cluster-a", Namespace: "shop"}, Target: End{ClusterID: "cluster-b", Namespace: target}}
+	return Options{Source: ref.Namespace{ClusterID: "cluster-a", Namespace: "shop"}, Target: ref.Namespace{ClusterID: "cluster-b", Namespace: target}}
 }
 
 func TestAHelmReleaseFollowsItsNamespace(t *testing.T) {

@@ -22,15 +22,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
-
-// End is a namespace of a cluster.
-type End struct {
-	// ClusterID is the UID of the kube-system namespace; empty when unknown.
-	ClusterID string
-	Namespace string
-}
 
 // LoadBalancers says what becomes of Services of type LoadBalancer.
 type LoadBalancers string
@@ -46,7 +40,7 @@ const (
 
 // Options are the same for all objects of a run.
 type Options struct {
-	Source, Target End
+	Source, Target ref.Namespace
 	// OriginalState puts workloads to rest (see package workload).
 	Standby bool
 	// StorageClasses maps the source's classes to the target's; a class that is

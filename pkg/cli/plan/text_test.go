@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
@@ -24,7 +25,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func ref(group, resource, kind, name string) inventory.Ref {
+func refTo(group, resource, kind, name string) inventory.Ref {
 	return inventory.Ref{Group: group, Version: "v1", Resource: resource, Kind: kind, Namespace: "shop", Name: name}
 }
 
@@ -34,21 +35,21 @@ func moves(r inventory.Ref, action plan.Action, changes ...transform.Change) pla
 
 // full is a plan with something in every part of the text.
 func full() *plan.Plan {
-	web, pg, quota := ref("apps", "deployments", "Deployment", "web"), ref("db.example.com", "clusters", "Cluster", "pg"), ref("", "resourcequotas", "ResourceQuota", "team")
+	web, pg, quota := refTo("apps", "deployments", "Deployment", "web"), refTo("db.example.com", "clusters", "Cluster", "pg"), refTo("", "resourcequotas", "ResourceQuota", "team")
 	waits := moves(pg, plan.Create)
 	waits.Stage = plan.StageActivation
-	needed := moves(ref("", "configmaps", "ConfigMap", "conf"), plan.Unchanged)
+	needed := moves(refTo("", "configmaps", "ConfigMap", "conf"), plan.Unchanged)
 	needed.Detail = "needed by deployment.apps/web"
 	return &plan.Plan{
-		Source: plan.End{Cluster: "east", Namespace: "shop"}, Target: plan.End{Cluster: "west", Namespace: "shop-copy"}, Mode: v1alpha1.ModeStandby,
+		Source: ref.Namespace{Cluster: "east", Namespace: "shop"}, Target: ref.Namespace{Cluster: "west", Namespace: "shop-copy"}, Mode: v1alpha1.ModeStandby,
 		Items: []plan.Item{
 			moves(web, plan.Configure,
 				transform.Change{Path: "spec", From: `{"replicas":2}`, To: "on standby", Why: "nothing runs on the target before it is activated"},
 				transform.Change{Path: "spec.template.spec.containers[web].image", From: "a/web:1", To: "b/web:1", Why: "--image", Notable: true}),
 			waits, needed,
-			{Source: ref("", "secrets", "Secret", "token\tof\nsomebody"), Verdict: inventory.Skip, Reason: inventory.ReasonClusterCredential},
-			{Source: ref("", "pods", "Pod", "web-1"), Verdict: inventory.Skip, Reason: inventory.ReasonOwned, Detail: "by deployment.apps/web"},
-			{Source: ref("", "pods", "Pod", "web-2"), Verdict: inventory.Skip, Reason: inventory.ReasonOwned, Detail: "by deployment.apps/web"},
+			{Source: refTo("", "secrets", "Secret", "token\tof\nsomebody"), Verdict: inventory.Skip, Reason: inventory.ReasonClusterCredential},
+			{Source: refTo("", "pods", "Pod", "web-1"), Verdict: inventory.Skip, Reason: inventory.ReasonOwned, Detail: "by deployment.apps/web"},
+			{Source: refTo("", "pods", "Pod", "web-2"), Verdict: inventory.Skip, Reason: inventory.ReasonOwned, Detail: "by deployment.apps/web"},
 			{Source: quota, Target: &quota, Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted},
 		},
 		Volumes: []plan.Volume{{
@@ -56,7 +57,7 @@ func full() *plan.Plan {
 			VolumeMode: corev1.PersistentVolumeFilesystem, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Workloads: []inventory.Ref{web},
 		}},
 		Transfer:    &plan.Transfer{AtMostBytes: 2 << 30, BytesPerSecond: plan.AssumedRate, RateBasis: plan.BasisAssumed, AtMostSeconds: 41},
-		Prune:       []inventory.Ref{ref("", "configmaps", "ConfigMap", "old")},
+		Prune:       []inventory.Ref{refTo("", "configmaps", "ConfigMap", "old")},
 		Warnings:    []plan.Finding{{Code: plan.CodeStorageClassSelected, Object: &web, Message: `the target has no storage class "fast"; "ssd" was chosen`, Hint: "--storage-class fast=CLASS chooses another"}},
 		Blockers:    []plan.Finding{{Code: plan.CodeConflict, Object: &web, Message: "others own fields: spec.replicas is owned by helm", Problem: &apply.Problem{Cause: apply.CauseConflict}}},
 		NotExamined: []inventory.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden"}},

@@ -355,7 +355,7 @@ const (
 // routes tries the ways that data can take, and measures them. Where one of the two
 // is not to be had and the other is, that is no trouble.
 func (c *Check) routes(ctx context.Context) {
-	here, there := route.End{Cluster: c.Source, Namespace: c.Namespace}, route.End{Cluster: c.target, Namespace: c.pair.Spec.TargetNamespace}
+	here, there := cluster.Namespace{Cluster: c.Source, Name: c.Namespace}, cluster.Namespace{Cluster: c.target, Name: c.pair.Spec.TargetNamespace}
 	ways, err := route.Observe(ctx, here, there)
 	if err != nil {
 		c.cannot(direct, err)
@@ -431,7 +431,7 @@ var errNoAddress = errors.New("the source's policies name networks, and no addre
 
 // addresses are where the source's policies say that the target's agents are.
 func (c *Check) addresses(ctx context.Context) ([]string, error) {
-	here := route.End{Cluster: c.Source, Namespace: c.Namespace}
+	here := cluster.Namespace{Cluster: c.Source, Name: c.Namespace}
 	policies, err := route.PoliciesOf(ctx, here, c.pair.Spec.ClusterID)
 	if err != nil {
 		return nil, err
