@@ -107,7 +107,7 @@ image: $(BIN)/motion-agent ## Write the agent's image to bin/images/, without a 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Regenerate deep copies and CRDs from pkg/api (builds controller-gen into bin/tools)
 	$(CONTROLLER_GEN) object:headerFile=.ci/license-header.txt paths=./pkg/api/...
-	$(CONTROLLER_GEN) crd:maxDescLen=200 paths=./pkg/api/... output:crd:dir=deploy/crds
+	$(CONTROLLER_GEN) crd paths=./pkg/api/... output:crd:dir=deploy/crds
 
 .PHONY: clean
 clean: ## Remove bin/ and dist/ (not the lab: make lab-down)

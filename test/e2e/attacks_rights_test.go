@@ -384,8 +384,8 @@ func TestWhatIdentifiesAShipmentCannotBeEdited(t *testing.T) {
 		{"the peer's namespace", `{"spec":{"peer":{"namespace":"` + red + `"}}}`, "clusterID and namespace are immutable"},
 		{"the peer's shipment", `{"spec":{"peer":{"shipmentUID":"44444444-4444-4444-4444-444444444444"}}}`, "shipmentUID is immutable once set"},
 		{"that the peer's shipment is known", `{"spec":{"peer":{"shipmentUID":null}}}`, "shipmentUID is immutable once set"},
-		{"generation, downwards", `{"spec":{"generation":2}}`, "generation must not decrease"},
-		{"view, of the same generation", `{"spec":{"view":"Stopped"}}`, "view may only change together with generation"},
+		{"sync, downwards", `{"spec":{"sync":2}}`, "sync must not decrease"},
+		{"copy method, of the same sync", `{"spec":{"copyMethod":"Stopped"}}`, "copyMethod may only change together with sync"},
 		{"the peer's key, to none", `{"spec":{"peer":{"keySHA256":"not a hash"}}}`, "should match"},
 	} {
 		err := request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine", edit.patch}.try(t.Context(), s.a)

@@ -7,67 +7,68 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Conditions of a ClusterPair.
 const (
-	// PairReady is True when the credential works and the target answers.
+	// PairReady is True when the target's API server accepts the credential.
 	PairReady = "Ready"
-	// PairRenewed is True when the last renewal of the credential worked. It is
-	// absent where nothing renews it.
+	// PairRenewed is True when the last renewal of the credential succeeded. It is
+	// absent when the credential is not renewed automatically.
 	PairRenewed = "Renewed"
 )
 
 // Reasons of PairRenewed.
 const (
-	// ReasonRenewed goes with True.
+	// ReasonRenewed: the last renewal succeeded (status True).
 	ReasonRenewed = "Renewed"
-	// ReasonExpired says that spec.expiryTime is reached: an administrator has to
-	// pair again.
+	// ReasonExpired: spec.expiryTime has passed; an administrator has to pair again.
 	ReasonExpired = "Expired"
-	// ReasonRenewalFailed says that the last try failed; the message has why.
+	// ReasonRenewalFailed: the last renewal failed; the message has the cause.
 	ReasonRenewalFailed = "RenewalFailed"
 )
 
-// ClusterPairSpec names a destination for the objects of one namespace.
+// ClusterPairSpec is the target of migrations from the pair's namespace.
 // +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID",message="clusterID is immutable: delete the pair and pair again to point it at another cluster"
 type ClusterPairSpec struct {
-	// clusterID is the UID of the target's kube-system namespace.
+	// clusterID identifies the target cluster: the UID of its kube-system namespace. Immutable.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	ClusterID string `json:"clusterID"`
-	// targetNamespace is where the credential has its rights.
+	// targetNamespace is the namespace of the target cluster that the credential grants access to.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	TargetNamespace string `json:"targetNamespace"`
-	// secretName names the Secret in the pair's namespace that has the keys
+	// secretName is the name of the Secret with the credential, in the pair's namespace. Its keys are
 	// server, ca.crt, token and namespace.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName"`
-	// expiryTime is when the pair ends: no credential is renewed after it, and
-	// none lives longer.
+	// expiryTime is when the pair expires. No token of the pair is valid after it, and none is renewed.
+	// Unset: the pair does not expire.
 	// +optional
 	ExpiryTime *metav1.Time `json:"expiryTime,omitempty"`
 }
 
-// ClusterPairStatus is what was seen of the target.
+// ClusterPairStatus is the observed state of a ClusterPair.
 type ClusterPairStatus struct {
+	// observedGeneration is the metadata.generation that the status was last updated for.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, Renewed.
+	// conditions of the pair: Ready (the target accepts the credential) and Renewed (the last renewal of
+	// the credential succeeded).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// server is the API server of the target, for people.
+	// server is the URL of the target's API server. Informational.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Server string `json:"server,omitempty"`
-	// credentialExpiryTime is when the token in the Secret ends.
+	// credentialExpiryTime is when the token in the Secret expires.
 	// +optional
 	CredentialExpiryTime *metav1.Time `json:"credentialExpiryTime,omitempty"`
 }
 
-// ClusterPair lets the users of its namespace migrate to a namespace of
-// another cluster, within what the administrator allowed when pairing.
+// ClusterPair allows the users of its namespace to migrate to one namespace of another cluster. It is
+// created by "kubectl motion pair".
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -75,9 +76,9 @@ type ClusterPairStatus struct {
 // +kubebuilder:printcolumn:name="Target namespace",type=string,JSONPath=`.spec.targetNamespace`
 // +kubebuilder:printcolumn:name="Server",type=string,JSONPath=`.status.server`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Expires",type=string,format=date-time,JSONPath=`.status.credentialExpiryTime`
-// +kubebuilder:printcolumn:name="Ends",type=string,format=date-time,priority=1,JSONPath=`.spec.expiryTime`
-// +kubebuilder:printcolumn:name="Cluster",type=string,priority=1,JSONPath=`.spec.clusterID`
+// +kubebuilder:printcolumn:name="Token expires",type=string,format=date-time,JSONPath=`.status.credentialExpiryTime`
+// +kubebuilder:printcolumn:name="Pair expires",type=string,format=date-time,priority=1,JSONPath=`.spec.expiryTime`
+// +kubebuilder:printcolumn:name="Cluster ID",type=string,priority=1,JSONPath=`.spec.clusterID`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ClusterPair struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -9,46 +9,48 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// GroupName is the API group of every kind of this project.
+// GroupName is the API group of all kinds of kubectl-motion.
 const GroupName = "kubectl-motion.dev"
 
-// Keys that the plugin puts on objects, and the identity it writes with.
+// Labels, annotations and the field manager of kubectl-motion.
 const (
-	// FieldManager names the workflow in managedFields and in server-side apply.
+	// FieldManager is the field manager of every write of the plugin, in
+	// server-side apply and in managedFields.
 	FieldManager = "kubectl-motion"
 
-	// LabelManagedBy marks every object that exists only because of a migration
-	// (mount pods, shipments, pair Secrets, ledgers). Capture skips such objects
-	// with the reason motion-internal.
+	// LabelManagedBy marks the objects that exist only for a migration (mount
+	// pods, shipments, pair Secrets, reports). They are never migrated themselves.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// ManagedByValue is the value of LabelManagedBy on such objects.
 	ManagedByValue = "kubectl-motion"
-	// LabelMigration carries the name of the Migration that an object serves.
+	// LabelMigration is the name of the Migration that an object belongs to.
 	LabelMigration = GroupName + "/migration"
-	// LabelMountPod marks mount pods.
+	// LabelMountPod marks mount pods: pods that only keep a volume mounted for an agent.
 	LabelMountPod = GroupName + "/mount-pod"
 
-	// AnnotationEndpoints on the agents' Service names, separated by commas, host:port
-	// pairs at which other clusters reach it, before all that the agents find out.
+	// AnnotationEndpoints on the Service of the agents lists addresses (host:port,
+	// comma-separated) at which other clusters reach the agents. They are tried
+	// before the addresses that are discovered from the Service.
 	AnnotationEndpoints = GroupName + "/endpoints"
-	// AnnotationSkip on a source object keeps it from being moved.
+	// AnnotationSkip on a source object excludes it from migrations.
 	AnnotationSkip = GroupName + "/skip"
-	// AnnotationOriginalState on a target workload holds, as JSON, the values that
-	// activation restores (replicas, suspend, node selector).
+	// AnnotationOriginalState on a target workload on standby has, as JSON, the
+	// values that activation restores (replicas, suspend, node selector).
 	AnnotationOriginalState = GroupName + "/original-state"
-	// AnnotationSource on a target object names where it came from:
-	// <cluster id>/<namespace>/<uid>.
+	// AnnotationSource on a target object identifies the object that it was copied
+	// from, as <cluster ID>/<namespace>/<UID>.
 	AnnotationSource = GroupName + "/source"
-	// AnnotationStopped on a source workload names the Migration that stopped it.
+	// AnnotationStopped on a source workload is the name of the Migration that
+	// stopped it.
 	AnnotationStopped = GroupName + "/stopped-by"
-	// AnnotationCreatedBy on a namespace says that pairing made it.
+	// AnnotationCreatedBy marks a target namespace that pair created.
 	AnnotationCreatedBy = GroupName + "/created-by"
 )
 
-// SchemeGroupVersion is the group and version of this package.
+// SchemeGroupVersion is the API group and version of this package.
 var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 
-// Resources of this group, for dynamic clients.
+// Resources of this group, for use with dynamic clients.
 var (
 	ClusterPairs    = SchemeGroupVersion.WithResource("clusterpairs")
 	Migrations      = SchemeGroupVersion.WithResource("migrations")

@@ -8,99 +8,144 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Role is the end of a shipment that a VolumeShipment describes.
+// Role is Send on the source and Receive on the target of a shipment.
 // +kubebuilder:validation:Enum=Send;Receive
 type Role string
 
 const (
-	// RoleSend reads the claim and dials the peer.
+	// RoleSend reads the volume and connects to the peer.
 	RoleSend Role = "Send"
-	// RoleReceive writes the claim and is dialled.
+	// RoleReceive accepts the connection and writes the volume.
 	RoleReceive Role = "Receive"
 )
 
-// CopyMethod is how the source's bytes are looked at for one generation.
+// CopyMethod is how the source volume is read during one sync.
 // +kubebuilder:validation:Enum=Live;Stopped;Snapshot
 type CopyMethod string
 
 const (
-	// CopyMethodLive reads the mounted volume while the application may write it.
-	// Entries that move under the read keep the generation from being verified.
+	// CopyMethodLive reads the volume while the application may write to it. The
+	// sync is not verified if a file changed during the read.
 	CopyMethodLive CopyMethod = "Live"
-	// CopyMethodStopped reads the mounted volume after the application was stopped;
-	// the agent proves that nobody but a mount pod has the claim, before the read
-	// and after it.
+	// CopyMethodStopped reads the volume while the application is stopped. Before
+	// and after the read, the agent verifies that only mount pods use the PVC.
 	CopyMethodStopped CopyMethod = "Stopped"
-	// CopyMethodSnapshot reads a clone of a snapshot, which spec.snapshot names; the
-	// agent proves that nobody but a mount pod has the clone.
+	// CopyMethodSnapshot reads the PVC of spec.snapshot, a clone that was restored
+	// from a snapshot. The agent verifies that only mount pods use the clone.
 	CopyMethodSnapshot CopyMethod = "Snapshot"
 )
 
-// Conditions of a VolumeShipment. All are written by the agent.
+// Conditions of a VolumeShipment. The agent writes them.
 const (
-	// ShipmentAssigned is True while an agent serves the shipment.
+	// ShipmentAssigned is True while the agent of status.nodeName works on the
+	// shipment.
 	ShipmentAssigned = "Assigned"
-	// ShipmentExclusive is True when only mount pods reference the claim.
+	// ShipmentExclusive is True when only mount pods use the PVC.
 	ShipmentExclusive = "Exclusive"
-	// ShipmentShipped is True when every byte of spec.sync has arrived,
-	// False with a reason of the closed set below when it cannot.
+	// ShipmentShipped is True when all data of spec.sync was received, and False
+	// with one of the reasons below while it was not.
 	ShipmentShipped = "Shipped"
-	// ShipmentVerified is True when both ends computed the same digest for
-	// spec.sync and the receiver committed it.
+	// ShipmentVerified is True when source and target computed the same digest for
+	// spec.sync and the target committed it.
 	ShipmentVerified = "Verified"
-	// ShipmentConsistent is False while the target's volume is between two syncs:
-	// nothing may start on it. It is True once a sync was applied in full. Only for
-	// role Receive.
+	// ShipmentConsistent is True when the target volume has the contents of a
+	// complete sync, and False while a sync is partially applied: no application may
+	// use the volume then. Only for role Receive.
 	ShipmentConsistent = "Consistent"
 )
 
-// Reasons of the conditions above, a closed set. The first group is progress,
-// the second ends a generation (the plugin raises spec.sync to try
-// again), the third is retried by the agent itself.
+// Reasons of the conditions above while a sync makes progress.
 const (
-	ReasonWaitingForPeer     = "WaitingForPeer"
+	// ReasonAssigned: an agent works on the shipment (status True).
+	ReasonAssigned = "Assigned"
+	// ReasonExclusive: only mount pods use the PVC (status True).
+	ReasonExclusive = "Exclusive"
+	// ReasonWaitingForMountPod: no mount pod of the PVC is running yet.
 	ReasonWaitingForMountPod = "WaitingForMountPod"
-	ReasonQueued             = "Queued"
-	ReasonShipping           = "Shipping"
-	ReasonShipped            = "Shipped"
-	ReasonVerified           = "Verified"
-	ReasonConsistent         = "Consistent"       // the target holds a sync in full
-	ReasonPartiallyApplied   = "PartiallyApplied" // the target holds a part of a sync
-	ReasonAssigned           = "Assigned"
-	ReasonExclusive          = "Exclusive"
-	ReasonSuperseded         = "Superseded"
-
-	ReasonClaimMismatch        = "ClaimMismatch"        // check a: PVC or PV is not what the shipment says
-	ReasonMountPodInvalid      = "MountPodInvalid"      // check b: no fit pod on this node
-	ReasonMountInvalid         = "MountInvalid"         // check c, d: path is no mount of that volume
-	ReasonBlockDevicesDisabled = "BlockDevicesDisabled" // the agents of this cluster may not open raw block volumes
-	ReasonPolicyDenied         = "PolicyDenied"         // no policy selects the namespace or names the peer
-	ReasonAddressNotAllowed    = "AddressNotAllowed"    // the policy does not allow dialling the address
-	ReasonNotExclusive         = "NotExclusive"         // a pod other than a mount pod has the claim
-	ReasonPeerKeyMismatch      = "PeerKeyMismatch"      // TLS: the peer's key is not the pinned one
-	ReasonPeerRejected         = "PeerRejected"         // the peer's hello is about another shipment
-	ReasonPeerVersionMismatch  = "PeerVersionMismatch"  // the ends speak different protocol versions
-	ReasonSpecialFileRefused   = "SpecialFileRefused"   // check g
-	ReasonUnreadable           = "Unreadable"           // an entry could not be read
-	ReasonTargetFull           = "TargetFull"           // no space or quota on the target volume
-	ReasonTargetTooSmall       = "TargetTooSmall"       // the target device is smaller than the source
-	ReasonTargetUnsupported    = "TargetUnsupported"    // the target cannot hold an entry (xattr, name, size ...)
-	ReasonSourceChanged        = "SourceChanged"        // entries moved under a live read: shipped, not promotable
-	ReasonDigestMismatch       = "DigestMismatch"       // the ends disagree about what is on the target
-	ReasonStateCorrupt         = "StateCorrupt"         // the agent's own state does not verify
-	ReasonInternal             = "Internal"
-
-	ReasonPeerUnreachable = "PeerUnreachable" // no connection to any address
-	ReasonConnectionLost  = "ConnectionLost"  // the connection ended in mid-shipment
+	// ReasonWaitingForPeer: the peer's shipment is not ready yet.
+	ReasonWaitingForPeer = "WaitingForPeer"
+	// ReasonQueued: the namespace has reached maxConcurrentShipments on this node.
+	ReasonQueued = "Queued"
+	// ReasonShipping: data is being transferred.
+	ReasonShipping = "Shipping"
+	// ReasonShipped: all data was received (status True).
+	ReasonShipped = "Shipped"
+	// ReasonVerified: source and target computed the same digest (status True).
+	ReasonVerified = "Verified"
+	// ReasonConsistent: the target volume has a complete sync (status True).
+	ReasonConsistent = "Consistent"
+	// ReasonPartiallyApplied: a part of a sync is applied to the target volume.
+	ReasonPartiallyApplied = "PartiallyApplied"
+	// ReasonSuperseded: spec.sync was raised before this sync ended.
+	ReasonSuperseded = "Superseded"
 )
 
-// ShipmentPeer is the other end. The plugin fills it in as it learns it; what
-// is once set stays, except for a key that the peer's agent had to renew
-// because it moved to another node, and its addresses.
+// Reasons that end a sync. The plugin raises spec.sync to try again.
+const (
+	// ReasonClaimMismatch: the PVC or its PersistentVolume is not the one that the
+	// shipment names.
+	ReasonClaimMismatch = "ClaimMismatch"
+	// ReasonMountPodInvalid: the pod that mounts the PVC is not a valid mount pod.
+	ReasonMountPodInvalid = "MountPodInvalid"
+	// ReasonMountInvalid: the path in the kubelet's directory is not a mount of the
+	// volume.
+	ReasonMountInvalid = "MountInvalid"
+	// ReasonBlockDevicesDisabled: the agents of this cluster are installed without
+	// access to raw block volumes.
+	ReasonBlockDevicesDisabled = "BlockDevicesDisabled"
+	// ReasonPolicyDenied: no MotionPolicy selects the namespace and lists the peer.
+	ReasonPolicyDenied = "PolicyDenied"
+	// ReasonAddressNotAllowed: no MotionPolicy allows connections to the peer's
+	// address.
+	ReasonAddressNotAllowed = "AddressNotAllowed"
+	// ReasonNotExclusive: a pod other than a mount pod uses the PVC.
+	ReasonNotExclusive = "NotExclusive"
+	// ReasonPeerKeyMismatch: the peer's TLS key is not the one in spec.peer.
+	ReasonPeerKeyMismatch = "PeerKeyMismatch"
+	// ReasonPeerRejected: the peer rejected the connection, or its greeting names
+	// another shipment, role or sync.
+	ReasonPeerRejected = "PeerRejected"
+	// ReasonPeerVersionMismatch: the agents of the two clusters have no protocol
+	// version in common.
+	ReasonPeerVersionMismatch = "PeerVersionMismatch"
+	// ReasonSpecialFileRefused: the volume has a special file and the policy's
+	// specialFiles is Refuse.
+	ReasonSpecialFileRefused = "SpecialFileRefused"
+	// ReasonUnreadable: a file could not be read.
+	ReasonUnreadable = "Unreadable"
+	// ReasonTargetFull: the target volume has no space, inodes or quota left.
+	ReasonTargetFull = "TargetFull"
+	// ReasonTargetTooSmall: the target device is smaller than the source device.
+	ReasonTargetTooSmall = "TargetTooSmall"
+	// ReasonTargetUnsupported: the target's filesystem cannot store a file as it is
+	// (extended attributes, name, size).
+	ReasonTargetUnsupported = "TargetUnsupported"
+	// ReasonSourceChanged: files changed during a live read. The data was received,
+	// but the sync cannot be verified.
+	ReasonSourceChanged = "SourceChanged"
+	// ReasonDigestMismatch: source and target computed different digests.
+	ReasonDigestMismatch = "DigestMismatch"
+	// ReasonStateCorrupt: the agent's saved state of the volume is corrupt.
+	ReasonStateCorrupt = "StateCorrupt"
+	// ReasonInternal: an unexpected error of the agent; the message has the cause.
+	ReasonInternal = "Internal"
+)
+
+// Reasons of failures that the agent retries.
+const (
+	// ReasonPeerUnreachable: none of the peer's addresses accepts a connection.
+	ReasonPeerUnreachable = "PeerUnreachable"
+	// ReasonConnectionLost: the connection was lost during the transfer.
+	ReasonConnectionLost = "ConnectionLost"
+)
+
+// ShipmentPeer is the shipment at the other end. The plugin sets its fields as
+// they become known. Only keySHA256 and addresses may change afterwards: they do
+// when the peer's volume is mounted on another node.
 // +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID && self.__namespace__ == oldSelf.__namespace__",message="clusterID and namespace are immutable"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.shipmentUID) || (has(self.shipmentUID) && self.shipmentUID == oldSelf.shipmentUID)",message="shipmentUID is immutable once set"
 type ShipmentPeer struct {
-	// clusterID is the UID of the peer's kube-system namespace.
+	// clusterID identifies the peer's cluster: the UID of its kube-system namespace.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	ClusterID string `json:"clusterID"`
@@ -112,12 +157,13 @@ type ShipmentPeer struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	ShipmentUID string `json:"shipmentUID,omitempty"`
-	// keySHA256 is the lower-case hex SHA-256 of the peer's SubjectPublicKeyInfo.
+	// keySHA256 is the lower-case hex SHA-256 of the peer's TLS public key (SubjectPublicKeyInfo).
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
 	KeySHA256 string `json:"keySHA256,omitempty"`
-	// addresses are host:port pairs to dial, in order. Only for role Send.
+	// addresses (host:port) at which the peer is reached, in the order in which they are tried. Only for
+	// role Send.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -125,96 +171,99 @@ type ShipmentPeer struct {
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// ShipmentLimits are wishes of the user within the policy's bounds.
+// ShipmentLimits are limits set by the user, in addition to those of the policy.
 type ShipmentLimits struct {
-	// bandwidth bounds the bytes per second on the wire.
+	// bandwidth is the maximum network bandwidth, in bytes per second, such as 50Mi.
 	// +optional
 	Bandwidth *resource.Quantity `json:"bandwidth,omitempty"`
 }
 
-// ChangeDetection say whether equal change times of a file in two views prove equal
-// content.
+// ChangeDetection is how an incremental sync from a snapshot finds changed files.
 // +kubebuilder:validation:Enum=Timestamps;Content
 type ChangeDetection string
 
 const (
-	// ChangeDetectionTimestamps: the filesystem was quiet and written out when the snapshot was
-	// taken. An increment reads only files whose stamps changed.
+	// ChangeDetectionTimestamps: a file whose size and timestamps are unchanged is
+	// not read. Only safe when the filesystem was frozen, with everything written
+	// out, while the snapshot was taken.
 	ChangeDetectionTimestamps ChangeDetection = "Timestamps"
-	// ChangeDetectionContent: data may be newer than its stamps, as in an image of a device
-	// that was mounted and written. An increment reads everything.
+	// ChangeDetectionContent: every file is read and compared, because in a
+	// snapshot of a filesystem in use data may be newer than its timestamps.
 	ChangeDetectionContent ChangeDetection = "Content"
 )
 
-// ShipmentSnapshot is the clone that a generation with view Snapshot reads: a
-// claim in the shipment's namespace, restored from a snapshot of its claim. The
-// agent proves of it whatever it proves of a claim. Whether the clone really
-// comes from the shipment's claim is the user's own matter: both are theirs.
+// ShipmentSnapshot is the clone that a sync with copyMethod Snapshot reads: a PVC
+// in the shipment's namespace that was restored from a snapshot of the shipment's
+// PVC. The agent makes the same checks on it as on any PVC. It does not verify
+// where the clone comes from: PVC and clone belong to the same user.
 type ShipmentSnapshot struct {
-	// claimName of the clone.
+	// claimName is the name of the clone's PersistentVolumeClaim.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	ClaimName string `json:"claimName"`
-	// claimUID of the clone.
+	// claimUID is the UID of the clone's PersistentVolumeClaim.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	ClaimUID string `json:"claimUID"`
-	// changeDetection of the clone, Content unless the driver is known to freeze
-	// the filesystem for a snapshot.
+	// changeDetection is Timestamps (read only files whose size or timestamps changed) or Content (read
+	// all files). Timestamps is only safe when the driver freezes the filesystem for a snapshot.
 	// +optional
 	// +kubebuilder:default=Content
 	ChangeDetection ChangeDetection `json:"changeDetection,omitempty"`
-	// requestedTime is when the snapshot was asked for, by the API server's clock. A
-	// file that changed later than that, as the clone has it, is read again in
-	// the next generation whatever its stamps say then.
+	// requestedTime is when the snapshot was requested, by the API server's clock. Files whose timestamps
+	// in the clone are later are read again by the next sync, even if their timestamps are unchanged.
 	RequestedTime metav1.Time `json:"requestedTime"`
 }
 
-// VolumeShipmentSpec is what the user asks of the agents. It names no pod, no
-// node, no PersistentVolume and no path: those the agent finds out by itself.
-// +kubebuilder:validation:XValidation:rule="self.role == oldSelf.role && self.claimName == oldSelf.claimName && self.claimUID == oldSelf.claimUID",message="role, claimName and claimUID are immutable: a shipment belongs to one claim"
-// +kubebuilder:validation:XValidation:rule="self.sync >= oldSelf.sync",message="generation must not decrease"
-// +kubebuilder:validation:XValidation:rule="self.sync > oldSelf.sync || self.copyMethod == oldSelf.copyMethod",message="view may only change together with generation"
-// +kubebuilder:validation:XValidation:rule="self.sync > oldSelf.sync || (has(self.snapshot) == has(oldSelf.snapshot) && (!has(self.snapshot) || self.snapshot == oldSelf.snapshot))",message="snapshot may only change together with generation"
-// +kubebuilder:validation:XValidation:rule="self.role != 'Send' || (self.copyMethod == 'Snapshot') == has(self.snapshot)",message="a sender has a snapshot with view Snapshot, and only then"
-// +kubebuilder:validation:XValidation:rule="self.role == 'Send' || !has(self.snapshot)",message="only a sender has a snapshot"
+// VolumeShipmentSpec is the requested state of a shipment. It has no fields for a
+// pod, node, PersistentVolume or path: the agent finds and verifies those.
+// +kubebuilder:validation:XValidation:rule="self.role == oldSelf.role && self.claimName == oldSelf.claimName && self.claimUID == oldSelf.claimUID",message="role, claimName and claimUID are immutable: a shipment belongs to one PersistentVolumeClaim"
+// +kubebuilder:validation:XValidation:rule="self.sync >= oldSelf.sync",message="sync must not decrease"
+// +kubebuilder:validation:XValidation:rule="self.sync > oldSelf.sync || self.copyMethod == oldSelf.copyMethod",message="copyMethod may only change together with sync"
+// +kubebuilder:validation:XValidation:rule="self.sync > oldSelf.sync || (has(self.snapshot) == has(oldSelf.snapshot) && (!has(self.snapshot) || self.snapshot == oldSelf.snapshot))",message="snapshot may only change together with sync"
+// +kubebuilder:validation:XValidation:rule="self.role != 'Send' || (self.copyMethod == 'Snapshot') == has(self.snapshot)",message="with role Send, snapshot must be set if and only if copyMethod is Snapshot"
+// +kubebuilder:validation:XValidation:rule="self.role == 'Send' || !has(self.snapshot)",message="snapshot may only be set with role Send"
 type VolumeShipmentSpec struct {
+	// role is Send on the source and Receive on the target. Immutable.
 	Role Role `json:"role"`
-	// claimName is the PersistentVolumeClaim in the shipment's namespace.
+	// claimName is the name of the PersistentVolumeClaim, in the shipment's namespace. Immutable.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	ClaimName string `json:"claimName"`
-	// claimUID is its UID: a claim that was deleted and made again is another one.
+	// claimUID is the UID of the PersistentVolumeClaim. A PVC that was deleted and recreated needs a new
+	// shipment. Immutable.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	ClaimUID string       `json:"claimUID"`
-	Peer     ShipmentPeer `json:"peer"`
-	// view is how the source is looked at for this generation. Receivers copy
-	// it, so that both ends agree on what the generation is worth.
+	ClaimUID string `json:"claimUID"`
+	// peer is the shipment at the other end.
+	Peer ShipmentPeer `json:"peer"`
+	// copyMethod is how the source is read during this sync: Live (while the application runs), Stopped or
+	// Snapshot. It has the same value at both ends.
 	// +kubebuilder:default=Live
 	CopyMethod CopyMethod `json:"copyMethod"`
-	// snapshot is what view Snapshot reads. Only for role Send.
+	// snapshot is the clone that copyMethod Snapshot reads. Only for role Send.
 	// +optional
 	Snapshot *ShipmentSnapshot `json:"snapshot,omitempty"`
-	// generation asks for one pass; raising it asks for the next.
-	// 0: claim the shipment and report the endpoint, ship nothing.
+	// sync is the number of the requested sync. Raising it requests another one. With 0 an agent is
+	// assigned and reports its endpoint, but no data is transferred.
 	// +kubebuilder:validation:Minimum=0
 	Sync int64 `json:"sync"`
+	// limits of this shipment, within those of the policies.
 	// +optional
 	Limits *ShipmentLimits `json:"limits,omitempty"`
 }
 
-// ShipmentEndpoint is where and with which key an end can be reached.
+// ShipmentEndpoint is how the agent of this end is reached and identified.
 type ShipmentEndpoint struct {
-	// keySHA256 is the lower-case hex SHA-256 of the end's SubjectPublicKeyInfo.
+	// keySHA256 is the lower-case hex SHA-256 of this end's TLS public key (SubjectPublicKeyInfo).
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	KeySHA256 string `json:"keySHA256,omitempty"`
-	// podUID is the mount pod through which the agent has the volume.
+	// podUID is the UID of the mount pod through which the agent accesses the volume.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	PodUID string `json:"podUID,omitempty"`
-	// addresses are host:port pairs at which the peer may dial. Only for role Receive.
+	// addresses (host:port) at which the peer can connect. Only for role Receive.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -222,85 +271,89 @@ type ShipmentEndpoint struct {
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// ShipmentStatistics are about the generation in work, or the last one.
+// ShipmentStatistics are the statistics of the current sync, or of the last one.
 type ShipmentStatistics struct {
-	// entries is the number of files, directories and other entries seen.
+	// entries is the number of files, directories and other entries found in the source.
 	// +optional
 	Entries int64 `json:"entries,omitempty"`
-	// totalBytes is the apparent data in the source as far as known.
+	// totalBytes is the apparent size of the source's files found so far, in bytes.
 	// +optional
 	TotalBytes int64 `json:"totalBytes,omitempty"`
-	// scannedBytes is how much of it was looked at: a file that its stamps prove
-	// unchanged counts without being read.
+	// scannedBytes is how much of totalBytes was examined, in bytes. It includes files that were not read
+	// because their timestamps are unchanged.
 	// +optional
 	ScannedBytes int64 `json:"scannedBytes,omitempty"`
-	// readBytes is how much was read of the volume for that. On the target it is
-	// what had to be read of the target itself.
+	// readBytes is the data read from the volume, in bytes. On the target it is the data read from the
+	// target volume.
 	// +optional
 	ReadBytes int64 `json:"readBytes,omitempty"`
-	// changedBytes is how much of it differs from what the target holds.
+	// changedBytes is the data that differs from the target's, in bytes.
 	// +optional
 	ChangedBytes int64 `json:"changedBytes,omitempty"`
-	// sentBytes is how much of it has been sent, before compression.
+	// sentBytes is the data sent, in bytes before compression.
 	// +optional
 	SentBytes int64 `json:"sentBytes,omitempty"`
-	// wireBytes is what went over the network for it.
+	// wireBytes is the network traffic, in bytes.
 	// +optional
 	WireBytes int64 `json:"wireBytes,omitempty"`
-	// changedEntries counts entries that moved under a live read.
+	// changedEntries is the number of entries that changed during a live read.
 	// +optional
 	ChangedEntries int64 `json:"changedEntries,omitempty"`
-	// startTime is when the first connection of the generation stood.
+	// startTime is when the first connection of the sync was established.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// completionTime is when the generation ended, well or not.
+	// completionTime is when the sync ended, whether it succeeded or not.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 }
 
-// VolumeShipmentStatus is written by the agent of status.nodeName only.
+// VolumeShipmentStatus is the observed state of a shipment. Only the agent of
+// status.nodeName writes it.
 type VolumeShipmentStatus struct {
-	// observedGeneration is metadata.generation of the spec this status is about.
+	// observedGeneration is the metadata.generation that the status was last updated for.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// nodeName is the node whose agent serves the shipment. Agents claim by
-	// writing it with a resourceVersion precondition.
+	// nodeName is the node whose agent works on the shipment. An agent takes the shipment by writing it
+	// with a resourceVersion precondition.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	NodeName string `json:"nodeName,omitempty"`
+	// endpoint is how the agent of this end is reached and identified.
 	// +optional
 	Endpoint *ShipmentEndpoint `json:"endpoint,omitempty"`
-	// conditions: Assigned, Exclusive, Shipped, Verified, Consistent.
+	// conditions of the shipment: Assigned (an agent works on it), Exclusive (only mount pods use the
+	// PVC), Shipped (all data was received), Verified (both ends computed the same digest) and, with role
+	// Receive, Consistent (the target volume has the contents of a complete sync).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// activeSync is the spec.sync that figures and the conditions
-	// Shipped and Verified are about.
+	// activeSync is the sync that statistics and the conditions Shipped and Verified refer to.
 	// +optional
 	ActiveSync int64 `json:"activeSync,omitempty"`
-	// shippedSync is the last spec.sync of which every byte arrived.
+	// shippedSync is the last sync of which all data was received. 0: none yet.
 	// +optional
 	ShippedSync int64 `json:"shippedSync,omitempty"`
-	// verifiedSync is the last spec.sync that both ends agree on.
+	// verifiedSync is the last sync for which source and target computed the same digest. 0: none yet.
 	// +optional
 	VerifiedSync int64 `json:"verifiedSync,omitempty"`
-	// consistency says what the verified generation is worth: Stopped,
-	// ApplicationConsistent, CrashConsistent or Live.
+	// consistency of the last sync: Stopped (copied while the application was stopped), CrashConsistent
+	// (copied from a snapshot) or Live (copied while the application ran).
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Consistency string `json:"consistency,omitempty"`
-	// digest is the lower-case hex digest of the verified generation's tree.
+	// digest is the lower-case hex digest of the volume's contents at verifiedSync.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Digest string `json:"digest,omitempty"`
+	// statistics of activeSync.
 	// +optional
 	Statistics ShipmentStatistics `json:"statistics,omitempty"`
 }
 
-// VolumeShipment ships one claim in one direction, again and again: each pass
-// is a generation.
+// VolumeShipment replicates one PersistentVolumeClaim in one direction. Each sync copies what changed
+// since the last one. A pair of them, one in each cluster, makes a shipment.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -309,12 +362,12 @@ type VolumeShipmentStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.claimName`
 // +kubebuilder:selectablefield:JSONPath=`.status.nodeName`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
-// +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimName`
-// +kubebuilder:printcolumn:name="View",type=string,JSONPath=`.spec.copyMethod`
-// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.sync`
+// +kubebuilder:printcolumn:name="PVC",type=string,JSONPath=`.spec.claimName`
+// +kubebuilder:printcolumn:name="Method",type=string,JSONPath=`.spec.copyMethod`
+// +kubebuilder:printcolumn:name="Sync",type=integer,JSONPath=`.spec.sync`
 // +kubebuilder:printcolumn:name="Verified",type=integer,JSONPath=`.status.verifiedSync`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Shipped")].reason`
-// +kubebuilder:printcolumn:name="Sent",type=integer,JSONPath=`.status.statistics.sentBytes`
+// +kubebuilder:printcolumn:name="Sent Bytes",type=integer,JSONPath=`.status.statistics.sentBytes`
 // +kubebuilder:printcolumn:name="Node",type=string,priority=1,JSONPath=`.status.nodeName`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VolumeShipment struct {
@@ -334,9 +387,9 @@ type VolumeShipmentList struct {
 	Items []VolumeShipment `json:"items"`
 }
 
-// Mounted is the claim whose bytes the generation is about: the clone of a
-// snapshot, or the shipment's own. What is remembered from one generation to the
-// next belongs to the shipment's own claim in either case.
+// Mounted returns the PVC that the sync reads or writes: the clone of a snapshot,
+// or the shipment's own PVC. The state kept between syncs belongs to the
+// shipment's own PVC in either case.
 func (s *VolumeShipmentSpec) Mounted() (name, uid string) {
 	if s.Role == RoleSend && s.CopyMethod == CopyMethodSnapshot && s.Snapshot != nil {
 		return s.Snapshot.ClaimName, s.Snapshot.ClaimUID
