@@ -21,7 +21,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
@@ -46,22 +48,21 @@ type copyOptions struct {
 }
 
 const copyLong = `Make DST an exact copy of SRC with the engine that ships volumes between clusters:
-two processes, joined by TLS connections, each with its own state.
+two processes, connected by TLS, each with its own state directory.
 
-SRC and DST are both directories, or both block devices or image files. Whatever
-else DST holds is removed. With --state, what is known of both is kept, and the
-next run reads and sends only what changed; without it every run reads both.
+SRC and DST must both be directories, or both block devices or image files. Anything
+else in DST is deleted. With --state, the state of both is kept, and the next run
+reads and sends only what changed; without it every run reads both.
 
-What DST's filesystem cannot hold is an error that names the first such entry,
-before anything is verified. With --drop whole kinds of attributes are left out
-on purpose; the digest is then that of SRC without them. Owners, device nodes,
-times and the like cannot be left out: DST would be something else than SRC.
+Entries that the filesystem of DST cannot store are an error that names the first
+one. Use --drop to leave out a class of attributes; the digest is then that of SRC
+without them. Owners, device nodes and times cannot be left out.
 
 EXIT STATUS
-  0    DST is an exact copy of SRC, durably
-  1    it is not; the message says why, and running again carries on
-  2    wrong usage
-  5    DST does not hold what SRC was read to be
+  0    DST is an exact copy of SRC and durable
+  1    the copy failed; run the same command again to continue
+  2    invalid usage
+  5    the content of DST differs from SRC
   130  interrupted`
 
 func newCopyCommand() *cobra.Command {
@@ -70,14 +71,14 @@ func newCopyCommand() *cobra.Command {
 		Use:   "copy SRC DST",
 		Short: "Make one directory or device an exact copy of another",
 		Long:  copyLong,
-		Example: `  # Copy a directory, and again later what changed
+		Example: `  # Copy a directory, and later copy only the changes
   motion-agent copy --state /var/lib/motion /data /mnt/new
   motion-agent copy --state /var/lib/motion /data /mnt/new
 
-  # Copy a device at 50 MB/s and read the copy back
+  # Copy a device at 50 MB/s and verify the copy by reading it
   motion-agent copy --bandwidth 50000000 --verify /dev/vg0/data /dev/vg1/data
 
-  # Copy to a filesystem that has neither ACLs nor attributes of users
+  # Copy to a filesystem without ACLs and user attributes
   motion-agent copy --drop acl,xattr.user /data /mnt/old`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -86,20 +87,20 @@ func newCopyCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.state, "state", "", "directory to keep what is known of both ends in; empty means it is forgotten")
-	f.BoolVar(&o.json, "json", false, "print the result, and progress on stderr, as JSON")
-	f.Int64Var(&o.bandwidth, "bandwidth", 0, "bytes per second on the connections; 0 means unlimited")
-	f.BoolVar(&o.verify, "verify", false, "read the whole copy back from its storage")
-	f.BoolVar(&o.trustTarget, "trust-target", false, "do not look at DST for foreign changes")
-	f.StringSliceVar(&o.drop, "drop", nil, "kinds of attributes to leave out: "+strings.Join(droppable(), ", "))
-	f.BoolVar(&o.selinux, "selinux", false, "copy SELinux labels too, instead of leaving them to the target's policy")
-	f.IntVar(&o.connections, "connections", 0, "data connections, 2 to 8; 0 means 4")
+	f.StringVar(&o.state, "state", "", "directory for the state of both ends; if empty, the state is not kept")
+	f.BoolVar(&o.json, "json", false, "print the result, and the progress on stderr, as JSON")
+	f.Int64Var(&o.bandwidth, "bandwidth", 0, "maximum bytes per second on the network; 0 means unlimited")
+	f.BoolVar(&o.verify, "verify", false, "read the whole copy from its storage and compare it")
+	f.BoolVar(&o.trustTarget, "trust-target", false, "do not check DST for changes by other processes")
+	f.StringSliceVar(&o.drop, "drop", nil, "classes of attributes to leave out: "+strings.Join(droppable(), ", "))
+	f.BoolVar(&o.selinux, "selinux", false, "copy SELinux labels instead of leaving them to the policy of the target")
+	f.IntVar(&o.connections, "connections", 0, "number of data connections, 2 to 8; 0 means 4")
 	f.StringVar(&o.sendWith, "send-with", "", "command line to run the sending process with")
 	f.StringVar(&o.receiveWith, "receive-with", "", "command line to run the receiving process with")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address the receiving process listens on")
-	f.StringVar(&o.dial, "dial", "", "address the sending process connects to, instead of the one that is listened on")
-	f.StringVar(&o.sendState, "send-state", "", "state of the sending end, instead of --state")
-	f.StringVar(&o.receiveState, "receive-state", "", "state of the receiving end, instead of --state")
+	f.StringVar(&o.dial, "dial", "", "address the sending process connects to, if it is not the listen address")
+	f.StringVar(&o.sendState, "send-state", "", "state directory of the sending end, instead of --state")
+	f.StringVar(&o.receiveState, "receive-state", "", "state directory of the receiving end, instead of --state")
 	for _, name := range []string{"send-with", "receive-with", "listen", "dial", "send-state", "receive-state", "connections"} {
 		_ = f.MarkHidden(name)
 	}
@@ -107,7 +108,7 @@ func newCopyCommand() *cobra.Command {
 	return c
 }
 
-// copyEnd is what one of the two processes is told, on its standard input.
+// copyEnd is the order for one of the two processes, on its standard input.
 type copyEnd struct {
 	Send        bool
 	Path, State string
@@ -126,13 +127,13 @@ type copyEndOptions struct {
 	TrustTarget bool
 	Drop        tree.Mask
 	SELinux     bool
-	// SourceImage and SourceSize tell the receiver what to make when DST does not exist.
+	// SourceImage and SourceSize are what the receiver creates when DST does not exist.
 	SourceImage bool
 	SourceSize  int64
 	Progress    bool
 }
 
-// copyNote is one line of what a process says on its standard output.
+// copyNote is one line of a process on its standard output.
 type copyNote struct {
 	Address    string           `json:"address,omitempty"`
 	Statistics *ship.Statistics `json:"statistics,omitempty"`
@@ -150,35 +151,35 @@ type copyError struct {
 
 func (e *copyError) Error() string { return e.text }
 
-// ExitCode is the process's exit status, per the EXIT STATUS section of the help.
-func (e *copyError) ExitCode() int {
+// ExitStatus is the exit status of the command, per the EXIT STATUS section of its help.
+func (e *copyError) ExitStatus() int {
 	switch e.reason {
-	case "DigestMismatch":
+	case fault.DigestMismatch:
 		return 5
-	case "Cancelled":
+	case fault.Cancelled:
 		return 130
 	}
 	return 1
 }
 
-// droppable are the names that --drop takes. SELinux labels have a flag of their own, since
-// they are left out unless asked for.
+// droppable are the names that --drop accepts. SELinux labels have a flag of their own: they
+// are left out by default.
 func droppable() []string {
 	return slices.DeleteFunc(tree.MaskNames(), func(name string) bool { return name == tree.MaskSELinux.String() })
 }
 
-// dropHint says with which flag the copy would leave out what the target cannot hold.
+// dropHint names the flag that leaves out what the target cannot store.
 func dropHint(reason ship.Reason, text string) string {
-	if reason != "TargetUnsupported" {
+	if reason != fault.TargetUnsupported {
 		return ""
 	}
 	for _, name := range tree.MaskNames() {
 		switch {
 		case !strings.Contains(text, "("+name+")"):
 		case name == tree.MaskSELinux.String():
-			return "\nhint: without --selinux labels are left out"
+			return "\nhint: remove --selinux to leave out the labels"
 		default:
-			return "\nhint: --drop " + name + " leaves out all attributes of this kind"
+			return "\nhint: use --drop " + name + " to leave out all attributes of this class"
 		}
 	}
 	return ""
@@ -187,7 +188,7 @@ func dropHint(reason ship.Reason, text string) string {
 func (o *copyOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 	for _, name := range o.drop {
 		if !slices.Contains(droppable(), name) {
-			return &usageError{fmt.Errorf("--drop %s: these can be left out: %s", name, strings.Join(droppable(), ", "))}
+			return &usageError{fmt.Errorf("invalid --drop %q: must be one of %s", name, strings.Join(droppable(), ", "))}
 		}
 	}
 	send, receive, cleanup, err := o.ends()
@@ -219,14 +220,14 @@ func (o *copyOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer s.stop()
-	results, err := follow(ctx, s, r, o.progress(stderr))
+	results, err := follow(ctx, s, r, o.printProgress(stderr))
 	if err != nil {
 		return err
 	}
 	return o.print(stdout, results, time.Since(start))
 }
 
-// ends makes what the two processes are told.
+// ends returns the orders for the two processes.
 func (o *copyOptions) ends() (send, receive *copyEnd, cleanup func(), err error) {
 	cleanup = func() {}
 	src, err := os.Stat(o.source)
@@ -291,7 +292,7 @@ type endProcess struct {
 	once  sync.Once
 }
 
-// startEnd starts an end, with the command line given in front of our own.
+// startEnd starts a process, prefixed by the given command line.
 func startEnd(ctx context.Context, with string, end *copyEnd) (*endProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -302,13 +303,13 @@ func startEnd(ctx context.Context, with string, end *copyEnd) (*endProcess, erro
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stderr = os.Stderr
-	// The ends are stopped by us: a terminal's interrupt goes to the whole group.
+	// This process stops the ends: the interrupt of a terminal goes to the whole group.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	told, err := json.Marshal(end)
+	order, err := json.Marshal(end)
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stdin = strings.NewReader(string(told))
+	cmd.Stdin = strings.NewReader(string(order))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -328,18 +329,18 @@ func (e *copyEnd) name() string {
 	return "receiver"
 }
 
-// next reads what the process says next.
+// next reads the next note of the process.
 func (p *endProcess) next() (copyNote, error) {
 	if !p.lines.Scan() {
 		err := p.lines.Err()
 		if err == nil {
 			err = p.wait()
 		}
-		return copyNote{}, fmt.Errorf("the %s ended early: %w", p.name, err)
+		return copyNote{}, fmt.Errorf("the %s process ended early: %w", p.name, err)
 	}
 	var n copyNote
 	if err := json.Unmarshal(p.lines.Bytes(), &n); err != nil {
-		return n, fmt.Errorf("the %s said %q", p.name, p.lines.Text())
+		return n, fmt.Errorf("the %s process printed %q instead of a note", p.name, p.lines.Text())
 	}
 	return n, nil
 }
@@ -347,84 +348,95 @@ func (p *endProcess) next() (copyNote, error) {
 func (p *endProcess) wait() (err error) {
 	p.once.Do(func() { err = p.cmd.Wait() })
 	if err == nil {
-		err = errors.New("without a result")
+		err = errors.New("no result")
 	}
 	return err
 }
 
-// stop ends the process if it has not ended.
+// stop terminates the process if it is running.
 func (p *endProcess) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	p.once.Do(func() { _ = p.cmd.Wait() })
 }
 
+// endNote is a note of one of the two processes, or the error that ended it.
 type endNote struct {
-	send bool
+	end  int
 	note copyNote
 	err  error
 }
 
-// follow listens to both processes until both have a result.
-func follow(ctx context.Context, s, r *endProcess, progress func(ship.Statistics)) ([2]ship.Result, error) {
+// The two processes, as indexes of what follow collects.
+const (
+	sending = iota
+	receiving
+)
+
+// follow passes on what both processes report until both have a result, or one has failed.
+func follow(ctx context.Context, s, r *endProcess, progress func(ship.Statistics)) (results [2]ship.Result, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	notes := make(chan endNote)
-	listen := func(p *endProcess, send bool) {
-		for {
-			n, err := p.next()
-			select {
-			case notes <- endNote{send, n, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil || n.Result != nil {
-				return
-			}
-		}
-	}
-	go listen(s, true)
-	go listen(r, false)
-	var results [2]ship.Result
-	var failures [2]error
-	for got := 0; got < 2; {
+	go s.forward(ctx, sending, notes)
+	go r.forward(ctx, receiving, notes)
+	for done := 0; done < 2; {
 		var n endNote
 		select {
 		case n = <-notes:
 		case <-ctx.Done():
-			return results, &copyError{"Cancelled", "interrupted; run it again to carry on"}
+			return results, &copyError{fault.Cancelled, "interrupted; run the same command again to continue"}
 		}
-		i := 1
-		if n.send {
-			i = 0
+		if err := n.failure(); err != nil {
+			return results, err
 		}
 		switch {
-		case n.err != nil:
-			failures[i] = n.err
-			got++
 		case n.note.Result != nil:
-			results[i] = *n.note.Result
-			if n.note.Error != "" {
-				failures[i] = &copyError{n.note.Reason, n.note.Error + dropHint(n.note.Reason, n.note.Error)}
-			}
-			got++
-		case n.note.Statistics != nil && n.send:
+			results[n.end] = *n.note.Result
+			done++
+		case n.note.Statistics != nil && n.end == sending:
 			progress(*n.note.Statistics)
 		case n.note.Log != "":
 			fmt.Fprintln(os.Stderr, n.note.Log)
 		}
-		if failures[i] != nil && got < 2 {
-			return results, failures[i]
-		}
 	}
-	return results, errors.Join(failures[0], failures[1])
+	return results, nil
 }
 
-func (o *copyOptions) progress(w io.Writer) func(ship.Statistics) {
+// forward sends the notes of a process until it has a result, has ended, or ctx is done.
+func (p *endProcess) forward(ctx context.Context, end int, to chan<- endNote) {
+	for {
+		n, err := p.next()
+		select {
+		case to <- endNote{end, n, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || n.Result != nil {
+			return
+		}
+	}
+}
+
+// failure returns why the process failed, or nil.
+func (n *endNote) failure() error {
+	switch {
+	case n.err != nil:
+		return n.err
+	case n.note.Result != nil && n.note.Error != "":
+		return &copyError{n.note.Reason, n.note.Error + dropHint(n.note.Reason, n.note.Error)}
+	}
+	return nil
+}
+
+func (o *copyOptions) printProgress(w io.Writer) func(ship.Statistics) {
 	return func(f ship.Statistics) {
 		if o.json {
 			b, _ := json.Marshal(f)
 			fmt.Fprintf(w, "%s\n", b)
 			return
 		}
-		fmt.Fprintf(w, "%d entries, %s read, %s sent, %s on the wire\n", f.Entries, size(f.ReadBytes), size(f.SentBytes), size(f.WireBytes))
+		fmt.Fprintf(w, "%d entries, %s read, %s sent, %s on the wire\n", f.Entries,
+			progress.Bytes(f.ReadBytes), progress.Bytes(f.SentBytes), progress.Bytes(f.WireBytes))
 	}
 }
 
@@ -464,19 +476,7 @@ func (o *copyOptions) print(w io.Writer, results [2]ship.Result, took time.Durat
 	if s.Unchanged {
 		what = fmt.Sprintf("%d entries unchanged", s.Entries)
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s sent (%s on the wire) in %.1f s; both ends have %s (%s)\n",
-		o.target, what, size(s.SentBytes), size(s.WireBytes), took.Seconds(), r.Digest, r.Strength)
+	_, err := fmt.Fprintf(w, "%s: %s, %s sent (%s on the wire) in %.1fs; both ends have digest %s (%s)\n",
+		o.target, what, progress.Bytes(s.SentBytes), progress.Bytes(s.WireBytes), took.Seconds(), r.Digest, r.Strength)
 	return err
-}
-
-func size(n int64) string {
-	const units = "kMGTPE"
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/1000, 0
-	for f >= 1000 && i < len(units)-1 {
-		f, i = f/1000, i+1
-	}
-	return fmt.Sprintf("%.1f %cB", f, units[i])
 }

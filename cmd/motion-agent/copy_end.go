@@ -27,8 +27,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
-// newCopyEndCommand is one of copy's two processes; it is told what to do on its standard
-// input.
+// newCopyEndCommand is one of the two processes of copy; it reads a copyEnd from its standard input.
 func newCopyEndCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "end",
@@ -37,11 +36,11 @@ func newCopyEndCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			var end copyEnd
 			if err := json.NewDecoder(c.InOrStdin()).Decode(&end); err != nil {
-				return fmt.Errorf("read what to do: %w", err)
+				return fmt.Errorf("read the order from stdin: %w", err)
 			}
-			// A blocking system call holds a processor until it is noticed to block.
+			// A blocking system call holds a processor until the scheduler notices.
 			runtime.GOMAXPROCS(4 * runtime.NumCPU())
-			// Collecting garbage only when there is some spares processor time; the limit holds.
+			// Rare garbage collection saves processor time; the limit bounds the memory.
 			debug.SetGCPercent(400)
 			debug.SetMemoryLimit(200 << 20)
 			return end.run(c.Context(), &notes{w: c.OutOrStdout()})
@@ -55,7 +54,7 @@ type notes struct {
 	w  io.Writer
 }
 
-func (n *notes) say(note copyNote) {
+func (n *notes) write(note copyNote) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	b, err := json.Marshal(note)
@@ -66,12 +65,11 @@ func (n *notes) say(note copyNote) {
 
 // Write takes a log line.
 func (n *notes) Write(line []byte) (int, error) {
-	n.say(copyNote{Log: string(bytes.TrimRight(line, "\n"))})
+	n.write(copyNote{Log: string(bytes.TrimRight(line, "\n"))})
 	return len(line), nil
 }
 
-// run is one end's whole life. What goes wrong is said as a note, not as an error of the
-// process.
+// run runs one end. A failure is reported as a note, not as an error of the process.
 func (e *copyEnd) run(ctx context.Context, n *notes) error {
 	log := slog.New(slog.NewTextHandler(n, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	var result ship.Result
@@ -85,7 +83,7 @@ func (e *copyEnd) run(ctx context.Context, n *notes) error {
 	if err != nil {
 		note.Reason, note.Error = fault.Of(err), e.name()+": "+err.Error()
 	}
-	n.say(note)
+	n.write(note)
 	return nil
 }
 
@@ -125,12 +123,12 @@ func (e *copyEnd) send(ctx context.Context, n *notes, log *slog.Logger) (ship.Re
 	o := ship.SendOptions{
 		Connections: e.Options.Connections, Bandwidth: e.Options.Bandwidth, SpecialFiles: ship.Preserve, Logger: log,
 		Drop: e.Options.Drop, SELinux: e.Options.SELinux,
-		Progress: func(f ship.Statistics) { n.say(copyNote{Statistics: &f}) },
+		Progress: func(f ship.Statistics) { n.write(copyNote{Statistics: &f}) },
 	}
 	return ship.Send(ctx, method, dial, state, o)
 }
 
-// openView makes a view of a directory, device or image file.
+// openView opens a directory, device or image file as a source.
 func openView(f *os.File) (ship.Source, error) {
 	st, err := f.Stat()
 	if err != nil {
@@ -170,20 +168,20 @@ func (e *copyEnd) receive(ctx context.Context, n *notes, log *slog.Logger) (ship
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	defer l.Close()
-	n.say(copyNote{Address: l.Addr().String()})
+	n.write(copyNote{Address: l.Addr().String()})
 	o := ship.ReceiveOptions{Verify: e.Options.Verify, TrustTarget: e.Options.TrustTarget, SpecialFiles: ship.Preserve, Logger: log}
 	return ship.Receive(ctx, target, acceptFrom(ctx, l, local, peer), state, o)
 }
 
-// proving is how many connections may prove at the same time who they are.
-const proving = 16
+// maxHandshakes bounds how many connections authenticate at the same time.
+const maxHandshakes = 16
 
-// acceptFrom gives authenticated connections of a listener. Whoever fails to be the other
-// end is turned away, and nobody waits for somebody else's proof.
+// acceptFrom returns authenticated connections of a listener. Other connections are closed, and no
+// handshake waits for another one.
 func acceptFrom(ctx context.Context, l net.Listener, local link.Local, peer link.Peer) ship.Conn {
-	proved, over := make(chan net.Conn), make(chan error, 1)
-	room := make(chan struct{}, proving)
-	prove := func(raw net.Conn) {
+	authenticated, over := make(chan net.Conn), make(chan error, 1)
+	room := make(chan struct{}, maxHandshakes)
+	handshake := func(raw net.Conn) {
 		defer func() { <-room }()
 		_ = raw.SetReadDeadline(time.Now().Add(link.HandshakeTimeout))
 		preface, err := link.ReadPreface(raw)
@@ -197,7 +195,7 @@ func acceptFrom(ctx context.Context, l net.Listener, local link.Local, peer link
 			return
 		}
 		select {
-		case proved <- c:
+		case authenticated <- c:
 		case <-ctx.Done():
 			_ = c.Close()
 		}
@@ -210,12 +208,12 @@ func acceptFrom(ctx context.Context, l net.Listener, local link.Local, peer link
 				return
 			}
 			room <- struct{}{}
-			go prove(raw)
+			go handshake(raw)
 		}
 	}()
 	return func(ctx context.Context) (net.Conn, error) {
 		select {
-		case c := <-proved:
+		case c := <-authenticated:
 			return c, nil
 		case err := <-over:
 			return nil, err
@@ -225,7 +223,7 @@ func acceptFrom(ctx context.Context, l net.Listener, local link.Local, peer link
 	}
 }
 
-// openTarget opens DST, making it when it does not exist.
+// openTarget opens DST and creates it when it does not exist.
 func (e *copyEnd) openTarget() (ship.Target, error) {
 	f, err := os.OpenFile(e.Path, os.O_RDWR, 0)
 	switch {
@@ -233,15 +231,15 @@ func (e *copyEnd) openTarget() (ship.Target, error) {
 		return fswrite.OpenDevice(f, fswrite.Options{})
 	case errors.Is(err, os.ErrNotExist) && e.Options.SourceImage:
 		if f, err = os.OpenFile(e.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
-			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
+			return nil, fault.Wrap(fault.TargetUnwritable, err, "create the target")
 		}
 		if err := f.Truncate(e.Options.SourceSize); err != nil {
-			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
+			return nil, fault.Wrap(fault.TargetUnwritable, err, "create the target")
 		}
 		return fswrite.OpenDevice(f, fswrite.Options{})
 	case errors.Is(err, os.ErrNotExist):
 		if err := os.Mkdir(e.Path, 0o700); err != nil {
-			return nil, fault.Wrap(fault.TargetUnwritable, err, "make the target")
+			return nil, fault.Wrap(fault.TargetUnwritable, err, "create the target")
 		}
 	}
 	if err := fsread.CheckIDs(); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
-// Somebody who connects and says nothing does not keep the source from being let in.
-func TestASilentConnectionKeepsNobodyWaiting(t *testing.T) {
+// A silent connection does not delay the connection of the source.
+func TestSilentConnectionDelaysNoOther(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

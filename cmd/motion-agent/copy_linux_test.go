@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// agent runs motion-agent and gives its exit status and what it said.
-func agent(t *testing.T, args ...string) (status int, said string) {
+// runAgent runs motion-agent and returns its exit status and its output.
+func runAgent(t *testing.T, args ...string) (status int, output string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -37,28 +37,29 @@ func agent(t *testing.T, args ...string) (status int, said string) {
 	return c.ProcessState.ExitCode(), string(out)
 }
 
-func expect(t *testing.T, status int, said string, args ...string) {
+// assertAgent runs motion-agent and checks its exit status, and that its output contains text.
+func assertAgent(t *testing.T, status int, text string, args ...string) {
 	t.Helper()
-	if got, text := agent(t, args...); got != status || !strings.Contains(text, said) {
-		t.Errorf("motion-agent %s: status %d instead of %d, or it does not say %q:\n%s", strings.Join(args, " "), got, status, said, text)
+	if got, output := runAgent(t, args...); got != status || !strings.Contains(output, text) {
+		t.Errorf("motion-agent %s: exit status %d instead of %d, or no %q in its output:\n%s", strings.Join(args, " "), got, status, text, output)
 	}
 }
 
-func TestCopySaysWhatIsWrongWithItsCommandLine(t *testing.T) {
-	expect(t, 2, "accepts 2 arg(s)", "copy", "/somewhere")
-	expect(t, 2, "--nothing", "copy", "--nothing", "a", "b")
-	expect(t, 2, "xattr.trusted", "copy", "--drop", "acl,owner", "a", "b")
-	expect(t, 2, "these can be left out", "copy", "--drop", "selinux", "a", "b")
-	expect(t, 1, "no such file", "copy", filepath.Join(t.TempDir(), "none"), t.TempDir())
+func TestCopyRejectsInvalidUsage(t *testing.T) {
+	assertAgent(t, 2, "accepts 2 arg(s)", "copy", "/somewhere")
+	assertAgent(t, 2, "--nothing", "copy", "--nothing", "a", "b")
+	assertAgent(t, 2, "xattr.trusted", "copy", "--drop", "acl,owner", "a", "b")
+	assertAgent(t, 2, "must be one of", "copy", "--drop", "selinux", "a", "b")
+	assertAgent(t, 1, "no such file", "copy", filepath.Join(t.TempDir(), "none"), t.TempDir())
 }
 
-func TestCopyNamesTheFlagThatLeavesOutWhatTheTargetCannotHold(t *testing.T) {
+func TestCopyHintsAtTheDropFlag(t *testing.T) {
 	src, dst := t.TempDir(), t.TempDir()
 	file := filepath.Join(src, "file")
 	if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, 0, "both ends have", "copy", src, dst)
+	assertAgent(t, 0, "both ends have", "copy", src, dst)
 	if os.Geteuid() != 0 {
 		t.Log("not root: no filesystem without attributes can be mounted here")
 		return
@@ -73,11 +74,22 @@ func TestCopyNamesTheFlagThatLeavesOutWhatTheTargetCannotHold(t *testing.T) {
 	t.Cleanup(func() { command("umount", dst) })
 	state := t.TempDir()
 	command("setfattr", "-n", "user.x", "-v", "1", file)
-	expect(t, 1, "hint: --drop xattr.user ", "copy", "--state", state, src, dst)
+	assertAgent(t, 1, "hint: use --drop xattr.user ", "copy", "--state", state, src, dst)
 	command("setfacl", "-m", "u:1234:r", file)
-	expect(t, 1, "hint: --drop acl ", "copy", "--state", state, "--drop", "xattr.user", src, dst)
-	expect(t, 0, "both ends have", "copy", "--state", state, "--drop", "xattr.user,acl", src, dst)
+	assertAgent(t, 1, "hint: use --drop acl ", "copy", "--state", state, "--drop", "xattr.user", src, dst)
+	assertAgent(t, 0, "both ends have", "copy", "--state", state, "--drop", "xattr.user,acl", src, dst)
 	if b, err := os.ReadFile(filepath.Join(dst, "file")); err != nil || string(b) != "x" {
 		t.Errorf("%q %v", b, err)
 	}
+}
+
+// The status of a process that copy runs is not the status of copy: 2 means invalid usage.
+func TestCopyFailsWhenAnEndCrashes(t *testing.T) {
+	crash := filepath.Join(t.TempDir(), "crash")
+	if err := os.WriteFile(crash, []byte("#!/bin/sh\nexit 2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	src, dst := t.TempDir(), t.TempDir()
+	assertAgent(t, 1, "the receiver process ended early", "copy", "--receive-with", crash, src, dst)
+	assertAgent(t, 1, "the sender process ended early", "copy", "--send-with", crash, src, dst)
 }

@@ -31,7 +31,7 @@ func newDevicesCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&socket, "socket", socket, "Socket to listen at")
-	f.StringVar(&plugins, "plugins-dir", plugins, "The kubelet's plugins folder as this process sees it")
+	f.StringVar(&socket, "socket", socket, "Socket to listen on")
+	f.StringVar(&plugins, "plugins-dir", plugins, "Directory of the kubelet's plugins, as mounted here")
 	return c
 }

@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command motion-agent is the daemon on each node that ships volumes, and the
-// shipping engine by hand.
+// Command motion-agent is the daemon that ships the volumes of a node, and the command line of its engine.
 package main
 
 import (
@@ -22,8 +21,8 @@ func main() {
 	os.Exit(run())
 }
 
-// run ends on the first signal in an orderly way, with every volume closed. A
-// second signal ends the process at once.
+// run closes every volume on the first signal. A second signal ends the process immediately.
+// Errors choose the exit status by a method of this project: that of a child process (exec.ExitError) is not ours.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -32,24 +31,24 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		if e, ok := errors.AsType[interface {
 			error
-			ExitCode() int
+			ExitStatus() int
 		}](err); ok {
-			return e.ExitCode()
+			return e.ExitStatus()
 		}
 		return 1
 	}
 	return 0
 }
 
-// usageError is a command line that cannot be meant.
+// usageError is an invalid command line.
 type usageError struct{ error }
 
-// ExitCode is the process's exit status.
-func (*usageError) ExitCode() int { return 2 }
+// ExitStatus is the exit status of the process.
+func (*usageError) ExitStatus() int { return 2 }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// usage makes what check finds wrong with the arguments an error of usage.
+// usage turns the errors of check into usage errors.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {

@@ -17,25 +17,25 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/listen"
 )
 
-// errNoRoute is returned when not one address leads to an agent that accepts us.
-var errNoRoute = errors.New("no agent can be reached that accepts connections from here")
+// errNoRoute is returned when no address leads to an agent that accepts this cluster.
+var errNoRoute = errors.New("no reachable agent accepts connections from this cluster")
 
 func newProbeCommand() *cobra.Command {
 	timeout := 10 * time.Second
 	c := &cobra.Command{
 		Use:   "probe HOST:PORT...",
-		Short: "Ask the agents of another cluster whether they can be reached from here",
-		Long: `Ask the agents of another cluster whether they can be reached from here, and
-as which address they see it: policies are about that one.
+		Short: "Check whether the agents of another cluster are reachable",
+		Long: `Check whether the agents of another cluster are reachable from here, and as which
+address they see this cluster: MotionPolicies apply to that address.
 
-Prints a line for each address, with the rate at which bytes arrived there. Fails when none leads to an agent whose policies
-accept the connection.`,
+Prints one line per address with the measured rate. Fails if no address leads to an agent
+whose policies accept the connection.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return probeAll(c.Context(), c.OutOrStdout(), args, timeout)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", timeout, "How long to wait for each address")
+	c.Flags().DurationVar(&timeout, "timeout", timeout, "Maximum time to wait for each address")
 	return c
 }
 
@@ -50,7 +50,7 @@ func probeAll(ctx context.Context, out io.Writer, addresses []string, timeout ti
 		})
 	}
 	work.Wait()
-	// One after the other: they share the way.
+	// One after the other: they share the network.
 	for i, address := range addresses {
 		if !good[i] {
 			continue
@@ -75,9 +75,9 @@ func probeAll(ctx context.Context, out io.Writer, addresses []string, timeout ti
 func describe(address string, a listen.Answer, err error) (line string, good bool) {
 	switch {
 	case err != nil:
-		return fmt.Sprintf("%s: no agent: %s", fault.Printable(address), fault.Message(err)), false
+		return fmt.Sprintf("%s: no agent reachable: %s", fault.Printable(address), fault.Message(err)), false
 	case !a.Accepted:
-		return fmt.Sprintf("%s: the agent sees this cluster as %s, which no MotionPolicy there accepts", address, a.SeenAs), false
+		return fmt.Sprintf("%s: the agent sees this cluster as %s, and no MotionPolicy accepts it", address, a.SeenAs), false
 	}
 	return fmt.Sprintf("%s: the agent sees this cluster as %s and accepts it", address, a.SeenAs), true
 }

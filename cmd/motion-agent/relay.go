@@ -18,7 +18,7 @@ func newRelayCommand() *cobra.Command {
 	level := "info"
 	c := &cobra.Command{
 		Use:   "relay",
-		Short: "Pass on what arrives by port-forward to the agents",
+		Short: "Forward port-forward connections to the agents",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var l slog.Level
@@ -31,8 +31,8 @@ func newRelayCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.Namespace, "namespace", o.Namespace, "Namespace of the agents (default $POD_NAMESPACE)")
-	f.StringVar(&o.Listen, "listen", o.Listen, "Address on the loopback for port-forwards")
-	f.StringVar(&o.Health, "health", o.Health, "Address for the kubelet's probes")
+	f.StringVar(&o.Listen, "listen", o.Listen, "Loopback address to listen on for port-forwards")
+	f.StringVar(&o.Health, "health", o.Health, "Address to listen on for the kubelet's probes")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "Kubeconfig file, outside a cluster")
 	f.StringVar(&level, "log-level", level, "One of debug, info, warn, error")
 	return c

@@ -35,7 +35,7 @@ func newRunCommand() *cobra.Command {
 			if err := fsread.CheckIDs(); err != nil {
 				return err
 			}
-			// A system call that blocks holds a processor until it is noticed to block.
+			// A blocking system call holds a processor until the scheduler notices.
 			runtime.GOMAXPROCS(4 * runtime.NumCPU())
 			o.Log = slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: l}))
 			return daemon.Run(c.Context(), o)
@@ -43,14 +43,14 @@ func newRunCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.Node, "node", o.Node, "Name of this node (default $NODE_NAME)")
-	f.StringVar(&o.NodeIP, "node-ip", o.NodeIP, "Address at which this node's NodePorts are dialled (default $NODE_IP)")
+	f.StringVar(&o.NodeIP, "node-ip", o.NodeIP, "Address of this node's NodePorts (default $NODE_IP)")
 	f.StringVar(&o.Namespace, "namespace", o.Namespace, "Namespace of the agents (default $POD_NAMESPACE)")
 	f.StringVar(&o.Service, "service", o.Service, "Name of the agents' NodePort Service")
-	f.StringVar(&o.PodsDir, "pods-dir", o.PodsDir, "The kubelet's pods folder as this process sees it")
+	f.StringVar(&o.PodsDir, "pods-dir", o.PodsDir, "Directory of the kubelet's pods, as mounted here")
 	f.StringVar(&o.DevicesSocket, "devices-socket", o.DevicesSocket, "Socket of the container that opens raw block volumes")
-	f.StringVar(&o.StateDir, "state-dir", o.StateDir, "Folder that outlives the agent")
-	f.StringVar(&o.Listen, "listen", o.Listen, "Address for the agents of other clusters")
-	f.StringVar(&o.Health, "health", o.Health, "Address for the kubelet's probes")
+	f.StringVar(&o.StateDir, "state-dir", o.StateDir, "Directory for state that survives restarts of the agent")
+	f.StringVar(&o.Listen, "listen", o.Listen, "Address to listen on for agents of other clusters")
+	f.StringVar(&o.Health, "health", o.Health, "Address to listen on for the kubelet's probes")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "Kubeconfig file, outside a cluster")
 	f.StringVar(&level, "log-level", level, "One of debug, info, warn, error")
 	return c

@@ -1,0 +1,97 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fsread
+
+import (
+	"errors"
+	"io"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
+)
+
+// ReadDir opens a directory and reads all its names.
+func (t *Tree) ReadDir(path string) (Dir, error) {
+	fd, err := OpenBeneath(t.root, path, unix.O_RDONLY|unix.O_DIRECTORY|t.noatime)
+	if err != nil {
+		return nil, unreadable(path, err, "open the directory")
+	}
+	d := &dir{t: t, fd: fd, path: path, names: names{limit: t.maxNames}}
+	if err := d.names.read(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, unreadable(path, err, "read the directory")
+	}
+	return d, nil
+}
+
+type dir struct {
+	t     *Tree
+	fd    int
+	path  string
+	names names
+}
+
+func (d *dir) Close() error { return unix.Close(d.fd) }
+
+func (d *dir) Next(limit int) ([]Node, error) {
+	batch, err := d.names.take(d.fd, limit)
+	if err != nil {
+		return nil, unreadable(d.path, err, "read the directory")
+	}
+	if len(batch) == 0 {
+		return nil, io.EOF
+	}
+	paths := d.names.paths(d.path, batch)
+	nodes := make([]Node, len(batch))
+	found := make([]bool, len(batch))
+	// In order of inodes a cold disk is read forwards.
+	order := make([]int, len(batch))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if batch[a].ino < batch[b].ino {
+			return -1
+		}
+		return 1
+	})
+	var st unix.Statx_t
+	for _, i := range order {
+		err := statxPtr(d.fd, d.names.ptr(batch[i]), 0, &st)
+		if errors.Is(err, unix.ENOENT) && d.t.info.Live {
+			nodes[i].Path, found[i] = paths[i], true
+			continue
+		}
+		if err != nil {
+			return nil, unreadable(paths[i], err, "stat")
+		}
+		if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
+			return nil, unreadable(paths[i], unix.EXDEV, "stat")
+		}
+		nodes[i], found[i] = d.t.node(paths[i], &st), !d.t.leftOut(d.path, paths[i], &st)
+	}
+	return compact(nodes, found), nil
+}
+
+func compact(nodes []Node, keep []bool) []Node {
+	k := 0
+	for i := range nodes {
+		if keep[i] {
+			if k != i {
+				nodes[k] = nodes[i]
+			}
+			k++
+		}
+	}
+	return nodes[:k]
+}
+
+func (t *Tree) leftOut(dir, path string, st *unix.Statx_t) bool {
+	if dir != "" {
+		return false
+	}
+	return kindOf(st.Mode) == tree.Dir && (path == lostFound || IsStage(path))
+}

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The kubectl-motion authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fsread
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+)
+
+// Open opens a regular file.
+func (t *Tree) Open(n *Node) (Content, error) {
+	c, err := t.OpenListed(n)
+	if err != nil {
+		return nil, err
+	}
+	f := c.(*file)
+	if err := t.same(f.fd, n); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	f.past = openPast(f.fd, n.Size)
+	return f, nil
+}
+
+// OpenListed is Open for whoever looks at the inode after reading it: it may not be the one
+// that was listed.
+func (t *Tree) OpenListed(n *Node) (Content, error) {
+	fd, err := OpenBeneath(t.root, n.Path, unix.O_RDONLY|unix.O_NONBLOCK|t.noatime)
+	if errors.Is(err, unix.EPERM) && t.noatime != 0 {
+		fd, err = OpenBeneath(t.root, n.Path, unix.O_RDONLY|unix.O_NONBLOCK)
+	}
+	if err != nil {
+		return nil, unreadable(n.Path, err, "open")
+	}
+	return &file{t: t, fd: fd, path: n.Path, past: -1}, nil
+}
+
+type file struct {
+	t      *Tree
+	fd     int
+	path   string
+	past   int // -1, or a descriptor to read with past the page cache
+	direct *direct
+}
+
+func (f *file) Close() error {
+	if f.direct != nil {
+		_ = unix.Close(f.direct.fd)
+	}
+	if f.past >= 0 {
+		_ = unix.Close(f.past)
+	}
+	return unix.Close(f.fd)
+}
+
+func (f *file) ReadAt(b []byte, off int64) (int, error) {
+	if f.direct != nil {
+		return f.direct.readAt(f, b, off)
+	}
+	done := readPast(f.past, b, off)
+	n, err := readAt(f.fd, b[done:], off+int64(done))
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read at %d", off))
+	}
+	return done + n, err
+}
+
+func readAt(fd int, b []byte, off int64) (done int, err error) {
+	for done < len(b) {
+		n, err := unix.Pread(fd, b[done:], off+int64(done))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return done, err
+		}
+		if n == 0 {
+			return done, io.EOF
+		}
+		done += n
+	}
+	return done, nil
+}
+
+func (f *file) Node() (Node, error) {
+	var st unix.Statx_t
+	if err := StatFD(f.fd, &st); err != nil {
+		return Node{}, unreadable(f.path, err, "stat")
+	}
+	return f.t.node(f.path, &st), nil
+}
+
+func (f *file) Details(n *Node) (err error) {
+	if n.Xattrs, err = FileXattrs(f.fd, f.t.mask); err != nil {
+		return unreadable(f.path, err, "read the attributes")
+	}
+	return nil
+}
+
+func (f *file) NextData(off int64) (start, end int64, err error) { return nextData(f.fd, off) }
+
+// nextData asks the filesystem where data is. Whoever cannot tell has data everywhere.
+func nextData(fd int, off int64) (start, end int64, err error) {
+	start, err = unix.Seek(fd, off, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		size, err := unix.Seek(fd, 0, io.SeekEnd)
+		return max(size, off), max(size, off), err
+	}
+	if err != nil {
+		size, err := unix.Seek(fd, 0, io.SeekEnd)
+		return off, max(size, off), err
+	}
+	end, err = unix.Seek(fd, start, unix.SEEK_HOLE)
+	return start, end, err
+}
