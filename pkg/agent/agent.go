@@ -105,7 +105,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.queue.ShutDown()
 	work.Go(func() { a.watch.run(ctx) })
 	if !a.watch.synced(ctx) {
-		return fmt.Errorf("agent: stopped before the API server had listed what there is: %w", context.Cause(ctx))
+		return fmt.Errorf("stopped before the initial lists were complete: %w", context.Cause(ctx))
 	}
 	a.setReady()
 	a.log.Info("agent is ready")
@@ -164,7 +164,7 @@ func (a *Agent) handle(ctx context.Context, k key) {
 	again, err := a.safely(ctx, k)
 	switch {
 	case err != nil:
-		a.log.Warn("a shipment cannot be served now", "shipment", k.String(), "error", err)
+		a.log.Warn("cannot reconcile the shipment; will retry", "shipment", k.String(), "error", err)
 		a.queue.AddRateLimited(k)
 	case again > 0:
 		a.queue.Forget(k)

@@ -127,7 +127,7 @@ func TestNoMalformedObjectMakesTheAgentPanic(t *testing.T) {
 			nextStatus(w.Shipment, seen, w.Shipment.CreationTimestamp.Time)
 		}
 		_, _ = a.reconcile(t.Context(), k)
-		_, _ = authz.Decide([]v1alpha1.MotionPolicy{*w.Policy, {}}, authz.Request{Namespace: "blue", Labels: map[string]string{"team": "blue"}, Peer: agenttest.PeerCluster})
+		_, _ = authz.Evaluate([]v1alpha1.MotionPolicy{*w.Policy, {}}, authz.Request{Namespace: "blue", Labels: map[string]string{"team": "blue"}, Peer: agenttest.PeerCluster})
 	}
 }
 
@@ -162,11 +162,11 @@ func TestWatchesTakeAnything(t *testing.T) {
 			cache.DeletedFinalStateUnknown{},
 			&metav1.Status{},
 		} {
-			if _, err := slim(o); err != nil {
+			if _, err := trimPod(o); err != nil {
 				t.Errorf("slim: %v", err)
 			}
 			if s, ok := o.(*unstructured.Unstructured); !ok || s.Object != nil {
-				_, _ = slimShipment(o)
+				_, _ = trimShipment(o)
 			}
 			_, _ = claimOfShipment(o)
 			_, _ = claimsOfPod(o)

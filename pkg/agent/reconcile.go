@@ -25,12 +25,12 @@ import (
 )
 
 // errShutdown stops sessions when the agent ends; the next agent goes on.
-var errShutdown = fault.New(v1alpha1.ReasonConnectionLost, "the agent stops")
+var errShutdown = fault.New(v1alpha1.ReasonConnectionLost, "the agent is shutting down")
 
 func (a *Agent) safely(ctx context.Context, k key) (again time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.log.Error("panic while a shipment was looked at", "shipment", k.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			a.log.Error("panic while reconciling a shipment", "shipment", k.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			a.retire(k, fault.New(v1alpha1.ReasonInternal, "internal error: %v", p))
 			again, err = idlePeriod, nil
 		}
@@ -56,7 +56,7 @@ func (a *Agent) reconcile(ctx context.Context, k key) (time.Duration, error) {
 		a.retire(k, fault.New(v1alpha1.ReasonSuperseded, "the shipment is being deleted"))
 		return 0, nil
 	case s.Status.NodeName != "" && s.Status.NodeName != a.config.Node:
-		a.retire(k, fault.New(v1alpha1.ReasonSuperseded, "node %s serves the shipment", s.Status.NodeName))
+		a.retire(k, fault.New(v1alpha1.ReasonSuperseded, "the shipment is assigned to node %s", s.Status.NodeName))
 		return 0, nil
 	}
 	seen, err := a.observe(ctx, s)
@@ -71,7 +71,7 @@ func (a *Agent) reconcile(ctx context.Context, k key) (time.Duration, error) {
 		return 0, nil // looked at again when the session has closed everything
 	}
 	if !seen.released() {
-		a.arrange(ctx, k, s, seen)
+		a.syncSession(ctx, k, s, seen)
 	}
 	return a.writeStatus(ctx, k, s, seen)
 }
@@ -79,7 +79,7 @@ func (a *Agent) reconcile(ctx context.Context, k key) (time.Duration, error) {
 // observe finds out how the shipment's volume can be reached.
 func (a *Agent) observe(ctx context.Context, s *v1alpha1.VolumeShipment) (*observation, error) {
 	o := &observation{node: a.config.Node}
-	volume, err := a.env.Verifier.Volume(ctx, s)
+	volume, err := a.env.Authorizer.Volume(ctx, s)
 	if err != nil {
 		if !errors.As(err, new(*fault.Error)) {
 			return nil, err
@@ -153,7 +153,7 @@ func published(svc *corev1.Service, p corev1.ServicePort, nodeIP string) []strin
 }
 
 // arrange makes the session be the one that the shipment asks for.
-func (a *Agent) arrange(ctx context.Context, k key, s *v1alpha1.VolumeShipment, seen *observation) {
+func (a *Agent) syncSession(ctx context.Context, k key, s *v1alpha1.VolumeShipment, seen *observation) {
 	job := session.JobOf(s)
 	if running := a.sessionOf(k); running != nil {
 		r := running.Report()
@@ -161,14 +161,14 @@ func (a *Agent) arrange(ctx context.Context, k key, s *v1alpha1.VolumeShipment, 
 			seen.report = &r
 			return
 		}
-		if !a.retired(k, fault.New(v1alpha1.ReasonSuperseded, "generation %d was asked for", job.Sync)) {
+		if !a.retired(k, fault.New(v1alpha1.ReasonSuperseded, "superseded by sync %d", job.Sync)) {
 			return
 		}
 	}
 	// The status says who serves a shipment before a session does: sessions check it.
 	// Nor is there anything to do before the ends are introduced, which brings the
 	// shipment back at once; a session would rest after its first attempt.
-	if ended(s) || s.Status.NodeName != a.config.Node || !introduced(s) {
+	if ended(s) || s.Status.NodeName != a.config.Node || !hasPeer(s) {
 		return
 	}
 	started := a.startSession(ctx, k, job)
@@ -177,7 +177,7 @@ func (a *Agent) arrange(ctx context.Context, k key, s *v1alpha1.VolumeShipment, 
 }
 
 // introduced says whether the shipment's user has told who the peer is.
-func introduced(s *v1alpha1.VolumeShipment) bool {
+func hasPeer(s *v1alpha1.VolumeShipment) bool {
 	return s.Spec.Peer.ShipmentUID != "" && s.Spec.Peer.KeySHA256 != ""
 }
 
@@ -249,7 +249,7 @@ func (a *Agent) writeStatus(ctx context.Context, k key, s *v1alpha1.VolumeShipme
 	}
 	a.noteWrite(k, now)
 	if claims {
-		a.log.Info("shipment claimed", "shipment", k.String(), "uid", s.UID, "role", s.Spec.Role)
+		a.log.Info("shipment assigned", "shipment", k.String(), "uid", s.UID, "role", s.Spec.Role)
 		a.queue.Add(k)
 	}
 	return again, nil

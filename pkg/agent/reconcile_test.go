@@ -58,7 +58,7 @@ func newAgent(t *testing.T, w *agenttest.World) *running {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	env := &session.Env{Verifier: v, State: state, Slots: session.NewSlots(), Listener: listen.New(listen.DefaultLimits(), nil, log), Log: log}
+	env := &session.Env{Authorizer: v, State: state, Slots: session.NewSlots(), Listener: listen.New(listen.DefaultLimits(), nil, log), Log: log}
 	a := New(Config{Cluster: v.Cluster, Node: agenttest.Node, NodeIP: "192.0.2.11", Namespace: agenttest.AgentNamespace, Service: "motion-agent", Log: log}, env)
 	return &running{t: t, c: v.Cluster, a: a}
 }

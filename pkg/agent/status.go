@@ -50,11 +50,11 @@ func nextStatus(s *v1alpha1.VolumeShipment, o *observation, now time.Time) v1alp
 	w.claim(o)
 	if o.released() && !ended(s) {
 		w.begin(s, v1alpha1.ReasonWaitingForMountPod)
-		w.goesOn(v1alpha1.ReasonWaitingForMountPod, fault.Message(o.refused))
+		w.pending(v1alpha1.ReasonWaitingForMountPod, fault.Message(o.refused))
 	}
-	if o.refused == nil && o.report == nil && !introduced(s) && !ended(s) {
+	if o.refused == nil && o.report == nil && !hasPeer(s) && !ended(s) {
 		w.begin(s, v1alpha1.ReasonWaitingForPeer)
-		w.goesOn(v1alpha1.ReasonWaitingForPeer, "the peer's shipment and key are not known")
+		w.pending(v1alpha1.ReasonWaitingForPeer, "the shipment and key of the peer are not set yet")
 	}
 	if o.report != nil && o.report.Job.Sync == s.Spec.Sync {
 		w.begin(s, o.report.Reason)
@@ -110,11 +110,11 @@ func (w *writer) begin(s *v1alpha1.VolumeShipment, reason string) {
 	w.status.ActiveSync = s.Spec.Sync
 	// How much there was is the best guess of how much there is.
 	w.status.Statistics = v1alpha1.ShipmentStatistics{TotalBytes: w.status.Statistics.TotalBytes}
-	w.goesOn(reason, "")
+	w.pending(reason, "")
 }
 
 // goesOn says that the generation has not ended, and what it waits for.
-func (w *writer) goesOn(reason, message string) {
+func (w *writer) pending(reason, message string) {
 	w.set(v1alpha1.ShipmentShipped, metav1.ConditionUnknown, reason, message)
 	w.set(v1alpha1.ShipmentVerified, metav1.ConditionUnknown, reason, "")
 }
@@ -144,7 +144,7 @@ func (w *writer) statistics(r *session.Report) {
 func (w *writer) progress(s *v1alpha1.VolumeShipment, r *session.Report) {
 	switch {
 	case !r.Ended, r.Err != nil && fault.Retryable(r.Reason):
-		w.goesOn(r.Reason, r.Message)
+		w.pending(r.Reason, r.Message)
 	case r.Err != nil:
 		w.set(v1alpha1.ShipmentShipped, metav1.ConditionFalse, r.Reason, r.Message)
 		w.set(v1alpha1.ShipmentVerified, metav1.ConditionFalse, r.Reason, "")
@@ -157,7 +157,7 @@ func (w *writer) shipped(s *v1alpha1.VolumeShipment, r *session.Report) {
 	w.status.ShippedSync = s.Spec.Sync
 	w.set(v1alpha1.ShipmentShipped, metav1.ConditionTrue, v1alpha1.ReasonShipped, "")
 	if !r.Result.Verified {
-		w.set(v1alpha1.ShipmentVerified, metav1.ConditionFalse, v1alpha1.ReasonSourceChanged, movedMessage(r))
+		w.set(v1alpha1.ShipmentVerified, metav1.ConditionFalse, v1alpha1.ReasonSourceChanged, changedMessage(r))
 		return
 	}
 	w.status.VerifiedSync = s.Spec.Sync
@@ -233,6 +233,6 @@ func compare(old, now *v1alpha1.VolumeShipmentStatus) change {
 	return news
 }
 
-func movedMessage(r *session.Report) string {
-	return fault.Printable(fmt.Sprintf("%d entries moved while they were read, first %q; the next generation sends what changed", r.Statistics.Moved, r.Statistics.MovedPath))
+func changedMessage(r *session.Report) string {
+	return fault.Printable(fmt.Sprintf("%d entries changed during read, first %q; the next sync sends the changes", r.Statistics.Moved, r.Statistics.MovedPath))
 }

@@ -82,7 +82,7 @@ func TestConditionsSayHowASyncStands(t *testing.T) {
 		"live, entries moved":   {v1alpha1.CopyMethodLive, moved, "True Shipped", "False SourceChanged", true},
 		"failed":                {v1alpha1.CopyMethodStopped, end(fault.New(v1alpha1.ReasonUnreadable, "a/b")), "False Unreadable", "False Unreadable", true},
 		"failed without reason": {v1alpha1.CopyMethodStopped, end(errors.New("boom")), "False Internal", "False Internal", true},
-		"stopped by a shutdown": {v1alpha1.CopyMethodLive, end(fault.New(v1alpha1.ReasonConnectionLost, "the agent stops")), "Unknown ConnectionLost", "Unknown ConnectionLost", false},
+		"stopped by a shutdown": {v1alpha1.CopyMethodLive, end(fault.New(v1alpha1.ReasonConnectionLost, "the agent is shutting down")), "Unknown ConnectionLost", "Unknown ConnectionLost", false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func (a *Agent) sweepForever(ctx context.Context) {
 func (a *Agent) sweep(ctx context.Context) {
 	keys, err := a.env.State.Keys()
 	if err != nil {
-		a.log.Warn("sweep", "error", err)
+		a.log.Warn("cannot clean up the state folder", "error", err)
 		return
 	}
 	// The keys first, the shipments then: a shipment that comes in between has its
@@ -42,20 +42,20 @@ func (a *Agent) sweep(ctx context.Context) {
 	for _, uid := range keys {
 		if !alive[string(uid)] {
 			if err := a.env.State.ForgetKey(uid); err != nil {
-				a.log.Warn("sweep", "error", err)
+				a.log.Warn("cannot clean up the state folder", "error", err)
 			}
 		}
 	}
 	claims, err := a.env.State.Claims()
 	if err != nil {
-		a.log.Warn("sweep", "error", err)
+		a.log.Warn("cannot clean up the state folder", "error", err)
 		return
 	}
 	for _, c := range claims {
 		if a.claimIsGone(ctx, c) {
-			a.log.Info("the claim is gone, and the state of its volume with it", "claim", c.Namespace+"/"+c.Name, "uid", c.UID)
+			a.log.Info("PVC deleted: removing the state of its volume", "claim", c.Namespace+"/"+c.Name, "uid", c.UID)
 			if err := a.env.State.ForgetVolume(c.UID); err != nil {
-				a.log.Warn("sweep", "error", err)
+				a.log.Warn("cannot clean up the state folder", "error", err)
 			}
 		}
 	}

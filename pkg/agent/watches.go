@@ -55,8 +55,8 @@ func newWatches(a *Agent) *watches {
 }
 
 func (w *watches) run(ctx context.Context) {
-	_ = w.pods.SetTransform(slim)
-	_ = w.shipments.SetTransform(slimShipment)
+	_ = w.pods.SetTransform(trimPod)
+	_ = w.shipments.SetTransform(trimShipment)
 	_, _ = w.shipments.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    w.shipmentChanged,
 		UpdateFunc: func(_, o any) { w.shipmentChanged(o) },
@@ -91,7 +91,7 @@ func (w *watches) shipmentGone(o any) {
 	}
 	if u, ok := o.(*unstructured.Unstructured); ok {
 		if err := w.agent.env.State.ForgetKey(u.GetUID()); err != nil {
-			w.agent.log.Warn("a deleted shipment's key", "error", err)
+			w.agent.log.Warn("cannot delete the key of a deleted shipment", "error", err)
 		}
 	}
 }
@@ -157,7 +157,7 @@ func claimOfShipment(o any) ([]string, error) {
 	}
 	spec := v1alpha1.VolumeShipmentSpec{}
 	role, _, _ := unstructured.NestedString(u.Object, "spec", "role")
-	method, _, _ := unstructured.NestedString(u.Object, "spec", "view")
+	method, _, _ := unstructured.NestedString(u.Object, "spec", "copyMethod")
 	spec.Role, spec.CopyMethod = v1alpha1.Role(role), v1alpha1.CopyMethod(method)
 	spec.ClaimName, _, _ = unstructured.NestedString(u.Object, "spec", "claimName")
 	if clone, found, _ := unstructured.NestedString(u.Object, "spec", "snapshot", "claimName"); found {
@@ -187,7 +187,7 @@ func claimsOfPod(o any) ([]string, error) {
 
 // slim drops what is not looked at: a node's pods are held for as long as the
 // agent runs.
-func slim(o any) (any, error) {
+func trimPod(o any) (any, error) {
 	p, ok := o.(*corev1.Pod)
 	if !ok {
 		return o, nil
@@ -205,7 +205,7 @@ func slim(o any) (any, error) {
 	return out, nil
 }
 
-func slimShipment(o any) (any, error) {
+func trimShipment(o any) (any, error) {
 	if u, ok := o.(*unstructured.Unstructured); ok {
 		u.SetManagedFields(nil)
 		unstructured.RemoveNestedField(u.Object, "status", "conditions")

@@ -12,7 +12,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
-// Facts are what the two clusters offer, as far as the user may see it. What
+// Authorization are what the two clusters offer, as far as the user may see it. What
 // may not be seen is unknown, never empty: each list says whether it is known.
 type Facts struct {
 	ClusterID string

@@ -119,7 +119,7 @@ type SendOptions struct {
 
 // ReceiveOptions are a pass's options at its target. The zero value is usable.
 type ReceiveOptions struct {
-	// Verify reads all content back from storage before verification.
+	// Authorize reads all content back from storage before verification.
 	Verify bool
 	// TrustTarget skips looking at the target: nobody else wrote to it. The result is then
 	// no stronger than Transport.

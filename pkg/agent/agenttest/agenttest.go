@@ -177,7 +177,7 @@ func Application(name string) *corev1.Pod {
 }
 
 // New serves a world.
-func New(t *testing.T, w *World) *authz.Verifier {
+func New(t *testing.T, w *World) *authz.Authorizer {
 	t.Helper()
 	kube := fake.NewClientset(append([]runtime.Object{w.Namespace, w.Claim, w.Volume, w.Pod}, w.More...)...)
 	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
@@ -186,7 +186,7 @@ func New(t *testing.T, w *World) *authz.Verifier {
 	w.watched = &watched{count: map[string]int{}, more: make(chan struct{})}
 	kube.PrependWatchReactor("*", w.watched.react(kube.Tracker()))
 	dynamic.PrependWatchReactor("*", w.watched.react(dynamic.Tracker()))
-	return &authz.Verifier{
+	return &authz.Authorizer{
 		Cluster: &cluster.Cluster{Name: "test", Kube: kube, Dynamic: dynamic},
 		Node:    Node, AgentNamespace: AgentNamespace,
 	}

@@ -29,10 +29,10 @@ type Destination struct {
 func (g *Grant) Dial(address string) (Destination, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return Destination{}, fault.New(v1alpha1.ReasonAddressNotAllowed, "peer address %q is no host:port pair", address)
+		return Destination{}, fault.New(v1alpha1.ReasonAddressNotAllowed, "invalid peer address %q: must be host:port", address)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return Destination{}, fault.New(v1alpha1.ReasonAddressNotAllowed, "peer address %q has no numeric port", address)
+		return Destination{}, fault.New(v1alpha1.ReasonAddressNotAllowed, "invalid peer address %q: the port must be a number from 1 to 65535", address)
 	}
 	d := Destination{Address: address, grant: g}
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -41,7 +41,7 @@ func (g *Grant) Dial(address string) (Destination, error) {
 	d.ByName = true
 	if !slices.Contains(g.Hosts, strings.ToLower(strings.TrimSuffix(host, "."))) {
 		return Destination{}, fault.New(v1alpha1.ReasonAddressNotAllowed,
-			"peer address %q: no MotionPolicy (%s) allows that host", address, strings.Join(g.Policies, ", "))
+			"peer address %q is not in hosts of the MotionPolicies (%s)", address, strings.Join(g.Policies, ", "))
 	}
 	return d, nil
 }
@@ -52,11 +52,11 @@ func (g *Grant) Dial(address string) (Destination, error) {
 func (d Destination) CheckResolved(ip netip.Addr) error {
 	if local(ip) {
 		return fault.New(v1alpha1.ReasonAddressNotAllowed,
-			"peer address %q is %s, an address of the node's own, which no policy can allow", d.Address, ip)
+			"peer address %q is %s, a local address of the node, which is never allowed", d.Address, ip)
 	}
 	if !d.ByName && !d.grant.contains(ip) {
 		return fault.New(v1alpha1.ReasonAddressNotAllowed,
-			"peer address %q is in none of the CIDRs of the MotionPolicies (%s)", d.Address, strings.Join(d.grant.Policies, ", "))
+			"peer address %q is not in cidrs of the MotionPolicies (%s)", d.Address, strings.Join(d.grant.Policies, ", "))
 	}
 	return nil
 }
@@ -66,18 +66,18 @@ func (d Destination) CheckResolved(ip netip.Addr) error {
 func (g *Grant) Accept(ip netip.Addr) error {
 	if local(ip) || !g.contains(ip) {
 		return fault.New(v1alpha1.ReasonAddressNotAllowed,
-			"a connection from %s is in none of the CIDRs of the MotionPolicies (%s)", ip, strings.Join(g.Policies, ", "))
+			"connection from %s, which is not in cidrs of the MotionPolicies (%s)", ip, strings.Join(g.Policies, ", "))
 	}
 	return nil
 }
 
-// ByRelay says whether the peer may be reached by the relay, where there are no
+// ThroughRelay says whether the peer may be reached by the relay, where there are no
 // addresses to judge: who reaches the relay is RBAC's matter. The error has the
 // reason AddressNotAllowed.
-func (g *Grant) ByRelay() error {
+func (g *Grant) ThroughRelay() error {
 	if !g.Relay {
 		return fault.New(v1alpha1.ReasonAddressNotAllowed,
-			"a connection by the relay, which no MotionPolicy (%s) allows for this peer", strings.Join(g.Policies, ", "))
+			"connection through the relay, which the MotionPolicies (%s) do not allow for this peer", strings.Join(g.Policies, ", "))
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// Neighbours is what Exclusive looks at: everything that could mean a writer.
-type Neighbours struct {
+// VolumeUsers is the input of CheckExclusive: everything that may be a writer.
+type VolumeUsers struct {
 	// Pods of the claim's namespace, on any node.
 	Pods []corev1.Pod
 	// Attachments of any volume.
@@ -21,36 +21,36 @@ type Neighbours struct {
 	Shipments []v1alpha1.VolumeShipment
 }
 
-// Exclusive proves that nobody writes the claim's volume but, for a receiver,
-// this agent: no pod references it except mount pods, no other node has it
-// attached, and no other node's agent receives into it. A pod that terminates
-// counts until it is gone, on a node that does not answer too: only a phase
-// that the kubelet reported after the last container ended does not.
-// The error has the reason NotExclusive and names the first offender.
-func Exclusive(s *v1alpha1.VolumeShipment, pv *corev1.PersistentVolume, node string, n Neighbours) error {
+// CheckExclusive proves that the volume has no writer except, for a receiver, this
+// agent: only mount pods reference it, no other node has it attached, and no other
+// node's agent receives into it. A terminating pod counts until it is deleted, on an
+// unreachable node too: only a final phase, which the kubelet reports after the last
+// container ended, does not count. The error has the reason NotExclusive and names
+// the first other user.
+func CheckExclusive(s *v1alpha1.VolumeShipment, pv *corev1.PersistentVolume, node string, n VolumeUsers) error {
 	claim, _ := s.Spec.Mounted()
 	for i := range n.Pods {
 		p := &n.Pods[i]
 		if p.Namespace == s.Namespace && References(p, claim) && !finished(p) && !IsMountPod(p, s.Spec.Role) {
-			return shared("pod %s (%s) references claim %s", p.Name, podState(p), claim)
+			return shared("pod %s (%s) uses PVC %s", p.Name, podState(p), claim)
 		}
 	}
 	for i := range n.Attachments {
 		a := &n.Attachments[i]
 		source := a.Spec.Source.PersistentVolumeName
 		if source != nil && *source == pv.Name && a.Spec.NodeName != node {
-			return shared("volume %s of claim %s is attached to node %s", pv.Name, claim, a.Spec.NodeName)
+			return shared("PersistentVolume %s of PVC %s is attached to node %s", pv.Name, claim, a.Spec.NodeName)
 		}
 	}
 	for i := range n.Shipments {
 		if o := &n.Shipments[i]; writes(o, s, node) {
-			return shared("shipment %s receives into claim %s on node %s", o.Name, claim, o.Status.NodeName)
+			return shared("shipment %s receives into PVC %s on node %s", o.Name, claim, o.Status.NodeName)
 		}
 	}
 	return nil
 }
 
-// writes says whether an agent of another node may write the claim. On this
+// writes reports whether an agent of another node may write the claim. On this
 // node the agent itself works on a volume for one shipment at a time.
 func writes(other, s *v1alpha1.VolumeShipment, node string) bool {
 	claim, _ := s.Spec.Mounted()
@@ -70,7 +70,7 @@ func podState(p *corev1.Pod) string {
 	return string(p.Status.Phase)
 }
 
-// IsMountPod says whether the pod is a mount pod in the sense of Exclusive: labelled
+// IsMountPod reports whether the pod is a mount pod in the sense of CheckExclusive: labelled
 // as one, with nothing but claims mounted, and on the source only for reading.
 // That keeps an application from passing as a mount pod by accident; a user who
 // builds one on purpose damages only a copy of the same namespace's data.
@@ -93,7 +93,7 @@ func IsMountPod(p *corev1.Pod, role v1alpha1.Role) bool {
 	return true
 }
 
-// mountsOnly says whether the container mounts nothing but claims (name ->
+// mountsOnly reports whether the container mounts nothing but claims (name ->
 // read-only as a whole), read-only where asked.
 func mountsOnly(c *corev1.Container, claims map[string]bool, readOnly bool) bool {
 	for i := range c.VolumeMounts {

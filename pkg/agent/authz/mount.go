@@ -58,7 +58,7 @@ func MountPodImages(pvc *corev1.PersistentVolumeClaim, pods []corev1.Pod, allowe
 		for _, c := range p.Spec.Containers {
 			if !slices.Contains(allowed, c.Image) {
 				return fault.New(v1alpha1.ReasonMountPodInvalid,
-					"pod %s holds claim %s and runs image %s; the MotionPolicies' mountPodTemplate allows %s: delete the pod, and run the migration again",
+					"mount pod %s of PVC %s runs image %s, but the mountPodTemplate of the MotionPolicies allows %s: delete the pod and run the migration again",
 					p.Name, pvc.Name, c.Image, strings.Join(allowed, ", "))
 			}
 		}
@@ -72,7 +72,7 @@ func MountPodImages(pvc *corev1.PersistentVolumeClaim, pods []corev1.Pod, allowe
 // MountPodInvalid when those that do are unfit.
 func FindMount(pvc *corev1.PersistentVolumeClaim, pods []corev1.Pod, node string) (*Mount, error) {
 	var fit []*corev1.Pod
-	why := fault.New(v1alpha1.ReasonWaitingForMountPod, "no pod on node %s references claim %s", node, pvc.Name)
+	why := fault.New(v1alpha1.ReasonWaitingForMountPod, "no pod on node %s uses PVC %s", node, pvc.Name)
 	for i := range pods {
 		p := &pods[i]
 		if p.Namespace != pvc.Namespace || p.Spec.NodeName != node || !References(p, pvc.Name) {
@@ -119,18 +119,18 @@ func mountIn(p *corev1.Pod, pvc *corev1.PersistentVolumeClaim) (*Mount, error) {
 			Block: IsBlock(pvc), MountPod: isLabelled(p),
 		}, nil
 	}
-	return nil, invalid("pod %s mounts claim %s not as a whole: a mount pod mounts it with subPath %q", p.Name, pvc.Name, wholeVolume)
+	return nil, invalid("pod %s does not mount the whole of PVC %s: a mount pod must mount it with subPath %q", p.Name, pvc.Name, wholeVolume)
 }
 
 func fitPod(p *corev1.Pod) error {
 	if _, err := uuid.Parse(string(p.UID)); err != nil || len(p.UID) != 36 {
-		return invalid("pod %s has a UID of unknown syntax; a static pod's volumes are not shipped", p.Name)
+		return invalid("pod %s has an invalid UID; volumes of static pods are not supported", p.Name)
 	}
 	if _, ok := p.Annotations[mirrorAnnotation]; ok {
-		return invalid("pod %s is a mirror of a static pod", p.Name)
+		return invalid("pod %s is a mirror pod; volumes of static pods are not supported", p.Name)
 	}
 	if source, ok := p.Annotations[sourceAnnotation]; ok && source != "api" {
-		return invalid("pod %s is a static pod", p.Name)
+		return invalid("pod %s is a static pod; volumes of static pods are not supported", p.Name)
 	}
 	if p.DeletionTimestamp != nil {
 		return fault.New(v1alpha1.ReasonWaitingForMountPod, "pod %s is being deleted", p.Name)

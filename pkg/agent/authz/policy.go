@@ -1,19 +1,6 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package authz evaluates MotionPolicies. It is pure: objects in, a Grant or a
-// refusal out.
-//
-// A namespace that no policy selects ships nothing, and neither does a selected
-// one to or from a peer that its policies do not name. When several policies
-// select a namespace and name the peer, they add up in where (the union of
-// CIDRs and hosts, and the relay) and restrict each other in how (the lowest
-// bandwidth, the lowest concurrency, Refuse before Preserve, a pair before none),
-// so that adding a policy never
-// lifts a limit that another one set.
-//
-// What a policy says wrongly (a CIDR that does not parse, a selector that does
-// not) allows nothing.
 package authz
 
 import (
@@ -58,7 +45,7 @@ type Grant struct {
 // defaultConcurrent applies when a policy has no value, as the CRD's default does.
 const defaultConcurrent = 4
 
-// Request is the question that Decide answers.
+// Request is the input of Evaluate.
 type Request struct {
 	// Namespace of the shipment, and its labels.
 	Namespace string
@@ -69,11 +56,11 @@ type Request struct {
 	AgentNamespace string
 }
 
-// Decide returns what policies allow, or an error with the reason PolicyDenied.
-func Decide(policies []v1alpha1.MotionPolicy, req Request) (*Grant, error) {
+// Evaluate returns what policies allow, or an error with the reason PolicyDenied.
+func Evaluate(policies []v1alpha1.MotionPolicy, req Request) (*Grant, error) {
 	if req.Namespace == req.AgentNamespace || isSystem(req.Namespace) {
 		return nil, fault.New(v1alpha1.ReasonPolicyDenied,
-			"namespace %s belongs to the cluster and is never shipped", req.Namespace)
+			"namespace %s is a system namespace, whose volumes are never shipped", req.Namespace)
 	}
 	grant := &Grant{}
 	selected := false
@@ -90,10 +77,10 @@ func Decide(policies []v1alpha1.MotionPolicy, req Request) (*Grant, error) {
 	switch {
 	case !selected:
 		return nil, fault.New(v1alpha1.ReasonPolicyDenied,
-			"no MotionPolicy selects namespace %s: ask an administrator to pair it", req.Namespace)
+			"no MotionPolicy selects namespace %s: ask an administrator to run: kubectl motion pair", req.Namespace)
 	case len(grant.Policies) == 0:
 		return nil, fault.New(v1alpha1.ReasonPolicyDenied,
-			"no MotionPolicy of namespace %s names the peer cluster %s: ask an administrator to pair them", req.Namespace, req.Peer)
+			"no MotionPolicy of namespace %s has the peer cluster %s: ask an administrator to run: kubectl motion pair", req.Namespace, req.Peer)
 	}
 	slices.Sort(grant.Policies)
 	return grant, nil
@@ -173,10 +160,10 @@ func (g *Grant) Paired(pairs []v1alpha1.ClusterPair, peer string, now time.Time)
 		return nil
 	}
 	if ended != "" {
-		return fault.New(v1alpha1.ReasonPolicyDenied, "pair %s has ended: an administrator has to pair again", ended)
+		return fault.New(v1alpha1.ReasonPolicyDenied, "ClusterPair %s has expired: ask an administrator to run: kubectl motion pair", ended)
 	}
 	return fault.New(v1alpha1.ReasonPolicyDenied,
-		"no ClusterPair of the namespace leads to cluster %s, and MotionPolicy %s does not say allowUnpaired: ask an administrator to pair them",
+		"the namespace has no ClusterPair to cluster %s, and MotionPolicy %s does not set allowUnpaired: ask an administrator to run: kubectl motion pair",
 		peer, strings.Join(g.Policies, ", "))
 }
 

@@ -50,7 +50,7 @@ func blue() Request {
 
 func mustDecide(t *testing.T, req Request, policies ...v1alpha1.MotionPolicy) *Grant {
 	t.Helper()
-	g, err := Decide(policies, req)
+	g, err := Evaluate(policies, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestANamespaceShipsOnlyWhatAPolicyAllows(t *testing.T) {
 			if c.req != nil {
 				c.req(&req)
 			}
-			_, err := Decide(c.policies, req)
+			_, err := Evaluate(c.policies, req)
 			if c.denied != (err != nil) {
 				t.Fatalf("Decide: %v, want denied=%t", err, c.denied)
 			}

@@ -57,7 +57,7 @@ type Options struct {
 
 func (o *Options) validate() error {
 	if o.Node == "" || o.NodeIP == "" || o.Namespace == "" {
-		return errors.New("the node's name, its IP and the agents' namespace must be given: see --node, --node-ip, --namespace")
+		return errors.New("--node, --node-ip and --namespace are required")
 	}
 	if _, err := netip.ParseAddr(o.NodeIP); err != nil {
 		return fmt.Errorf("--node-ip: %w", err)
@@ -71,7 +71,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	klog.SetSlogLogger(o.Log)
-	o.Log.Info("agent starts", "version", version.Get().String(), "node", o.Node)
+	o.Log.Info("agent started", "version", version.Get().String(), "node", o.Node)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
@@ -96,8 +96,8 @@ func Run(ctx context.Context, o Options) error {
 	defer func() { _ = env.Opener.Close() }()
 	env.Metrics = count
 	env.Listener.Count(count)
-	directory := peers.New(env.Verifier.Cluster.Kube, o.Namespace, o.Node)
-	env.Listener.HandOn(directory, protocol.Agent)
+	directory := peers.New(env.Authorizer.Cluster.Kube, o.Namespace, o.Node)
+	env.Listener.Forward(directory, protocol.Agent)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return fmt.Errorf("listener: %w", err)
@@ -105,12 +105,12 @@ func Run(ctx context.Context, o Options) error {
 	serve("listener", func(ctx context.Context) error { return env.Listener.Serve(ctx, l) })
 
 	a := agent.New(agent.Config{
-		Cluster: env.Verifier.Cluster, Node: o.Node, NodeIP: o.NodeIP,
+		Cluster: env.Authorizer.Cluster, Node: o.Node, NodeIP: o.NodeIP,
 		Namespace: o.Namespace, Service: o.Service, Peers: directory, Log: o.Log,
 	}, env)
 	health.readyWhen(a.Ready)
 	err = a.Run(ctx)
-	o.Log.Info("agent stops")
+	o.Log.Info("agent stopped")
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}
@@ -130,9 +130,9 @@ func newEnv(ctx context.Context, o Options) (*session.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &authz.Verifier{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
+	v := &authz.Authorizer{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
 	return &session.Env{
-		Verifier: v, Opener: opener, Devices: &device.Client{Socket: o.DevicesSocket}, State: state, Slots: session.NewSlots(), Log: o.Log,
+		Authorizer: v, Opener: opener, Devices: &device.Client{Socket: o.DevicesSocket}, State: state, Slots: session.NewSlots(), Log: o.Log,
 		Listener: listen.New(listen.DefaultLimits(), func(from netip.Addr) string { return answer(ctx, v, from) }, o.Log),
 	}, nil
 }
@@ -155,7 +155,7 @@ func connect(ctx context.Context, o Options) (*cluster.Cluster, error) {
 		if !errors.Is(err, cluster.ErrUnreachable) {
 			return nil, err
 		}
-		o.Log.Warn("the API server does not answer", "error", err)
+		o.Log.Warn("cannot reach the API server; will retry", "error", err)
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -172,7 +172,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 }
 
 // answer is what a probe is told.
-func answer(ctx context.Context, v *authz.Verifier, from netip.Addr) string {
+func answer(ctx context.Context, v *authz.Authorizer, from netip.Addr) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	accepted, err := v.AnyAccepts(ctx, from)

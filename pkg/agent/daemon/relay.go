@@ -32,11 +32,11 @@ type RelayOptions struct {
 
 func (o *RelayOptions) validate() error {
 	if o.Namespace == "" {
-		return errors.New("the agents' namespace must be given: see --namespace")
+		return errors.New("--namespace is required: the namespace of the agents")
 	}
 	host, _, err := net.SplitHostPort(o.Listen)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("--listen %q must be an address of the loopback: the relay is for port-forwards", o.Listen)
+		return fmt.Errorf("invalid --listen %q: must be a loopback address, because the relay accepts port-forwards only", o.Listen)
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func RunRelay(ctx context.Context, o RelayOptions) error {
 		return err
 	}
 	klog.SetSlogLogger(o.Log)
-	o.Log.Info("relay starts", "version", version.Get().String())
+	o.Log.Info("relay started", "version", version.Get().String())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	health := &health{}

@@ -51,7 +51,7 @@ func (c *Client) Open(ctx context.Context, volume, podUID string, write bool) (*
 	}
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, fault.New(v1alpha1.ReasonInternal, "a %T for a socket", conn)
+		return nil, fault.New(v1alpha1.ReasonInternal, "unexpected connection type %T", conn)
 	}
 	a, files, err := read(unixConn, volume)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *Client) Open(ctx context.Context, volume, podUID string, write bool) (*
 }
 
 func broken(volume string, err error) error {
-	return fault.New(v1alpha1.ReasonQueued, "the container that opens devices does not answer for volume %s: %w", volume, err)
+	return fault.New(v1alpha1.ReasonQueued, "the devices container did not answer for PersistentVolume %s: %w", volume, err)
 }
 
 // read takes one answer with its descriptors.
@@ -93,7 +93,7 @@ func read(conn *net.UnixConn, name string) (a answer, files []*os.File, err erro
 		}
 	}
 	if flags&unix.MSG_CTRUNC != 0 {
-		err = fmt.Errorf("more than two descriptors")
+		err = fmt.Errorf("got more than 2 descriptors")
 	}
 	if err == nil {
 		err = decode(packet[:n], &a)
@@ -112,7 +112,7 @@ func assemble(a answer, files []*os.File) (*mount.Device, error) {
 		return nil, err
 	}
 	if len(files) != 2 {
-		return nil, fault.New(v1alpha1.ReasonInternal, "%d descriptors for a device, not two", len(files))
+		return nil, fault.New(v1alpha1.ReasonInternal, "expected 2 descriptors for a device, got %d", len(files))
 	}
 	for _, f := range files {
 		if err := mount.IsDevice(int(f.Fd()), unix.Mkdev(a.Major, a.Minor)); err != nil {

@@ -69,7 +69,7 @@ func (a answer) err() error {
 
 func decode(packet []byte, into any) error {
 	if err := json.Unmarshal(packet, into); err != nil {
-		return fmt.Errorf("a malformed packet: %w", err)
+		return fmt.Errorf("malformed packet: %w", err)
 	}
 	return nil
 }
@@ -77,5 +77,5 @@ func decode(packet []byte, into any) error {
 // off is the error of an agent without the second container.
 func off(err error) error {
 	return fault.New(v1alpha1.ReasonBlockDevicesDisabled,
-		"the agents of this cluster may not open raw block volumes; an administrator allows it: kubectl motion pair --block-devices (%w)", err)
+		"raw block volumes are disabled on this cluster: ask an administrator to run: kubectl motion pair --block-devices (%w)", err)
 }

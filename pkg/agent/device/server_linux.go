@@ -49,7 +49,7 @@ func Serve(ctx context.Context, socket string, devices *mount.Devices, log *slog
 		}
 		c, ok := conn.(*net.UnixConn)
 		if !ok {
-			return fmt.Errorf("socket: a %T", conn)
+			return fmt.Errorf("socket: unexpected connection type %T", conn)
 		}
 		go serveOne(c, devices, log)
 	}
@@ -70,7 +70,7 @@ func serveOne(c *net.UnixConn, devices *mount.Devices, log *slog.Logger) {
 	}
 	d, err := devices.Open(r.Volume, r.PodUID, r.Write)
 	if err != nil {
-		log.Warn("device refused", "volume", r.Volume, "pod", r.PodUID, "write", r.Write, "error", err)
+		log.Warn("device rejected", "volume", r.Volume, "pod", r.PodUID, "write", r.Write, "error", err)
 		reply(c, refusal(err))
 		return
 	}

@@ -33,14 +33,14 @@ const (
 	awaitPeerError = 10 * time.Second
 )
 
-// HandOn passes connections for shipments of other nodes on to these, and takes
+// Forward passes connections for shipments of other nodes on to these, and takes
 // in what they pass on. It is called before Serve. self is who we are to them.
-func (s *Server) HandOn(peers Peers, self protocol.Via) { s.peers, s.self = peers, self }
+func (s *Server) Forward(peers Peers, self protocol.Via) { s.peers, s.self = peers, self }
 
 // believed says whether a connection that says it was passed on comes from whom
 // it says. Anybody can write a header; only the cluster's own pods have their
 // addresses.
-func (s *Server) believed(ctx context.Context, conn net.Conn, h *protocol.Header) bool {
+func (s *Server) trusted(ctx context.Context, conn net.Conn, h *protocol.Header) bool {
 	if s.peers == nil {
 		return false
 	}
@@ -50,22 +50,22 @@ func (s *Server) believed(ctx context.Context, conn net.Conn, h *protocol.Header
 
 // handOn passes a connection on to the node that serves its shipment and stays in
 // the middle until it ends. It says whether there was such a node.
-func (s *Server) handOn(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
-	if s.peers == nil || h.handed != nil {
+func (s *Server) forward(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
+	if s.peers == nil || h.forwarded != nil {
 		return false // a connection that was passed on is not passed on again
 	}
 	address, err := s.peers.Serving(ctx, h.preface.TargetUID)
 	if err != nil || address == "" {
 		if err != nil {
-			s.log.Warn("which node serves a shipment", "shipment", h.preface.TargetUID, "error", err)
+			s.log.Warn("cannot find the node that serves the shipment", "shipment", h.preface.TargetUID, "error", err)
 		}
 		return false
 	}
-	if !s.enterHandOn() {
-		s.log.Warn("too many connections are passed on", "from", remoteAddr(conn), "shipment", h.preface.TargetUID)
+	if !s.beginForward() {
+		s.log.Warn("connection rejected: too many forwarded connections", "from", remoteAddr(conn), "shipment", h.preface.TargetUID)
 		return false
 	}
-	defer s.leaveHandOn()
+	defer s.endForward()
 	header := protocol.Header{Via: s.self}
 	if s.self == protocol.Agent {
 		header.From = remoteAddr(conn)
@@ -76,37 +76,37 @@ func (s *Server) handOn(ctx context.Context, conn net.Conn, h *hello, release fu
 	}
 	ahead, err := (&net.Dialer{Timeout: onwardTimeout}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		s.log.Warn("the node that serves a shipment does not answer", "at", address, "shipment", h.preface.TargetUID, "error", err)
+		s.log.Warn("cannot connect to the agent that serves the shipment", "at", address, "shipment", h.preface.TargetUID, "error", err)
 		return false
 	}
 	defer func() { _ = ahead.Close() }()
 	if _, err := ahead.Write(words); err != nil {
 		return false
 	}
-	s.log.Debug("a connection is passed on", "from", remoteAddr(conn), "to", address, "shipment", h.preface.TargetUID)
+	s.log.Debug("connection forwarded", "from", remoteAddr(conn), "to", address, "shipment", h.preface.TargetUID)
 	_ = conn.SetDeadline(time.Time{})
 	// The other listener closes what has not proved anything by then.
 	proved := time.AfterFunc(link.HandshakeTimeout+onwardTimeout, release)
 	defer proved.Stop()
-	defer s.count.HandedOn()()
+	defer s.count.Forwarded()()
 	join(ctx, conn, ahead)
 	return true
 }
 
-func (s *Server) enterHandOn() bool {
+func (s *Server) beginForward() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.handedOn >= s.limits.HandedOn {
+	if s.forwarded >= s.limits.Forwarded {
 		return false
 	}
-	s.handedOn++
+	s.forwarded++
 	return true
 }
 
-func (s *Server) leaveHandOn() {
+func (s *Server) endForward() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handedOn--
+	s.forwarded--
 }
 
 // join copies both ways until both have ended or ctx does, and closes both.

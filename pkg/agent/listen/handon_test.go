@@ -49,7 +49,7 @@ func node(t *testing.T, limits Limits, peers Peers, self protocol.Via) (*Server,
 		t.Fatal(err)
 	}
 	s := New(limits, nil, slog.New(slog.DiscardHandler))
-	s.HandOn(peers, self)
+	s.Forward(peers, self)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -189,7 +189,7 @@ func TestAnOfferReachesASenderByTheRelayOnly(t *testing.T) {
 func TestThereIsABoundOnWhatIsPassedOn(t *testing.T) {
 	serves, there := node(t, DefaultLimits(), &cluster{kind: protocol.Agent}, protocol.Agent)
 	limits := DefaultLimits()
-	limits.HandedOn = 1
+	limits.Forwarded = 1
 	_, here := node(t, limits, &cluster{serving: map[string]string{blue: there, red: there}}, protocol.Agent)
 	h, arrivals := collect(t)
 	serves.Route(blue, h)

@@ -20,7 +20,7 @@ type hello struct {
 	// rate: bytes follow that are only counted.
 	rate bool
 	// handed is set when another listener of the cluster passed it on.
-	handed *protocol.Header
+	forwarded *protocol.Header
 }
 
 // readHello reads exactly what comes before a connection's own bytes.
@@ -43,7 +43,7 @@ func readHello(conn net.Conn) (hello, error) {
 		if err != nil {
 			return h, err
 		}
-		h.handed = &header
+		h.forwarded = &header
 		if magic, err = read(conn, protocol.MagicSize); err != nil {
 			return h, err
 		}
@@ -57,7 +57,7 @@ func readHello(conn net.Conn) (hello, error) {
 		h.preface.TargetUID, err = protocol.ParseOffer(rest)
 		return h, err
 	}
-	h.preface, err = link.ReadPreface(&again{Conn: conn, head: magic})
+	h.preface, err = link.ReadPreface(&replay{Conn: conn, head: magic})
 	return h, err
 }
 
@@ -68,12 +68,12 @@ func read(r io.Reader, n int) ([]byte, error) {
 }
 
 // again gives bytes that were read already once more.
-type again struct {
+type replay struct {
 	net.Conn
 	head []byte
 }
 
-func (a *again) Read(b []byte) (int, error) {
+func (a *replay) Read(b []byte) (int, error) {
 	if len(a.head) == 0 {
 		return a.Conn.Read(b)
 	}
@@ -107,15 +107,15 @@ func (o Origin) String() string {
 	return o.Addr.String()
 }
 
-// passedOn is a connection that came by way of another listener.
-type passedOn struct {
+// forwardedConn is a connection that came by way of another listener.
+type forwardedConn struct {
 	net.Conn
 	origin Origin
 }
 
 // OriginOf tells where a connection that a Handler got comes from.
 func OriginOf(conn net.Conn) Origin {
-	if p, ok := conn.(*passedOn); ok {
+	if p, ok := conn.(*forwardedConn); ok {
 		return p.origin
 	}
 	return Origin{Addr: remoteAddr(conn)}

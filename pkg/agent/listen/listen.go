@@ -43,14 +43,14 @@ type Limits struct {
 	HalfOpen, HalfOpenPerAddress int
 	// PerSecond connections are taken in, after a Burst.
 	PerSecond, Burst int
-	// HandedOn connections to other nodes at a time.
-	HandedOn int
+	// Forwarded connections to other nodes at a time.
+	Forwarded int
 }
 
 // DefaultLimits let a cluster's worth of shipments reconnect at once and cost at
 // most a few hundred goroutines.
 func DefaultLimits() Limits {
-	return Limits{HalfOpen: 512, HalfOpenPerAddress: 128, PerSecond: 200, Burst: 512, HandedOn: 1024}
+	return Limits{HalfOpen: 512, HalfOpenPerAddress: 128, PerSecond: 200, Burst: 512, Forwarded: 1024}
 }
 
 // Server routes connections to shipments.
@@ -69,12 +69,12 @@ type Server struct {
 	// measuring is held by the one measurement of a rate that goes on.
 	measuring sync.Mutex
 
-	mu       sync.Mutex
-	routes   map[string]*route
-	offers   map[string]*route
-	halfOpen int
-	handedOn int
-	perAddr  map[netip.Addr]int
+	mu        sync.Mutex
+	routes    map[string]*route
+	offers    map[string]*route
+	halfOpen  int
+	forwarded int
+	perAddr   map[netip.Addr]int
 }
 
 type route struct{ handle Handler }
@@ -141,7 +141,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			_ = conn.Close()
 			continue
 		}
-		open.Go(func() { s.greet(ctx, conn, release) })
+		open.Go(func() { s.handle(ctx, conn, release) })
 	}
 }
 
@@ -163,7 +163,7 @@ func (s *Server) admit(conn net.Conn) (release func(), ok bool) {
 	defer s.mu.Unlock()
 	if s.halfOpen >= s.limits.HalfOpen || s.perAddr[from] >= s.limits.HalfOpenPerAddress || !s.rate.Allow() {
 		s.count.Refused(metrics.TooMany)
-		s.log.Debug("too many connections that have proved nothing", "from", from)
+		s.log.Debug("connection rejected: too many unauthenticated connections", "from", from)
 		return nil, false
 	}
 	s.halfOpen++
@@ -179,18 +179,18 @@ func (s *Server) admit(conn net.Conn) (release func(), ok bool) {
 }
 
 // greet reads what a connection says first and brings it where it belongs.
-func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
+func (s *Server) handle(ctx context.Context, conn net.Conn, release func()) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(link.HandshakeTimeout))
 	h, err := readHello(conn)
 	if !stop() || err != nil {
 		s.count.Refused(metrics.Malformed)
-		s.log.Debug("not a shipment's connection", "from", remoteAddr(conn), "error", err)
+		s.log.Debug("connection rejected: invalid preface", "from", remoteAddr(conn), "error", err)
 		_ = conn.Close()
 		release()
 		return
 	}
-	if !s.bring(ctx, conn, &h, release) {
+	if !s.dispatch(ctx, conn, &h, release) {
 		_ = conn.Close()
 		release()
 	}
@@ -198,19 +198,19 @@ func (s *Server) greet(ctx context.Context, conn net.Conn, release func()) {
 
 // bring says whether the connection is somebody else's now; the caller closes it
 // otherwise.
-func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
+func (s *Server) dispatch(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
 	switch {
 	case h.rate:
 		if s.self == protocol.Relay {
 			s.answerRelayRate(conn)
 		}
 		return false
-	case h.handed != nil && !s.believed(ctx, conn, h.handed):
+	case h.forwarded != nil && !s.trusted(ctx, conn, h.forwarded):
 		s.count.Refused(metrics.Forged)
-		s.log.Warn("a connection says that it was passed on, and comes from neither an agent nor the relay", "from", remoteAddr(conn))
+		s.log.Warn("connection rejected: it has a forwarding header and comes from neither an agent nor the relay", "from", remoteAddr(conn))
 		return false
-	case h.handed != nil:
-		conn = &passedOn{Conn: conn, origin: Origin{Addr: h.handed.From, Relay: h.handed.Via == protocol.Relay}}
+	case h.forwarded != nil:
+		conn = &forwardedConn{Conn: conn, origin: Origin{Addr: h.forwarded.From, Relay: h.forwarded.Via == protocol.Relay}}
 	case !h.offer && s.probes()[h.preface.TargetUID] != nil:
 		s.probes()[h.preface.TargetUID](conn)
 		return false
@@ -220,12 +220,12 @@ func (s *Server) bring(ctx context.Context, conn net.Conn, h *hello, release fun
 		r.handle(conn, h.preface, release)
 		return true
 	}
-	if s.handOn(ctx, conn, h, release) {
+	if s.forward(ctx, conn, h, release) {
 		release()
 		return true
 	}
 	s.count.Refused(metrics.Unknown)
-	s.log.Info("connection for a shipment that is not served", "from", OriginOf(conn), "shipment", h.preface.TargetUID)
+	s.log.Info("connection rejected: the shipment is not served", "from", OriginOf(conn), "shipment", h.preface.TargetUID)
 	return false
 }
 
@@ -236,7 +236,7 @@ func (s *Server) routeOf(h *hello) *route {
 	switch {
 	case !h.offer:
 		return s.routes[h.preface.TargetUID]
-	case h.handed != nil && h.handed.Via == protocol.Relay:
+	case h.forwarded != nil && h.forwarded.Via == protocol.Relay:
 		return s.offers[h.preface.TargetUID]
 	}
 	return nil // an offer by nobody

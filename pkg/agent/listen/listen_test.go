@@ -259,7 +259,7 @@ func TestAProbeMeasuresTheRateAtWhichBytesArrive(t *testing.T) {
 			t.Errorf("%q: %d, %v", text, rate, err)
 		}
 	}
-	for word, measured := range map[string]bool{wordAccepted: true, wordRefused: false} {
+	for word, measured := range map[string]bool{statusAccepted: true, wordRefused: false} {
 		_, address := serve(t, DefaultLimits(), func(a netip.Addr) string { return a.String() + " " + word })
 		rate, err := MeasureRate(t.Context(), address, timeout)
 		if got := err == nil && rate > 0; got != measured {

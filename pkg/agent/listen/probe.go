@@ -61,7 +61,7 @@ func (s *Server) answerRate(conn net.Conn) {
 	if s.probe != nil {
 		words = s.probe(OriginOf(conn).Addr)
 	}
-	if strings.HasSuffix(words, " "+wordAccepted) && s.measuring.TryLock() {
+	if strings.HasSuffix(words, " "+statusAccepted) && s.measuring.TryLock() {
 		defer s.measuring.Unlock()
 		n, took := count(conn)
 		_, _ = fmt.Fprintf(conn, "%s%s %d %d\n", probeGreeting, words, n, took.Microseconds())
@@ -159,20 +159,20 @@ type Answer struct {
 
 // Words of an answer: <address> accepted, <address> refused.
 const (
-	wordAccepted = "accepted"
-	wordRefused  = "refused"
+	statusAccepted = "accepted"
+	wordRefused    = "refused"
 )
 
 // FormatAnswer is what a probe function of New returns.
 func FormatAnswer(a Answer) string {
 	if a.Accepted {
-		return a.SeenAs.String() + " " + wordAccepted
+		return a.SeenAs.String() + " " + statusAccepted
 	}
 	return a.SeenAs.String() + " " + wordRefused
 }
 
 // errNoAgent is returned by Probe when something else answers.
-var errNoAgent = errors.New("no agent of kubectl-motion answers there")
+var errNoAgent = errors.New("no kubectl-motion agent answers")
 
 // Probe asks the agent at address, a host:port pair, how it sees the caller.
 func Probe(ctx context.Context, address string, timeout time.Duration) (Answer, error) {
@@ -209,8 +209,8 @@ func parseAnswer(text string) (Answer, error) {
 		return Answer{}, errNoAgent
 	}
 	ip, err := netip.ParseAddr(fields[0])
-	if err != nil || (fields[1] != wordAccepted && fields[1] != wordRefused) {
+	if err != nil || (fields[1] != statusAccepted && fields[1] != wordRefused) {
 		return Answer{}, errNoAgent
 	}
-	return Answer{SeenAs: ip, Accepted: fields[1] == wordAccepted}, nil
+	return Answer{SeenAs: ip, Accepted: fields[1] == statusAccepted}, nil
 }

@@ -124,9 +124,9 @@ func (m *Metrics) Refused(why string) {
 	}
 }
 
-// HandedOn counts a connection that is passed on, until the returned function is
+// Forwarded counts a connection that is passed on, until the returned function is
 // called.
-func (m *Metrics) HandedOn() (end func()) {
+func (m *Metrics) Forwarded() (end func()) {
 	if m == nil {
 		return func() {}
 	}

@@ -28,8 +28,8 @@ func used() *Metrics {
 	m.Begun("Send")
 	m.Ended(Sync{Role: "Send", Reason: "Shipped", Shipped: true, Took: 3 * time.Second, Sent: 1000, Wire: 300})
 	m.Refused(Forged)
-	end := m.HandedOn()
-	m.HandedOn()
+	end := m.Forwarded()
+	m.Forwarded()
 	end()
 	return m
 }
@@ -80,5 +80,5 @@ func TestNothingIsCountedWithoutMetrics(t *testing.T) {
 	m.Begun("Send")
 	m.Ended(Sync{})
 	m.Refused(Unknown)
-	m.HandedOn()()
+	m.Forwarded()()
 }

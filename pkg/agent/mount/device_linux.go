@@ -50,7 +50,7 @@ func (o *Opener) CheckDevice(mnt *authz.Mount, pv string) error {
 		_ = unix.Close(fd)
 	}
 	if found != 1 {
-		return invalid("the kubelet has %d links to block volume %s for pod %s, not one", found, pv, mnt.PodName)
+		return invalid("found %d kubelet links to block volume %s for pod %s, expected 1", found, pv, mnt.PodName)
 	}
 	return nil
 }
@@ -85,11 +85,11 @@ type Devices struct{ at *Opener }
 func NewDevices(dir string) (*Devices, error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return nil, fmt.Errorf("plugins folder of the kubelet: %w", err)
+		return nil, fmt.Errorf("kubelet plugins folder: %w", err)
 	}
 	f, err := os.OpenFile(real, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("plugins folder of the kubelet: %w", err)
+		return nil, fmt.Errorf("kubelet plugins folder: %w", err)
 	}
 	return &Devices{&Opener{pods: f, dir: real}}, nil
 }
@@ -150,8 +150,8 @@ func (d *Devices) Open(pv, podUID string, write bool) (*Device, error) {
 	case why != nil:
 		return nil, invalid("block volume %s: %w", pv, why)
 	case len(found) != 1:
-		return nil, invalid("the kubelet has mapped block volume %s %d times for the pod, not once; "+
-			"volumes of local type and of CSI drivers are served", pv, len(found))
+		return nil, invalid("found %d kubelet mappings of block volume %s for the pod, expected 1; "+
+			"only local and CSI volumes are supported", len(found), pv)
 	}
 	return openDevice(found[0], pv, write)
 }
@@ -163,7 +163,7 @@ func openDevice(fd int, pv string, write bool) (*Device, error) {
 		return nil, invalid("block volume %s: %w", pv, os.NewSyscallError("fstat", err))
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
-		return nil, invalid("block volume %s is no block device", pv)
+		return nil, invalid("block volume %s is not a block device", pv)
 	}
 	flags := unix.O_RDONLY
 	if write {
@@ -186,9 +186,9 @@ func reopenDevice(fd int, pv string, flags int, rdev uint64) (*os.File, error) {
 	opened, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), flags|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return nil, fault.New(v1alpha1.ReasonNotExclusive, "block volume %s is in use on the node: it is mounted, or another device is made of it", pv)
+		return nil, fault.New(v1alpha1.ReasonNotExclusive, "block volume %s is in use on the node: it is mounted or part of another device", pv)
 	case errors.Is(err, unix.EPERM):
-		return nil, fault.New(v1alpha1.ReasonBlockDevicesDisabled, "block volume %s: the container may not open devices", pv)
+		return nil, fault.New(v1alpha1.ReasonBlockDevicesDisabled, "block volume %s: the devices container is not permitted to open devices", pv)
 	case err != nil:
 		return nil, invalid("block volume %s: %w", pv, os.NewSyscallError("open", err))
 	}
@@ -206,7 +206,7 @@ func IsDevice(fd int, rdev uint64) error {
 		return os.NewSyscallError("fstat", err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFBLK || st.Rdev != rdev {
-		return errors.New("what was opened is not the volume's device")
+		return errors.New("the opened device is not that of the volume")
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func mountPath(mnt *authz.Mount, pv string) (string, error) {
 func joinNames(parts ...string) (string, error) {
 	for _, p := range parts {
 		if p == "" || p == "." || p == ".." || strings.ContainsAny(p, "/\x00") {
-			return "", invalid("%q is not a name", p)
+			return "", invalid("%q is not a valid file name", p)
 		}
 	}
 	return strings.Join(parts, "/"), nil
@@ -111,11 +111,11 @@ func unescape(s string) string {
 func checkHostPath(m *info, volumePath, podsMajorMinor string) error {
 	clean := path.Clean("/" + volumePath)
 	if clean == "/" {
-		return invalid("the volume is the node's root folder")
+		return invalid("the volume is the root folder of the node")
 	}
 	if m.root == "/" {
 		if m.majorMinor == podsMajorMinor {
-			return invalid("the mount is the whole filesystem of the node")
+			return invalid("the mount is an entire filesystem of the node")
 		}
 		return nil
 	}

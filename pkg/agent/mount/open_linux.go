@@ -27,11 +27,11 @@ type Opener struct {
 func NewOpener(dir string) (*Opener, error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return nil, fmt.Errorf("pods folder of the kubelet: %w", err)
+		return nil, fmt.Errorf("kubelet pods folder: %w", err)
 	}
 	f, err := os.OpenFile(real, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("pods folder of the kubelet: %w", err)
+		return nil, fmt.Errorf("kubelet pods folder: %w", err)
 	}
 	return &Opener{pods: f, dir: real}, nil
 }
@@ -97,17 +97,17 @@ func (o *Opener) mountRoot(fd int, rel string) (*place, error) {
 		return nil, err
 	}
 	if stx.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT == 0 {
-		return nil, invalid("the kernel cannot tell whether it is a mount; Linux 5.8 or later is needed")
+		return nil, invalid("the kernel does not report mount roots; Linux 5.8 or later is required")
 	}
 	if stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
-		return nil, invalid("nothing is mounted there")
+		return nil, invalid("not a mount point")
 	}
 	at, err := o.placeOf(stx)
 	if err != nil {
 		return nil, err
 	}
 	if want := path.Join(o.dir, rel); at.point != want {
-		return nil, invalid("the mount found is at %q, not at %q", at.point, want)
+		return nil, invalid("the mount is at %q, expected %q", at.point, want)
 	}
 	return at, nil
 }
@@ -131,7 +131,7 @@ func statx(fd int) (*unix.Statx_t, error) {
 		return nil, os.NewSyscallError("statx", err)
 	}
 	if stx.Mask&unix.STATX_MNT_ID == 0 {
-		return nil, errors.New("the kernel does not tell mount ids; Linux 5.8 or later is needed")
+		return nil, errors.New("the kernel does not report mount IDs; Linux 5.8 or later is required")
 	}
 	return &stx, nil
 }
@@ -154,7 +154,7 @@ func (o *Opener) checkOrigin(at *place, mnt *authz.Mount, pv *corev1.PersistentV
 		return err
 	}
 	if first.dev != at.dev || first.ino != at.ino || first.majorMinor != at.majorMinor || first.root != at.root {
-		return invalid("the pod's mount is of %q on device %s, the volume's of %q on %s", at.root, at.majorMinor, first.root, first.majorMinor)
+		return invalid("the mount of the pod is %q on device %s, but that of the volume is %q on %s", at.root, at.majorMinor, first.root, first.majorMinor)
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (o *Opener) firstMount(mnt *authz.Mount, pv *corev1.PersistentVolume) (*pla
 		}
 	}
 	if len(found) != 1 {
-		return nil, invalid("the kubelet has %d mounts of the volume for the pod, not one", len(found))
+		return nil, invalid("found %d kubelet mounts of the volume for the pod, expected 1", len(found))
 	}
 	return found[0], nil
 }
@@ -220,7 +220,7 @@ func reopen(fd int, at *place, name string) (*os.File, error) {
 	f := os.NewFile(uintptr(dir), name)
 	stx, err := statx(dir)
 	if err == nil && (stx.Mnt_id != at.id || stx.Ino != at.ino || unix.Mkdev(stx.Dev_major, stx.Dev_minor) != at.dev) {
-		err = errors.New("it changed while it was opened")
+		err = errors.New("changed while it was opened")
 	}
 	if err != nil {
 		_ = f.Close()

@@ -97,7 +97,7 @@ func (d *Directory) Serving(ctx context.Context, uid string) (string, error) {
 	if node == "" || node == d.node {
 		return "", nil
 	}
-	if err := d.look(ctx, func() bool { return d.agents[node] != "" }); err != nil {
+	if err := d.refresh(ctx, func() bool { return d.agents[node] != "" }); err != nil {
 		return "", err
 	}
 	return d.agents[node], nil
@@ -124,7 +124,7 @@ func (d *Directory) nodeOf(uid string) string {
 func (d *Directory) Kind(ctx context.Context, addr netip.Addr) (protocol.Via, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.look(ctx, func() bool { _, ok := d.kinds[addr]; return ok }); err != nil {
+	if err := d.refresh(ctx, func() bool { _, ok := d.kinds[addr]; return ok }); err != nil {
 		return 0, false
 	}
 	kind, ok := d.kinds[addr]
@@ -132,7 +132,7 @@ func (d *Directory) Kind(ctx context.Context, addr netip.Addr) (protocol.Via, bo
 }
 
 // look lists the pods anew, unless the last list is young enough for what it says.
-func (d *Directory) look(ctx context.Context, known func() bool) error {
+func (d *Directory) refresh(ctx context.Context, known func() bool) error {
 	age := d.now().Sub(d.listed)
 	if d.kinds != nil && (age < unknown || age < fresh && known()) {
 		return nil
@@ -145,12 +145,12 @@ func (d *Directory) look(ctx context.Context, known func() bool) error {
 	}
 	d.listed, d.kinds, d.agents = d.now(), map[netip.Addr]protocol.Via{}, map[string]string{}
 	for i := range pods.Items {
-		d.note(&pods.Items[i])
+		d.record(&pods.Items[i])
 	}
 	return nil
 }
 
-func (d *Directory) note(p *corev1.Pod) {
+func (d *Directory) record(p *corev1.Pod) {
 	kind := protocol.Agent
 	if p.Labels[nameLabel] == relayName {
 		kind = protocol.Relay

@@ -80,13 +80,13 @@ func (a *acceptor) prove(ctx context.Context, raw net.Conn, preface link.Preface
 		err = accepts(facts.Grant, listen.OriginOf(raw))
 	}
 	if err == nil {
-		err = sameMount(a.openSeat(), facts.Mount)
+		err = sameMount(a.openMount(), facts.Mount)
 	}
 	peer := link.Peer{}
 	if err == nil {
 		peer = link.Peer{UID: facts.Shipment.Spec.Peer.ShipmentUID, KeySHA256: facts.Shipment.Spec.Peer.KeySHA256}
 		if peer.UID == "" || peer.KeySHA256 == "" {
-			err = fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's shipment and key are not known yet")
+			err = fault.New(v1alpha1.ReasonWaitingForPeer, "the shipment and key of the peer are not set yet")
 		}
 	}
 	if err != nil {
@@ -104,12 +104,12 @@ func (a *acceptor) prove(ctx context.Context, raw net.Conn, preface link.Preface
 // accepts says whether the policy takes connections of that origin.
 func accepts(g *authz.Grant, from listen.Origin) error {
 	if from.Relay {
-		return g.ByRelay()
+		return g.ThroughRelay()
 	}
 	return g.Accept(from.Addr)
 }
 
-func (a *acceptor) openSeat() *authz.Mount {
+func (a *acceptor) openMount() *authz.Mount {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.mnt
@@ -159,7 +159,7 @@ func (a *acceptor) begin(mnt *authz.Mount, broken context.CancelCauseFunc) {
 	defer a.mu.Unlock()
 	a.mnt = mnt
 	a.idle = time.AfterFunc(maxIdle, func() {
-		broken(fault.New(v1alpha1.ReasonConnectionLost, "the peer was not connected for %s", maxIdle))
+		broken(fault.New(v1alpha1.ReasonConnectionLost, "no connection from the peer for %s", maxIdle))
 	})
 }
 
@@ -215,10 +215,10 @@ func (a *acceptor) close() {
 // make one.
 func (s *Session) refused(from string, err error) {
 	s.env.Metrics.Refused(metrics.Unproved)
-	s.log.Warn("a connection was refused", "from", from, "reason", fault.Reason(err), "error", err)
+	s.log.Warn("connection rejected", "from", from, "reason", fault.Reason(err), "error", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.report.Reason == v1alpha1.ReasonWaitingForPeer {
-		s.report.Message = fault.Printable("a connection from " + from + " was refused: " + err.Error())
+		s.report.Message = fault.Printable("rejected a connection from " + from + ": " + err.Error())
 	}
 }

@@ -73,7 +73,7 @@ func newReceiver(t *testing.T, change func(*agenttest.World)) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSession(&Env{Verifier: agenttest.New(t, w), State: state, Log: slog.New(slog.DiscardHandler)}, JobOf(w.Shipment), func() {})
+	s := newSession(&Env{Authorizer: agenttest.New(t, w), State: state, Log: slog.New(slog.DiscardHandler)}, JobOf(w.Shipment), func() {})
 	a := newAcceptor(s)
 	t.Cleanup(a.close)
 	return &receiver{t: t, a: a, peer: peer, own: own}

@@ -26,11 +26,11 @@ import (
 
 // send makes one attempt to ship the volume to the peer.
 func (s *Session) send(ctx context.Context) error {
-	at, facts, err := s.enter(ctx)
+	at, facts, err := s.openVolume(ctx)
 	if err != nil {
 		return err
 	}
-	defer at.leave()
+	defer at.close()
 	method, err := at.method(viewOptions(s.job))
 	if err != nil {
 		return err
@@ -47,11 +47,11 @@ func (s *Session) send(ctx context.Context) error {
 		Bandwidth:    facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
 		SpecialFiles: special(facts),
 		Sync:         syncID(facts.Shipment),
-		BeforeVerify: s.wasExclusive,
+		BeforeVerify: s.recheckExclusive,
 		Progress:     s.progress,
 		Logger:       s.log,
 	})
-	return s.leaveWith(at, result, err)
+	return s.conclude(at, result, err)
 }
 
 // receive makes one attempt to take the volume from the peer. It opens nothing
@@ -64,15 +64,15 @@ func (s *Session) receive(ctx context.Context) error {
 	defer a.close()
 	remove := s.env.Listener.Route(string(s.job.UID), func(conn net.Conn, p link.Preface, release func()) { a.take(ctx, conn, p, release) })
 	defer remove()
-	s.tell(v1alpha1.ReasonWaitingForPeer, nil)
+	s.setReason(v1alpha1.ReasonWaitingForPeer, nil)
 	if err := a.await(ctx); err != nil {
 		return err
 	}
-	at, facts, err := s.enter(ctx)
+	at, facts, err := s.openVolume(ctx)
 	if err != nil {
 		return err
 	}
-	defer at.leave()
+	defer at.close()
 	target, err := at.target()
 	if err != nil {
 		return err
@@ -82,17 +82,17 @@ func (s *Session) receive(ctx context.Context) error {
 		SpecialFiles: special(facts),
 		MaxBytes:     capacity(facts.PV),
 		Sync:         syncID(facts.Shipment),
-		BeforeVerify: s.wasExclusive,
+		BeforeVerify: s.recheckExclusive,
 		Progress:     func(f ship.Statistics) { s.progress(f); s.setPartiallyApplied(at.state.Torn()) },
 		Logger:       s.log,
 	})
 	s.setPartiallyApplied(at.state.Torn())
-	return s.leaveWith(at, result, err)
+	return s.conclude(at, result, err)
 }
 
 // place is an open volume, watched. Its context ends when anything that was
 // proved of it ceases to be so.
-type place struct {
+type openedVolume struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	key    *link.Key
@@ -105,10 +105,10 @@ type place struct {
 	once    sync.Once
 }
 
-func (p *place) onLeave(f func()) { p.closers = append(p.closers, f) }
+func (p *openedVolume) onClose(f func()) { p.closers = append(p.closers, f) }
 
 // leave closes everything, last opened first.
-func (p *place) leave() {
+func (p *openedVolume) close() {
 	p.once.Do(func() {
 		for _, closer := range slices.Backward(p.closers) {
 			closer()
@@ -117,15 +117,15 @@ func (p *place) leave() {
 }
 
 // enter goes through the chain of checks to an open volume.
-func (s *Session) enter(ctx context.Context) (_ *place, _ *authz.Facts, err error) {
+func (s *Session) openVolume(ctx context.Context) (_ *openedVolume, _ *authz.Authorization, err error) {
 	facts, err := s.verify(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &place{}
+	p := &openedVolume{}
 	defer func() {
 		if err != nil {
-			p.leave()
+			p.close()
 		}
 	}()
 	if p.key, err = s.env.State.Key(s.job.UID); err != nil {
@@ -147,29 +147,29 @@ func (s *Session) enter(ctx context.Context) (_ *place, _ *authz.Facts, err erro
 }
 
 // waitForSlot says whether it took so long that the facts may be old.
-func (s *Session) waitForSlot(ctx context.Context, p *place, facts *authz.Facts) (bool, error) {
+func (s *Session) waitForSlot(ctx context.Context, p *openedVolume, facts *authz.Authorization) (bool, error) {
 	began := time.Now()
-	queued := time.AfterFunc(time.Second, func() { s.tell(v1alpha1.ReasonQueued, nil) })
+	queued := time.AfterFunc(time.Second, func() { s.setReason(v1alpha1.ReasonQueued, nil) })
 	defer queued.Stop()
 	release, err := s.env.Slots.Acquire(ctx, s.job.Namespace, facts.Grant.MaxConcurrent, facts.Claim.UID)
 	if err != nil {
 		return false, err
 	}
-	p.onLeave(release)
+	p.onClose(release)
 	return time.Since(began) > burstWindow, nil
 }
 
 // watch begins to guard what was proved, before anything is opened: what changes
 // from now on ends the attempt.
-func (s *Session) watch(ctx context.Context, p *place, facts *authz.Facts) error {
+func (s *Session) watch(ctx context.Context, p *openedVolume, facts *authz.Authorization) error {
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
-	p.onLeave(func() { p.cancel(nil) })
+	p.onClose(func() { p.cancel(nil) })
 	g := &guard{session: s, facts: facts, broken: p.cancel}
-	p.onLeave(g.start(p.ctx))
+	p.onClose(g.start(p.ctx))
 	return g.settled(p.ctx)
 }
 
-func (s *Session) open(p *place, facts *authz.Facts) error {
+func (s *Session) open(p *openedVolume, facts *authz.Authorization) error {
 	if facts.Mount.Block {
 		if err := s.openDevice(p, facts); err != nil {
 			return err
@@ -181,11 +181,11 @@ func (s *Session) open(p *place, facts *authz.Facts) error {
 		return err
 	}
 	p.root = root
-	p.onLeave(func() { _ = root.Close() })
+	p.onClose(func() { _ = root.Close() })
 	return s.openState(p, facts)
 }
 
-func (s *Session) openDevice(p *place, facts *authz.Facts) error {
+func (s *Session) openDevice(p *openedVolume, facts *authz.Authorization) error {
 	if err := s.env.Opener.CheckDevice(facts.Mount, facts.PV.Name); err != nil {
 		return err
 	}
@@ -194,50 +194,50 @@ func (s *Session) openDevice(p *place, facts *authz.Facts) error {
 		return err
 	}
 	p.device = d
-	p.onLeave(func() { _ = d.Close() })
+	p.onClose(func() { _ = d.Close() })
 	return nil
 }
 
 // view is the open volume for package ship to read.
-func (p *place) method(o fsread.Options) (ship.Source, error) {
+func (p *openedVolume) method(o fsread.Options) (ship.Source, error) {
 	if p.device != nil {
 		o.Direct = p.device.Direct
 		method, err := fsread.OpenDevice(p.device.File, o)
 		if err != nil {
 			return nil, shipFault(err)
 		}
-		p.onLeave(func() { _ = method.Close() })
+		p.onClose(func() { _ = method.Close() })
 		return method, nil
 	}
 	method, err := fsread.OpenTree(p.root, o)
 	if err != nil {
 		return nil, shipFault(err)
 	}
-	p.onLeave(func() { _ = method.Close() })
+	p.onClose(func() { _ = method.Close() })
 	return method, nil
 }
 
 // target is the open volume for package ship to write.
-func (p *place) target() (ship.Target, error) {
+func (p *openedVolume) target() (ship.Target, error) {
 	if p.device != nil {
 		target, err := fswrite.OpenDevice(p.device.File, fswrite.Options{Direct: p.device.Direct})
 		if err != nil {
 			return nil, shipFault(err)
 		}
-		p.onLeave(func() { _ = target.Close() })
+		p.onClose(func() { _ = target.Close() })
 		return target, nil
 	}
 	target, err := fswrite.OpenTree(p.root, fswrite.Options{})
 	if err != nil {
 		return nil, shipFault(err)
 	}
-	p.onLeave(func() { _ = target.Close() })
+	p.onClose(func() { _ = target.Close() })
 	return target, nil
 }
 
-// leaveWith judges how package ship ended. A pass that ended well is never
+// conclude judges how package ship ended. A pass that ended well is never
 // forgotten, whatever has changed since.
-func (s *Session) leaveWith(at *place, result ship.Result, err error) error {
+func (s *Session) conclude(at *openedVolume, result ship.Result, err error) error {
 	if err == nil {
 		s.succeed(result)
 		return nil
@@ -248,9 +248,9 @@ func (s *Session) leaveWith(at *place, result ship.Result, err error) error {
 	return shipFault(err)
 }
 
-// wasExclusive looks once more, after the last byte and before anything is
+// recheckExclusive looks once more, after the last byte and before anything is
 // verified. It asks until it is answered: only whoever is sure verifies.
-func (s *Session) wasExclusive(ctx context.Context) error {
+func (s *Session) recheckExclusive(ctx context.Context) error {
 	if !s.job.mustBeExclusive() {
 		return nil
 	}
@@ -283,17 +283,17 @@ func broken(cause, err error) error {
 }
 
 // verify proves everything anew that the API server can tell.
-func (s *Session) verify(ctx context.Context) (*authz.Facts, error) {
-	facts, err := s.env.Verifier.Verify(ctx, s.job.Namespace, s.job.Name, s.job.UID)
+func (s *Session) verify(ctx context.Context) (*authz.Authorization, error) {
+	facts, err := s.env.Authorizer.Authorize(ctx, s.job.Namespace, s.job.Name, s.job.UID)
 	switch {
 	case err != nil && errors.As(err, new(*fault.Error)):
 		return nil, err
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, fault.New(v1alpha1.ReasonQueued, "the API server cannot be asked: %w", err)
+		return nil, fault.New(v1alpha1.ReasonQueued, "cannot read from the API server: %w", err)
 	case facts.Shipment.Spec.Sync != s.job.Sync:
-		return nil, fault.New(v1alpha1.ReasonSuperseded, "generation %d was asked for", facts.Shipment.Spec.Sync)
+		return nil, fault.New(v1alpha1.ReasonSuperseded, "superseded by sync %d", facts.Shipment.Spec.Sync)
 	case s.job.mustBeExclusive() && facts.Shared != nil:
 		return nil, facts.Shared
 	}
@@ -308,11 +308,11 @@ const burstWindow = time.Second
 type burst struct {
 	mu    sync.Mutex
 	at    time.Time
-	facts *authz.Facts
+	facts *authz.Authorization
 }
 
 // verifyConnection proves everything for one more connection.
-func (s *Session) verifyConnection(ctx context.Context) (*authz.Facts, error) {
+func (s *Session) verifyConnection(ctx context.Context) (*authz.Authorization, error) {
 	s.burst.mu.Lock()
 	defer s.burst.mu.Unlock()
 	if s.burst.facts != nil && time.Since(s.burst.at) < burstWindow {
@@ -330,7 +330,7 @@ func (s *Session) verifyConnection(ctx context.Context) (*authz.Facts, error) {
 // sameMount refuses to go on with a volume that is open through another pod.
 func sameMount(open *authz.Mount, now *authz.Mount) error {
 	if open != nil && *open != *now {
-		return fault.New(v1alpha1.ReasonConnectionLost, "the volume is now reached through pod %s", now.PodName)
+		return fault.New(v1alpha1.ReasonConnectionLost, "the volume is now mounted by pod %s", now.PodName)
 	}
 	return nil
 }
@@ -349,7 +349,7 @@ func viewOptions(j Job) fsread.Options {
 	}
 }
 
-func special(f *authz.Facts) ship.SpecialFiles {
+func special(f *authz.Authorization) ship.SpecialFiles {
 	if f.Grant.PreserveSpecial {
 		return ship.Preserve
 	}
@@ -390,7 +390,7 @@ func reasonOf(e *ship.Error) string {
 	case "Torn":
 		return v1alpha1.ReasonStateCorrupt
 	case "Refused":
-		return v1alpha1.ReasonNotExclusive // the other end's wasExclusive
+		return v1alpha1.ReasonNotExclusive // the other end's recheckExclusive
 	case "StateBusy":
 		return v1alpha1.ReasonQueued
 	case "Cancelled":

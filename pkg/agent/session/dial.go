@@ -54,7 +54,7 @@ func (d *dialler) dial(ctx context.Context) (net.Conn, error) {
 		d.broken(err)
 		return nil, err
 	}
-	d.session.tell(fault.Reason(err), err)
+	d.session.setReason(fault.Reason(err), err)
 	return nil, err
 }
 
@@ -73,7 +73,7 @@ func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	}
 	peer := facts.Shipment.Spec.Peer
 	if peer.ShipmentUID == "" || peer.KeySHA256 == "" {
-		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's shipment and key are not known yet")
+		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the shipment and key of the peer are not set yet")
 	}
 	timeout := time.Duration(0)
 	if len(peer.Addresses) == 0 {
@@ -88,9 +88,9 @@ func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	case len(peer.Addresses) == 0 && err != nil:
 		return nil, err
 	case len(peer.Addresses) == 0:
-		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer's addresses are not known, and the relay offers no connection")
+		return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "the peer has published no addresses, and there is no connection through the relay")
 	}
-	if facts.Grant.ByRelay() == nil {
+	if facts.Grant.ThroughRelay() == nil {
 		reach, stop := d.untilOffered(ctx)
 		defer stop()
 		if conn, err = d.dialAddresses(ctx, reach, facts); conn != nil || reach.Err() == nil || ctx.Err() != nil {
@@ -117,7 +117,7 @@ func (d *dialler) untilOffered(ctx context.Context) (context.Context, func()) {
 
 // dialAddresses tries the peer's addresses. Reach bounds the connecting alone: what
 // stands is left to authenticate itself.
-func (d *dialler) dialAddresses(ctx, reach context.Context, facts *authz.Facts) (net.Conn, error) {
+func (d *dialler) dialAddresses(ctx, reach context.Context, facts *authz.Authorization) (net.Conn, error) {
 	var errs []error
 	for _, address := range facts.Shipment.Spec.Peer.Addresses {
 		conn, err := d.dialOne(ctx, reach, facts, address)
@@ -129,12 +129,12 @@ func (d *dialler) dialAddresses(ctx, reach context.Context, facts *authz.Facts) 
 		}
 		errs = append(errs, err)
 	}
-	return nil, worst(errs)
+	return nil, combine(errs)
 }
 
 // worst is the error of all addresses together: the reason is the first that
 // says more than that nobody answered.
-func worst(errs []error) error {
+func combine(errs []error) error {
 	reason := v1alpha1.ReasonPeerUnreachable
 	for _, err := range errs {
 		if r := fault.Reason(err); r != v1alpha1.ReasonPeerUnreachable {
@@ -145,13 +145,13 @@ func worst(errs []error) error {
 	return fault.New(reason, "%w", errors.Join(errs...))
 }
 
-func (d *dialler) dialOne(ctx, reach context.Context, facts *authz.Facts, address string) (net.Conn, error) {
+func (d *dialler) dialOne(ctx, reach context.Context, facts *authz.Authorization, address string) (net.Conn, error) {
 	to, err := facts.Grant.Dial(address)
 	if err != nil {
 		return nil, err
 	}
 	raw, err := dialRaw(reach, to, func() {
-		d.session.tell(v1alpha1.ReasonPeerUnreachable, fmt.Errorf("%s does not answer yet", address))
+		d.session.setReason(v1alpha1.ReasonPeerUnreachable, fmt.Errorf("%s has not answered yet", address))
 	})
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func linkFault(err error, address string) error {
 		return fault.New(v1alpha1.ReasonPeerRejected, "%w", err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return fault.New(v1alpha1.ReasonWaitingForPeer,
-			"%w: its agent hangs up: it does not serve the shipment yet, or its policy does not accept this cluster's addresses", err)
+			"%w: the peer closed the connection: it does not serve the shipment yet, or its MotionPolicy does not accept the addresses of this cluster", err)
 	}
 	return fault.New(v1alpha1.ReasonPeerUnreachable, "%w", err)
 }

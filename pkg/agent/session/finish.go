@@ -40,7 +40,7 @@ func (s *Session) finish(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	committed, whole, err := s.recall(ctx, facts)
+	committed, whole, err := s.readState(ctx, facts)
 	if err != nil || !committed {
 		return false, err
 	}
@@ -48,7 +48,7 @@ func (s *Session) finish(ctx context.Context) (done bool, err error) {
 		if err := s.rollForward(ctx); err != nil {
 			return false, err
 		}
-		if committed, whole, err = s.recall(ctx, facts); err != nil {
+		if committed, whole, err = s.readState(ctx, facts); err != nil {
 			return false, err
 		}
 	}
@@ -57,9 +57,9 @@ func (s *Session) finish(ctx context.Context) (done bool, err error) {
 
 // recall reads the volume's state without touching the volume. committed: it is
 // about this generation; whole: the volume holds it.
-func (s *Session) recall(ctx context.Context, facts *authz.Facts) (committed, whole bool, err error) {
-	p := &place{}
-	defer p.leave()
+func (s *Session) readState(ctx context.Context, facts *authz.Authorization) (committed, whole bool, err error) {
+	p := &openedVolume{}
+	defer p.close()
 	if _, err := s.waitForSlot(ctx, p, facts); err != nil {
 		return false, false, err
 	}
@@ -79,21 +79,21 @@ func (s *Session) recall(ctx context.Context, facts *authz.Facts) (committed, wh
 }
 
 // errNoPeer is what package ship is told when it asks for a connection here.
-var errNoPeer = errors.New("nobody is waited for")
+var errNoPeer = errors.New("no peer is expected")
 
 // rollForward lets package ship carry out what it committed. It does that before
 // it asks for a connection, and gets none.
 func (s *Session) rollForward(ctx context.Context) error {
-	at, facts, err := s.enter(ctx)
+	at, facts, err := s.openVolume(ctx)
 	if err != nil {
 		return err
 	}
-	defer at.leave()
+	defer at.close()
 	target, err := at.target()
 	if err != nil {
 		return err
 	}
-	s.log.Info("a committed generation is carried out to its end")
+	s.log.Info("finishing a sync that was committed earlier")
 	nobody := func(context.Context) (net.Conn, error) { return nil, errNoPeer }
 	_, err = ship.Receive(at.ctx, target, nobody, at.state, ship.ReceiveOptions{
 		SpecialFiles: special(facts), Sync: syncID(facts.Shipment), Logger: s.log,
@@ -109,7 +109,7 @@ func (s *Session) rollForward(ctx context.Context) error {
 }
 
 // openState opens what package ship knows of the volume.
-func (s *Session) openState(p *place, facts *authz.Facts) error {
+func (s *Session) openState(p *openedVolume, facts *authz.Authorization) error {
 	dir, err := s.env.State.Volume(statedir.Claim{Namespace: facts.Origin.Namespace, Name: facts.Origin.Name, UID: facts.Origin.UID})
 	if err != nil {
 		return fault.New(v1alpha1.ReasonInternal, "%w", err)
@@ -117,6 +117,6 @@ func (s *Session) openState(p *place, facts *authz.Facts) error {
 	if p.state, err = ship.OpenState(dir, string(facts.Origin.UID)); err != nil {
 		return shipFault(err)
 	}
-	p.onLeave(func() { _ = p.state.Close() })
+	p.onClose(func() { _ = p.state.Close() })
 	return nil
 }

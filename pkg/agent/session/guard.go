@@ -28,7 +28,7 @@ import (
 // cannot be reached for long, nothing is proved any more.
 type guard struct {
 	session *Session
-	facts   *authz.Facts
+	facts   *authz.Authorization
 	// broken ends the attempt; the first cause counts.
 	broken context.CancelCauseFunc
 
@@ -41,7 +41,7 @@ const (
 	// recheck is how often everything is proved anew.
 	recheck = 15 * time.Second
 	// blind is how long the API server may be out of reach.
-	blind = time.Minute
+	proofTimeout = time.Minute
 	// firstList bounds the wait for the first lists.
 	firstList = 10 * time.Second
 )
@@ -50,7 +50,7 @@ const (
 func (g *guard) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
-	kube := g.session.env.Verifier.Cluster.Kube.CoreV1()
+	kube := g.session.env.Authorizer.Cluster.Kube.CoreV1()
 	namespace := g.facts.Claim.Namespace
 	podName := fields.Everything()
 	if !g.session.job.mustBeExclusive() {
@@ -59,12 +59,12 @@ func (g *guard) start(ctx context.Context) (stop func()) {
 	pods, claims := kube.Pods(namespace), kube.PersistentVolumeClaims(namespace)
 	g.listed.Add(2)
 	work.Go(func() {
-		follow(ctx, g.session.env.Verifier.Cluster.Kube, &corev1.Pod{}, podName,
+		follow(ctx, g.session.env.Authorizer.Cluster.Kube, &corev1.Pod{}, podName,
 			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) },
 			pods.Watch, &observer{changed: g.podChanged, gone: g.podGone, all: g.podsListed})
 	})
 	work.Go(func() {
-		follow(ctx, g.session.env.Verifier.Cluster.Kube, &corev1.PersistentVolumeClaim{}, fields.OneTermEqualSelector(metav1.ObjectNameField, g.facts.Claim.Name),
+		follow(ctx, g.session.env.Authorizer.Cluster.Kube, &corev1.PersistentVolumeClaim{}, fields.OneTermEqualSelector(metav1.ObjectNameField, g.facts.Claim.Name),
 			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return claims.List(ctx, o) },
 			claims.Watch, &observer{changed: g.claimChanged, gone: g.claimGone, all: g.claimsListed})
 	})
@@ -83,7 +83,7 @@ func (g *guard) settled(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(firstList):
-		return fault.New(v1alpha1.ReasonQueued, "the API server does not list what must be watched")
+		return fault.New(v1alpha1.ReasonQueued, "the API server did not list the pods and the PVC to watch in time")
 	}
 }
 
@@ -101,7 +101,7 @@ func (g *guard) podsListed(pods []any) {
 }
 
 func (g *guard) podLost() {
-	g.broken(fault.New(v1alpha1.ReasonWaitingForMountPod, "pod %s is gone", g.facts.Mount.PodName))
+	g.broken(fault.New(v1alpha1.ReasonWaitingForMountPod, "pod %s was deleted or is not running", g.facts.Mount.PodName))
 }
 
 func (g *guard) podGone(o any) {
@@ -125,7 +125,7 @@ func (g *guard) podChanged(o any) {
 	if !g.session.job.mustBeExclusive() {
 		return
 	}
-	alone := authz.Exclusive(g.facts.Shipment, g.facts.PV, g.session.env.Verifier.Node, authz.Neighbours{Pods: []corev1.Pod{*p}})
+	alone := authz.CheckExclusive(g.facts.Shipment, g.facts.PV, g.session.env.Authorizer.Node, authz.VolumeUsers{Pods: []corev1.Pod{*p}})
 	if alone != nil {
 		g.broken(alone)
 	}
@@ -142,12 +142,12 @@ func (g *guard) claimsListed(claims []any) {
 }
 
 func (g *guard) claimGone(any) {
-	g.broken(fault.New(v1alpha1.ReasonClaimMismatch, "claim %s is gone", g.facts.Claim.Name))
+	g.broken(fault.New(v1alpha1.ReasonClaimMismatch, "PVC %s was deleted", g.facts.Claim.Name))
 }
 
 func (g *guard) claimChanged(o any) {
 	if pvc, ok := o.(*corev1.PersistentVolumeClaim); ok {
-		if err := authz.Claim(g.facts.Shipment, pvc, g.facts.PV); err != nil {
+		if err := authz.CheckClaim(g.facts.Shipment, pvc, g.facts.PV); err != nil {
 			g.broken(err)
 		}
 	}
@@ -177,8 +177,8 @@ func (g *guard) recheck(ctx context.Context) {
 			}
 		case reason != v1alpha1.ReasonQueued && ask.Err() == nil:
 			g.broken(err)
-		case time.Since(proved) > blind:
-			g.broken(fault.New(v1alpha1.ReasonConnectionLost, "nothing was proved for %s: %w", blind, err))
+		case time.Since(proved) > proofTimeout:
+			g.broken(fault.New(v1alpha1.ReasonConnectionLost, "the API server could not be read for %s: %w", proofTimeout, err))
 		}
 	}
 }

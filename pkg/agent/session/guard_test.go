@@ -24,14 +24,14 @@ const timeout = 20 * time.Second
 // guarded is an attempt that is being watched.
 type guarded struct {
 	t        *testing.T
-	verifier *authz.Verifier
+	verifier *authz.Authorizer
 	ctx      context.Context
 }
 
 func guardOver(t *testing.T, w *agenttest.World) *guarded {
 	t.Helper()
 	v := agenttest.New(t, w)
-	s := newSession(&Env{Verifier: v, Log: slog.New(slog.DiscardHandler)}, JobOf(w.Shipment), func() {})
+	s := newSession(&Env{Authorizer: v, Log: slog.New(slog.DiscardHandler)}, JobOf(w.Shipment), func() {})
 	facts, err := s.verify(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -63,38 +63,38 @@ func (g *guarded) wantBroken(reason string) {
 func TestWhatAnAttemptStandsOnIsWatched(t *testing.T) {
 	cases := map[string]struct {
 		role   v1alpha1.Role
-		happen func(*testing.T, *authz.Verifier) error
+		happen func(*testing.T, *authz.Authorizer) error
 		reason string
 	}{
-		"the mount pod is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
+		"the mount pod is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Authorizer) error {
 			return v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Delete(t.Context(), agenttest.Pod, metav1.DeleteOptions{})
 		}, v1alpha1.ReasonWaitingForMountPod},
-		"the mount pod is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
+		"the mount pod is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Authorizer) error {
 			p := agenttest.MountPod(agenttest.Pod, agenttest.PodUID)
 			p.DeletionTimestamp = new(metav1.Now())
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Update(t.Context(), p, metav1.UpdateOptions{})
 			return err
 		}, v1alpha1.ReasonWaitingForMountPod},
-		"the mount pod ends": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
+		"the mount pod ends": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Authorizer) error {
 			p := agenttest.MountPod(agenttest.Pod, agenttest.PodUID)
 			p.Status.Phase = corev1.PodSucceeded
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Update(t.Context(), p, metav1.UpdateOptions{})
 			return err
 		}, v1alpha1.ReasonWaitingForMountPod},
-		"the claim is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
+		"the claim is deleted": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Authorizer) error {
 			return v.Cluster.Kube.CoreV1().PersistentVolumeClaims(agenttest.Namespace).Delete(t.Context(), agenttest.Claim, metav1.DeleteOptions{})
 		}, v1alpha1.ReasonClaimMismatch},
-		"the claim is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Verifier) error {
+		"the claim is about to go": {v1alpha1.RoleSend, func(t *testing.T, v *authz.Authorizer) error {
 			pvc := agenttest.Fine(v1alpha1.RoleSend).Claim
 			pvc.DeletionTimestamp = new(metav1.Now())
 			_, err := v.Cluster.Kube.CoreV1().PersistentVolumeClaims(agenttest.Namespace).Update(t.Context(), pvc, metav1.UpdateOptions{})
 			return err
 		}, v1alpha1.ReasonClaimMismatch},
-		"an application starts on the target": {v1alpha1.RoleReceive, func(t *testing.T, v *authz.Verifier) error {
+		"an application starts on the target": {v1alpha1.RoleReceive, func(t *testing.T, v *authz.Authorizer) error {
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Create(t.Context(), agenttest.Application("pg-0"), metav1.CreateOptions{})
 			return err
 		}, v1alpha1.ReasonNotExclusive},
-		"an application starts on another node": {v1alpha1.RoleReceive, func(t *testing.T, v *authz.Verifier) error {
+		"an application starts on another node": {v1alpha1.RoleReceive, func(t *testing.T, v *authz.Authorizer) error {
 			p := agenttest.Application("pg-0")
 			p.Spec.NodeName = "node-2"
 			_, err := v.Cluster.Kube.CoreV1().Pods(agenttest.Namespace).Create(t.Context(), p, metav1.CreateOptions{})

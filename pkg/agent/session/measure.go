@@ -21,7 +21,7 @@ const (
 // measureBeside finds out how much there is to ship while it is being shipped, so
 // that people see how long it will take. Later passes know it from the one
 // before. Nothing depends on the number: what cannot be measured is not shown.
-func (s *Session) measureBeside(at *place) {
+func (s *Session) measureBeside(at *openedVolume) {
 	ctx, cancel := context.WithTimeout(at.ctx, measureTimeout)
 	done := make(chan struct{})
 	go func() {
@@ -30,7 +30,7 @@ func (s *Session) measureBeside(at *place) {
 			s.setTotal(total)
 		}
 	}()
-	at.onLeave(func() {
+	at.onClose(func() {
 		cancel()
 		<-done
 	})

@@ -116,7 +116,7 @@ func (o *offers) close() {
 // useOffers tries the connections that were offered. It returns nil and no error
 // when none was. What goes wrong with one proves nothing about the peer, because
 // anybody may have been at its other end: it never ends the generation.
-func (d *dialler) useOffers(ctx context.Context, facts *authz.Facts, timeout time.Duration) (net.Conn, error) {
+func (d *dialler) useOffers(ctx context.Context, facts *authz.Authorization, timeout time.Duration) (net.Conn, error) {
 	var failed error
 	for range maxOffers {
 		raw := d.offers.next(ctx, timeout)
@@ -124,7 +124,7 @@ func (d *dialler) useOffers(ctx context.Context, facts *authz.Facts, timeout tim
 			return nil, failed
 		}
 		timeout = 0
-		if err := facts.Grant.ByRelay(); err != nil {
+		if err := facts.Grant.ThroughRelay(); err != nil {
 			_ = raw.Close()
 			return nil, fault.New(v1alpha1.ReasonWaitingForPeer, "%w", err)
 		}
@@ -133,7 +133,7 @@ func (d *dialler) useOffers(ctx context.Context, facts *authz.Facts, timeout tim
 		if err == nil {
 			return conn, nil
 		}
-		failed = fault.New(v1alpha1.ReasonPeerUnreachable, "by the relay: %w", err)
+		failed = fault.New(v1alpha1.ReasonPeerUnreachable, "through the relay: %w", err)
 	}
 	return nil, failed
 }

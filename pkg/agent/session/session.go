@@ -47,12 +47,12 @@ import (
 
 // Env is what all sessions of an agent share.
 type Env struct {
-	Verifier *authz.Verifier
-	Opener   *mount.Opener
-	Devices  *device.Client
-	State    *statedir.Dir
-	Listener *listen.Server
-	Slots    *Slots
+	Authorizer *authz.Authorizer
+	Opener     *mount.Opener
+	Devices    *device.Client
+	State      *statedir.Dir
+	Listener   *listen.Server
+	Slots      *Slots
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
@@ -157,7 +157,7 @@ func Start(ctx context.Context, env *Env, job Job, changed func()) *Session {
 func newSession(env *Env, job Job, changed func()) *Session {
 	return &Session{
 		env: env, job: job, changed: changed, done: make(chan struct{}),
-		log:    env.Log.With("shipment", job.Ref.String(), "uid", job.UID, "role", job.Role, "generation", job.Sync),
+		log:    env.Log.With("shipment", job.Ref.String(), "uid", job.UID, "role", job.Role, "sync", job.Sync),
 		report: Report{Job: job, Reason: v1alpha1.ReasonQueued}, offers: newOffers(),
 	}
 }
@@ -198,10 +198,10 @@ func (s *Session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.cancel(nil)
 	defer s.closeToOffers()
-	s.log.Info("session begins", "view", s.job.CopyMethod)
+	s.log.Info("session started", "copyMethod", s.job.CopyMethod)
 	s.env.Metrics.Begun(string(s.job.Role))
 	backoff := newBackoff()
-	var strangerSince time.Time
+	var unknownPeerSince time.Time
 	for {
 		began := time.Now()
 		err := s.try(ctx)
@@ -214,10 +214,10 @@ func (s *Session) run(ctx context.Context) {
 			s.end(err)
 			return
 		case reason == v1alpha1.ReasonPeerKeyMismatch || reason == v1alpha1.ReasonPeerRejected:
-			if strangerSince.IsZero() {
-				strangerSince = time.Now()
+			if unknownPeerSince.IsZero() {
+				unknownPeerSince = time.Now()
 			}
-			if time.Since(strangerSince) > settle {
+			if time.Since(unknownPeerSince) > settle {
 				s.end(err)
 				return
 			}
@@ -225,23 +225,23 @@ func (s *Session) run(ctx context.Context) {
 			s.end(err)
 			return
 		default:
-			strangerSince = time.Time{}
+			unknownPeerSince = time.Time{}
 		}
 		if time.Since(began) > backoff.Cap {
 			backoff = newBackoff() // it worked for a while
 		}
-		s.tell(waitReason(reason), err)
-		s.rest(ctx, reason, backoff.Step())
+		s.setReason(waitReason(reason), err)
+		s.waitBetween(ctx, reason, backoff.Step())
 	}
 }
 
-// leastRest is how long a session rests although a connection is offered.
-const leastRest = time.Second
+// minPause is how long a session rests although a connection is offered.
+const minPause = time.Second
 
 // rest waits between two attempts, the first of which failed for a reason. When
 // that was that nobody was reached, an offer of the relay ends the wait.
-func (s *Session) rest(ctx context.Context, reason string, pause time.Duration) {
-	first := min(pause, leastRest)
+func (s *Session) waitBetween(ctx context.Context, reason string, pause time.Duration) {
+	first := min(pause, minPause)
 	select {
 	case <-ctx.Done():
 		return
@@ -319,7 +319,7 @@ func counted(r Report) metrics.Sync {
 }
 
 // tell shows a reason, with err as its message.
-func (s *Session) tell(reason string, err error) {
+func (s *Session) setReason(reason string, err error) {
 	message := ""
 	if err != nil {
 		message = fault.Message(err)
@@ -329,7 +329,7 @@ func (s *Session) tell(reason string, err error) {
 	s.report.Reason, s.report.Message = reason, message
 	s.mu.Unlock()
 	if news {
-		s.log.Info("session waits or works", "reason", reason, "message", message)
+		s.log.Info("session state", "reason", reason, "message", message)
 	}
 	if news || said {
 		s.changed()
@@ -343,7 +343,7 @@ func (s *Session) connected() {
 		s.report.Started = time.Now()
 	}
 	s.mu.Unlock()
-	s.tell(v1alpha1.ReasonShipping, nil)
+	s.setReason(v1alpha1.ReasonShipping, nil)
 }
 
 func (s *Session) progress(f ship.Statistics) {

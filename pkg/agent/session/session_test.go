@@ -119,9 +119,9 @@ func TestWhileASessionTriesAgainItShowsNoReasonThatWouldEndIt(t *testing.T) {
 
 func TestAnOfferEndsTheRestOfASessionThatReachedNobodyAndNoOther(t *testing.T) {
 	for reason, want := range map[string]time.Duration{
-		v1alpha1.ReasonPeerUnreachable:    leastRest,
-		v1alpha1.ReasonConnectionLost:     leastRest,
-		v1alpha1.ReasonWaitingForPeer:     leastRest,
+		v1alpha1.ReasonPeerUnreachable:    minPause,
+		v1alpha1.ReasonConnectionLost:     minPause,
+		v1alpha1.ReasonWaitingForPeer:     minPause,
 		v1alpha1.ReasonWaitingForMountPod: 15 * time.Second,
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestAnOfferEndsTheRestOfASessionThatReachedNobodyAndNoOther(t *testing.T) {
 			mine, _ := net.Pipe()
 			s.offers.take(mine, func() {})
 			began := time.Now()
-			s.rest(t.Context(), reason, 15*time.Second)
+			s.waitBetween(t.Context(), reason, 15*time.Second)
 			if took := time.Since(began); took != want {
 				t.Errorf("after %s it rests for %s, want %s", reason, took, want)
 			}
@@ -209,10 +209,10 @@ func TestFailuresOfAnAuthenticationHaveTheirReasons(t *testing.T) {
 
 func TestOfSeveralAddressesTheOneThatSaysMostCounts(t *testing.T) {
 	gone := fault.New(v1alpha1.ReasonPeerUnreachable, "refused")
-	if got := fault.Reason(worst([]error{gone, fault.New(v1alpha1.ReasonPeerKeyMismatch, "key"), gone})); got != v1alpha1.ReasonPeerKeyMismatch {
+	if got := fault.Reason(combine([]error{gone, fault.New(v1alpha1.ReasonPeerKeyMismatch, "key"), gone})); got != v1alpha1.ReasonPeerKeyMismatch {
 		t.Errorf("reason %s", got)
 	}
-	if got := fault.Reason(worst([]error{gone, gone})); got != v1alpha1.ReasonPeerUnreachable {
+	if got := fault.Reason(combine([]error{gone, gone})); got != v1alpha1.ReasonPeerUnreachable {
 		t.Errorf("reason %s", got)
 	}
 }

@@ -66,7 +66,7 @@ func (s *Slots) take(ctx context.Context, key string, limit int) (release func()
 	case <-w.ready:
 		return sync.OnceFunc(func() { s.release(key) }), nil
 	case <-ctx.Done():
-		s.leave(key, w)
+		s.close(key, w)
 		return nil, context.Cause(ctx)
 	}
 }
@@ -92,7 +92,7 @@ func (s *Slots) release(key string) {
 }
 
 // leave gives up waiting; it may have been let in meanwhile.
-func (s *Slots) leave(key string, w *waiter) {
+func (s *Slots) close(key string, w *waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[key]

@@ -77,7 +77,7 @@ func (d *Dir) newKey(file string) (*link.Key, error) {
 		return nil, err
 	}
 	if err := writeFile(file, pem); err != nil {
-		return nil, fmt.Errorf("write a shipment's key: %w", err)
+		return nil, fmt.Errorf("write the key of a shipment: %w", err)
 	}
 	return key, nil
 }
@@ -129,7 +129,7 @@ func (d *Dir) Volume(c Claim) (string, error) {
 	}
 	if old, err := os.ReadFile(record); err != nil || string(old) != string(data) {
 		if err := writeFile(record, data); err != nil {
-			return "", fmt.Errorf("state of claim %s/%s: %w", c.Namespace, c.Name, err)
+			return "", fmt.Errorf("state of PVC %s/%s: %w", c.Namespace, c.Name, err)
 		}
 	}
 	dir, err := d.file(volumesDir, c.UID, "")
@@ -137,7 +137,7 @@ func (d *Dir) Volume(c Claim) (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("state of claim %s/%s: %w", c.Namespace, c.Name, err)
+		return "", fmt.Errorf("state of PVC %s/%s: %w", c.Namespace, c.Name, err)
 	}
 	return dir, nil
 }
@@ -175,10 +175,10 @@ func (d *Dir) ForgetVolume(claim types.UID) error {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("state of claim %s: %w", claim, err)
+		return fmt.Errorf("state of PVC %s: %w", claim, err)
 	}
 	if err := os.Remove(record); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("state of claim %s: %w", claim, err)
+		return fmt.Errorf("state of PVC %s: %w", claim, err)
 	}
 	return nil
 }

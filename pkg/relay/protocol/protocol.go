@@ -75,7 +75,7 @@ const (
 const MaxUID = 64
 
 // ErrMalformed is what the parsers return.
-var ErrMalformed = errors.New("malformed words in front of a connection")
+var ErrMalformed = errors.New("malformed relay header")
 
 // IsHeader says whether magic, MagicSize bytes, begins a Header.
 func IsHeader(magic []byte) bool { return string(magic) == magicHeader }

@@ -60,7 +60,7 @@ func New(c *cluster.Cluster, namespace string, log *slog.Logger) *Relay {
 		},
 	}, c.Dynamic), &unstructured.Unstructured{}, 0, peers.Index())
 	r.directory.Watch(r.shipments.GetIndexer())
-	r.listener.HandOn(r.directory, protocol.Relay)
+	r.listener.Forward(r.directory, protocol.Relay)
 	return r
 }
 

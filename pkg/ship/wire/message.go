@@ -113,7 +113,7 @@ type Done struct {
 	Last    uint64
 	Entries int64
 	Digest  tree.Digest
-	// Verify the result; otherwise what was sent only serves later passes.
+	// Authorize the result; otherwise what was sent only serves later passes.
 	Verify bool
 }
 

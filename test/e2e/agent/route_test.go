@@ -91,7 +91,7 @@ func TestAConnectionAtANodeWithoutTheVolumeIsPassedOnAndJudgedByWhereItCameFrom(
 		s := p.receive.get()
 		for _, c := range s.Status.Conditions {
 			for _, source := range sources {
-				if c.Type == v1alpha1.ShipmentShipped && strings.Contains(c.Message, "a connection from "+strings.TrimSuffix(source, "/32")+" was refused") {
+				if c.Type == v1alpha1.ShipmentShipped && strings.Contains(c.Message, "rejected a connection from "+strings.TrimSuffix(source, "/32")) {
 					return true, nil
 				}
 			}
@@ -154,11 +154,11 @@ func TestAVolumeArrivesByTheRelayWhenBothPoliciesAllowItAndNoAddressIsKnown(t *t
 	troubles := p.bridged(source, target)
 	number := p.ask(v1alpha1.CopyMethodStopped)
 	p.send.await("the sender's refusal", func(context.Context) (bool, error) {
-		return strings.Contains(p.send.awaitReason(v1alpha1.ReasonWaitingForPeer).Message, "a connection by the relay, which no MotionPolicy"), nil
+		return strings.Contains(p.send.awaitReason(v1alpha1.ReasonWaitingForPeer).Message, "connection through the relay, which the MotionPolicies"), nil
 	})
 	p.send.policy(func(peer *v1alpha1.PolicyPeer) { peer.Relay = true })
 	p.receive.await("the receiver's refusal", func(context.Context) (bool, error) {
-		return strings.Contains(p.receive.awaitReason(v1alpha1.ReasonWaitingForPeer).Message, "a connection from the relay was refused"), nil
+		return strings.Contains(p.receive.awaitReason(v1alpha1.ReasonWaitingForPeer).Message, "rejected a connection from the relay"), nil
 	})
 	p.receive.policy(func(peer *v1alpha1.PolicyPeer) { peer.Relay = true })
 	p.awaitVerified(number)

@@ -55,7 +55,7 @@ func TestEveryObjectOfTheChainIsLookedAt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := agenttest.Fine(v1alpha1.RoleSend)
 			c.bend(w)
-			facts, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			facts, err := agenttest.New(t, w).Authorize(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
 			if c.reason == "" {
 				if err != nil || facts.Shared != nil || facts.Mount.PodUID != agenttest.PodUID {
 					t.Fatalf("%+v, %v", facts, err)
@@ -84,7 +84,7 @@ func TestAnotherWriterIsReported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := agenttest.Fine(v1alpha1.RoleSend)
 			bend(w)
-			facts, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			facts, err := agenttest.New(t, w).Authorize(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
 			if err != nil || facts.Shared == nil || fault.Reason(facts.Shared) != v1alpha1.ReasonNotExclusive {
 				t.Errorf("%+v, %v", facts, err)
 			}
@@ -124,7 +124,7 @@ func TestAnotherNodesReceiverIsSeen(t *testing.T) {
 					}
 					return false, nil, nil
 				})
-			facts, err := v.Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			facts, err := v.Authorize(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
 			if err != nil || facts.Shared == nil || !strings.Contains(facts.Shared.Error(), "shipment other") {
 				t.Errorf("%+v, %v", facts, err)
 			}
@@ -143,7 +143,7 @@ func TestAnAPIServerThatDoesNotAnswerDecidesNothing(t *testing.T) {
 				return true, nil, apierrors.NewServiceUnavailable("down")
 			}
 			v.Cluster.Kube.(*fake.Clientset).PrependReactor("*", resource, down)
-			_, err := v.Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+			_, err := v.Authorize(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
 			if err == nil || errors.As(err, new(*fault.Error)) {
 				t.Errorf("%v is a decision", err)
 			}
@@ -156,7 +156,7 @@ func TestAnAPIServerThatDoesNotAnswerDecidesNothing(t *testing.T) {
 func TestNothingIsReadFromACache(t *testing.T) {
 	v := agenttest.New(t, agenttest.Fine(v1alpha1.RoleSend))
 	kube := v.Cluster.Kube.(*fake.Clientset)
-	if _, err := v.Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID); err != nil {
+	if _, err := v.Authorize(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range kube.Actions() {
@@ -181,7 +181,7 @@ func TestAVolumeLeavesWithoutAPairOnlyWhereEveryPolicyAllowsIt(t *testing.T) {
 	for _, allowed := range []bool{false, true} {
 		w := agenttest.Fine(v1alpha1.RoleSend)
 		w.Pair.Namespace, w.Policy.Spec.AllowUnpaired = "red", allowed
-		_, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
+		_, err := agenttest.New(t, w).Authorize(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID)
 		if (err == nil) != allowed {
 			t.Errorf("allowUnpaired %v: %v", allowed, err)
 		}
@@ -189,7 +189,7 @@ func TestAVolumeLeavesWithoutAPairOnlyWhereEveryPolicyAllowsIt(t *testing.T) {
 	// What comes in needs no pair on this side: the pair is at the other end.
 	w := agenttest.Fine(v1alpha1.RoleReceive)
 	w.Pair.Namespace = "red"
-	if _, err := agenttest.New(t, w).Verify(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID); err != nil {
+	if _, err := agenttest.New(t, w).Authorize(t.Context(), agenttest.Namespace, agenttest.Shipment, agenttest.ShipmentUID); err != nil {
 		t.Error(err)
 	}
 }

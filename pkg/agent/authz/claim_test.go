@@ -84,14 +84,14 @@ func TestAClaimIsServedOnlyWhenItsVolumePointsBackAtIt(t *testing.T) {
 		"volume of the claim before":    func(w *world) { w.pv.Spec.ClaimRef.UID = otherUID },
 		"volume pre-bound without UID":  func(w *world) { w.pv.Spec.ClaimRef.UID = "" },
 	}
-	if w := fine(); Claim(w.shipment, w.pvc, w.pv) != nil {
-		t.Fatalf("the good case fails: %v", Claim(w.shipment, w.pvc, w.pv))
+	if w := fine(); CheckClaim(w.shipment, w.pvc, w.pv) != nil {
+		t.Fatalf("the good case fails: %v", CheckClaim(w.shipment, w.pvc, w.pv))
 	}
 	for name, bend := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := fine()
 			bend(w)
-			wantReason(t, Claim(w.shipment, w.pvc, w.pv), v1alpha1.ReasonClaimMismatch)
+			wantReason(t, CheckClaim(w.shipment, w.pvc, w.pv), v1alpha1.ReasonClaimMismatch)
 		})
 	}
 }
@@ -196,33 +196,33 @@ func TestABlockClaimIsReachedThroughVolumeDevices(t *testing.T) {
 }
 
 func TestAClaimIsExclusiveOnlyWhenNothingButMountPodsCouldWriteIt(t *testing.T) {
-	appPod := func(change func(*corev1.Pod)) Neighbours {
+	appPod := func(change func(*corev1.Pod)) VolumeUsers {
 		p := mountPodPod()
 		p.Name, p.Labels = "pg-0", nil
 		if change != nil {
 			change(p)
 		}
-		return Neighbours{Pods: []corev1.Pod{*mountPodPod(), *p}}
+		return VolumeUsers{Pods: []corev1.Pod{*mountPodPod(), *p}}
 	}
-	attachment := func(pv, node string) Neighbours {
-		return Neighbours{Attachments: []storagev1.VolumeAttachment{{Spec: storagev1.VolumeAttachmentSpec{
+	attachment := func(pv, node string) VolumeUsers {
+		return VolumeUsers{Attachments: []storagev1.VolumeAttachment{{Spec: storagev1.VolumeAttachmentSpec{
 			NodeName: node, Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &pv},
 		}}}}
 	}
-	other := func(change func(*v1alpha1.VolumeShipment)) Neighbours {
+	other := func(change func(*v1alpha1.VolumeShipment)) VolumeUsers {
 		o := *fine().shipment
 		o.UID, o.Status.NodeName = "s2", "node-2"
 		if change != nil {
 			change(&o)
 		}
-		return Neighbours{Shipments: []v1alpha1.VolumeShipment{*fine().shipment, o}}
+		return VolumeUsers{Shipments: []v1alpha1.VolumeShipment{*fine().shipment, o}}
 	}
 	cases := map[string]struct {
-		n      Neighbours
+		n      VolumeUsers
 		shared bool
 	}{
-		"nobody":                             {Neighbours{}, false},
-		"a mount pod":                        {Neighbours{Pods: []corev1.Pod{*mountPodPod()}}, false},
+		"nobody":                             {VolumeUsers{}, false},
+		"a mount pod":                        {VolumeUsers{Pods: []corev1.Pod{*mountPodPod()}}, false},
 		"a running application":              {appPod(nil), true},
 		"a pending application":              {appPod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }), true},
 		"an application of unknown phase":    {appPod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodUnknown }), true},
@@ -246,7 +246,7 @@ func TestAClaimIsExclusiveOnlyWhenNothingButMountPodsCouldWriteIt(t *testing.T) 
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := fine()
-			err := Exclusive(w.shipment, w.pv, "node-1", c.n)
+			err := CheckExclusive(w.shipment, w.pv, "node-1", c.n)
 			if !c.shared && err != nil {
 				t.Fatalf("not exclusive: %v", err)
 			}
@@ -299,8 +299,8 @@ func cloned() *world {
 }
 
 func TestWithASnapshotEverythingIsProvedOfTheClone(t *testing.T) {
-	if w := cloned(); Claim(w.shipment, w.pvc, w.pv) != nil {
-		t.Fatalf("the good case fails: %v", Claim(w.shipment, w.pvc, w.pv))
+	if w := cloned(); CheckClaim(w.shipment, w.pvc, w.pv) != nil {
+		t.Fatalf("the good case fails: %v", CheckClaim(w.shipment, w.pvc, w.pv))
 	}
 	for name, bend := range map[string]func(*world){
 		"the shipment's own claim":   func(w *world) { w.pvc, w.pv = fine().pvc, fine().pv },
@@ -312,17 +312,17 @@ func TestWithASnapshotEverythingIsProvedOfTheClone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := cloned()
 			bend(w)
-			wantReason(t, Claim(w.shipment, w.pvc, w.pv), v1alpha1.ReasonClaimMismatch)
+			wantReason(t, CheckClaim(w.shipment, w.pvc, w.pv), v1alpha1.ReasonClaimMismatch)
 		})
 	}
 	w := cloned()
 	app := mountPodPod()
 	app.Name, app.Labels, app.Spec.Volumes = "pg-0", nil, []corev1.Volume{claimVolume("v", "data")}
-	if err := Exclusive(w.shipment, w.pv, "node-1", Neighbours{Pods: []corev1.Pod{*app}}); err != nil {
+	if err := CheckExclusive(w.shipment, w.pv, "node-1", VolumeUsers{Pods: []corev1.Pod{*app}}); err != nil {
 		t.Errorf("the application has its own claim, not the clone: %v", err)
 	}
 	app.Spec.Volumes[0] = claimVolume("v", "clone")
-	wantReason(t, Exclusive(w.shipment, w.pv, "node-1", Neighbours{Pods: []corev1.Pod{*app}}), v1alpha1.ReasonNotExclusive)
+	wantReason(t, CheckExclusive(w.shipment, w.pv, "node-1", VolumeUsers{Pods: []corev1.Pod{*app}}), v1alpha1.ReasonNotExclusive)
 }
 
 func TestWhatIsRememberedBelongsToTheClaimThatIsThere(t *testing.T) {
@@ -340,7 +340,7 @@ func TestWhatIsRememberedBelongsToTheClaimThatIsThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			origin := fine().pvc
 			c.bend(origin)
-			err := Origin(cloned().shipment, origin)
+			err := CheckOrigin(cloned().shipment, origin)
 			if c.ok && err != nil {
 				t.Fatal(err)
 			}
@@ -349,5 +349,5 @@ func TestWhatIsRememberedBelongsToTheClaimThatIsThere(t *testing.T) {
 			}
 		})
 	}
-	wantReason(t, Origin(cloned().shipment, nil), v1alpha1.ReasonClaimMismatch)
+	wantReason(t, CheckOrigin(cloned().shipment, nil), v1alpha1.ReasonClaimMismatch)
 }
