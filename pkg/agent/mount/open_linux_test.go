@@ -175,7 +175,7 @@ func TestAFolderOnWhichNothingIsMountedIsNoVolume(t *testing.T) {
 	n.mkdir(n.sub())
 	_, err := n.open(localVolume())
 	wantInvalid(t, err)
-	if !strings.Contains(err.Error(), "nothing is mounted") {
+	if !strings.Contains(err.Error(), "not a mount point") {
 		t.Errorf("refused for another reason: %v", err)
 	}
 }
