@@ -31,7 +31,7 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 	d := &Device{fd: int(f.Fd()), own: -1, past: -1}
 	size, block, err := DeviceSize(d.fd)
 	if err != nil {
-		return nil, fault.Wrap(fault.Unreadable, err, "look at the source")
+		return nil, fault.Wrap(fault.Unreadable, err, "stat the source")
 	}
 	d.block = block
 	d.info = Info{Image: true, Size: size, ChangeDetection: o.ChangeDetection, Live: o.Live, Filesystem: "block"}
@@ -50,7 +50,7 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 	}
 	fs, err := filesystem(d.fd)
 	if err != nil {
-		return nil, fault.Wrap(fault.Unreadable, err, "look at the source's filesystem")
+		return nil, fault.Wrap(fault.Unreadable, err, "statfs of the source")
 	}
 	d.info.Trusted, d.info.Filesystem = fs.trusted, fs.name
 	return d, nil
@@ -70,7 +70,7 @@ func DeviceSize(fd int) (size int64, block bool, err error) {
 		size, err := unix.Seek(fd, 0, io.SeekEnd)
 		return size, true, err
 	default:
-		return 0, false, errors.New("it is neither a block device nor a regular file")
+		return 0, false, errors.New("not a block device or regular file")
 	}
 }
 
@@ -99,7 +99,7 @@ func (d *Device) Root() (Node, error) {
 	}
 	var st unix.Statx_t
 	if err := StatFD(d.fd, &st); err != nil {
-		return n, fault.Wrap(fault.Unreadable, err, "look at the image")
+		return n, fault.Wrap(fault.Unreadable, err, "stat the image")
 	}
 	n.Stamp = NodeOf("", &st).Stamp
 	n.Stamp.Settled = d.info.settles(n.Stamp)
@@ -147,7 +147,7 @@ func (i image) ReadAt(b []byte, off int64) (int, error) {
 		n, err = readAt(i.d.fd, b, off)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = fault.At(fault.Unreadable, "", err, fmt.Sprintf("read at %d", off))
+		err = fault.At(fault.Unreadable, "", err, fmt.Sprintf("read at offset %d", off))
 	}
 	return n, err
 }

@@ -35,14 +35,14 @@ func (f *file) FromStorage() error {
 		return unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED)
 	}
 	if err != nil {
-		return fault.At(fault.Unreadable, f.path, err, "open it past the page cache")
+		return fault.At(fault.Unreadable, f.path, err, "open with O_DIRECT")
 	}
 	f.direct = &direct{fd: fd}
 	return nil
 }
 
 // openDirect opens the file that fd stands for once more with O_DIRECT. Its access time stays as
-// it is, like that of everything else that a view reads, unless the file is somebody else's.
+// it is, like that of everything else that a view reads, unless the file has another owner.
 func openDirect(fd int) (int, error) {
 	path := fmt.Sprintf("/proc/self/fd/%d", fd)
 	const flags = unix.O_RDONLY | unix.O_DIRECT | unix.O_CLOEXEC
@@ -76,7 +76,7 @@ func (d *direct) readAt(f *file, b []byte, off int64) (int, error) {
 	}
 	n, err := readDirect(d.fd, d.buf[:want], off-int64(skip))
 	if err != nil {
-		return 0, fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read from its storage at %d", off))
+		return 0, fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read with O_DIRECT at offset %d", off))
 	}
 	n = copy(b, d.buf[min(skip, n):n])
 	if n < len(b) {

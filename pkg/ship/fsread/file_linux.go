@@ -28,7 +28,7 @@ func (t *Tree) Open(n *Node) (Content, error) {
 	return f, nil
 }
 
-// OpenListed is Open for whoever looks at the inode after reading it: it may not be the one
+// OpenListed is Open for callers that stat the inode after reading it: it may not be the one
 // that was listed.
 func (t *Tree) OpenListed(n *Node) (Content, error) {
 	fd, err := OpenBeneath(t.root, n.Path, unix.O_RDONLY|unix.O_NONBLOCK|t.noatime)
@@ -66,7 +66,7 @@ func (f *file) ReadAt(b []byte, off int64) (int, error) {
 	done := readPast(f.past, b, off)
 	n, err := readAt(f.fd, b[done:], off+int64(done))
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read at %d", off))
+		err = fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read at offset %d", off))
 	}
 	return done + n, err
 }
@@ -105,7 +105,7 @@ func (f *file) Details(n *Node) (err error) {
 
 func (f *file) NextData(off int64) (start, end int64, err error) { return nextData(f.fd, off) }
 
-// nextData asks the filesystem where data is. Whoever cannot tell has data everywhere.
+// nextData returns the next range of data. A filesystem without SEEK_DATA reports data everywhere.
 func nextData(fd int, off int64) (start, end int64, err error) {
 	start, err = unix.Seek(fd, off, unix.SEEK_DATA)
 	if errors.Is(err, unix.ENXIO) {

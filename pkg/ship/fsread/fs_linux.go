@@ -14,7 +14,7 @@ type fsKind struct {
 	trusted bool
 }
 
-// filesystem tells which filesystem fd is on, and whether its ctime is known to move with
+// filesystem returns the filesystem of fd, and whether its ctime is known to change with
 // every change. Magic numbers: statfs(2), and openzfs for zfs.
 func filesystem(fd int) (fsKind, error) {
 	var st unix.Statfs_t

@@ -10,12 +10,12 @@ import (
 )
 
 // CheckIDs fails unless this process sees owners as the host does. In a user namespace with
-// another mapping every owner would be described, and set, as somebody else.
+// another mapping every owner would be read and set as another ID.
 func CheckIDs() error {
 	for _, file := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("see how owners are mapped: %w", err)
+			return fmt.Errorf("read the ID mapping of the user namespace: %w", err)
 		}
 		if err := identity(string(text)); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
@@ -24,10 +24,10 @@ func CheckIDs() error {
 	return nil
 }
 
-// identity says whether a map is 0 0 4294967295: user_namespaces(7).
+// identity reports whether a map is 0 0 4294967295: user_namespaces(7).
 func identity(text string) error {
 	if f := strings.Fields(text); len(f) == 3 && f[0] == "0" && f[1] == "0" && f[2] == "4294967295" {
 		return nil
 	}
-	return fmt.Errorf("this process runs in a user namespace that maps owners (%q); run it in the host's", strings.Join(strings.Fields(text), " "))
+	return fmt.Errorf("this process runs in a user namespace that maps IDs (%q); run it in the user namespace of the host", strings.Join(strings.Fields(text), " "))
 }

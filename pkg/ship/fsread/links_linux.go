@@ -41,7 +41,7 @@ func NewLinks(dir string) Links { return &linkTable{dir: dir} }
 func (t *linkTable) First(dev, ino uint64, path string) (string, error) {
 	if (t.used+1)*3 > len(t.slots)*2 {
 		if err := t.grow(); err != nil {
-			return "", fmt.Errorf("remember hardlinks: %w", err)
+			return "", fmt.Errorf("write the hardlink table: %w", err)
 		}
 	}
 	s := find(t.slots, dev, ino)
@@ -50,7 +50,7 @@ func (t *linkTable) First(dev, ino uint64, path string) (string, error) {
 	}
 	at, err := t.add(path)
 	if err != nil {
-		return "", fmt.Errorf("remember hardlinks: %w", err)
+		return "", fmt.Errorf("write the hardlink table: %w", err)
 	}
 	*s = slot{dev: dev, ino: ino, at: uint64(at) + 1}
 	t.used++
@@ -144,7 +144,7 @@ func (t *linkTable) path(at int64) (string, error) {
 	}
 	n, k := binary.Uvarint(small[:got])
 	if k <= 0 || n > tree.MaxPath {
-		return "", fmt.Errorf("internal error: the table of hardlinks is damaged")
+		return "", fmt.Errorf("internal error: the hardlink table is corrupt")
 	}
 	if k+int(n) <= got {
 		return string(small[k : k+int(n)]), nil

@@ -5,7 +5,7 @@ package fsread
 
 import "os"
 
-// SpecialFiles says what happens to setuid-root files, devices, file capabilities and
+// SpecialFiles is the policy for setuid-root files, devices, file capabilities and
 // trusted.* attributes.
 type SpecialFiles uint8
 
@@ -18,7 +18,7 @@ const (
 
 // Options of OpenTree and OpenDevice.
 type Options struct {
-	// ChangeDetection says what the view's stamps are worth.
+	// ChangeDetection is how changes in the source are found.
 	ChangeDetection ChangeDetection
 	// Live: the view's writer goes on while it is read.
 	Live bool

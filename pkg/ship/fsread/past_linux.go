@@ -11,7 +11,7 @@ const pastFrom = 4 << 20
 
 // openPast opens the file that fd stands for once more, to be read past the page cache, and
 // gives -1 when it is better read through it: when it is small, when a quarter of it is
-// there already, when the kernel does not tell (cachestat is of Linux 6.5), or on a
+// there already, when the kernel cannot report it (cachestat is of Linux 6.5), or on a
 // filesystem where O_DIRECT is not known to see what was written otherwise. What it spares is a
 // copy in memory, and the source's application the pages that it uses.
 //

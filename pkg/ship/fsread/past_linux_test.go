@@ -118,7 +118,7 @@ func TestWhatIsInMemoryIsReadFromThereAndTheRestPastIt(t *testing.T) {
 	}
 }
 
-// A store through a map that nobody synced is seen by a read past the cache.
+// A store through a map that was not synced is seen by a read past the cache.
 func TestAStoreThroughAMapIsSeenPastThePageCache(t *testing.T) {
 	f, origin, want := opened(t, false)
 	if f.past < 0 {

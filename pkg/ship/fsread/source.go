@@ -13,10 +13,10 @@
 // by more than the granularity of the filesystem's clock, and only a settled stamp
 // proves that content is unchanged since it was read.
 //
-// The view says what its stamps are worth: Exact, or Lagging when it is a
+// The source declares how changes are detected: ByTimestamps, or ByContent when it is a
 // crash-consistent image, in which two states with different content can carry equal
 // stamps: the journal has a file's new ctime in seconds, its data follows half a minute
-// later. A pass over a Lagging view that is to be verified reads all data, and settles no
+// later. A sync of a ByContent source that is to be verified reads all data, and settles no
 // stamp: what was read behind one may be older than it, and a later pass over the origin,
 // whose stamps are exact, would take the two for the same.
 package fsread
@@ -63,7 +63,7 @@ type Info struct {
 	Filesystem string
 }
 
-// settles says whether a stamp that was found in the view proves, to a later pass, that
+// settles reports whether a stamp that was found in the view proves, to a later pass, that
 // content which still has it is what was read here.
 func (i Info) settles(s tree.Stamp) bool {
 	return i.ChangeDetection == ByTimestamps && tree.Settled(s.CTime, i.Cut)
@@ -87,7 +87,7 @@ type Node struct {
 // called by many goroutines at once.
 type Source interface {
 	Info() Info
-	// LeaveOut says which attributes are no part of what the view describes. Called before
+	// LeaveOut sets which attributes are not part of the entries. Called before
 	// anything is read.
 	LeaveOut(mask tree.Mask)
 	// Root gives the root's node, with the empty path.
@@ -122,7 +122,7 @@ type Content interface {
 	Node() (Node, error)
 	// Details fills in the attributes of the open file.
 	Details(n *Node) error
-	// NextData gives the first range of data at or after off, as the filesystem tells;
+	// NextData gives the first range of data at or after off, as reported by the filesystem;
 	// everything between off and start is a hole. start is the size when only a hole is
 	// left.
 	NextData(off int64) (start, end int64, err error)
@@ -134,6 +134,6 @@ type Range struct{ Offset, Length int64 }
 // ChangedRanger is what a Content has besides when its driver knows what changed since
 // the base (changed-block tracking): nothing outside the ranges differs from it.
 type ChangedRanger interface {
-	// ChangedRanges gives the ranges in ascending order, and false when it cannot tell.
+	// ChangedRanges gives the ranges in ascending order, and false when they are unknown.
 	ChangedRanges(base tree.Digest) ([]Range, bool, error)
 }

@@ -26,7 +26,7 @@ const stagePrefix = ".kubectl-motion-stage."
 // StageName makes the name of a stage directory.
 func StageName(random uint64) string { return fmt.Sprintf("%s%016x", stagePrefix, random) }
 
-// IsStage says whether a name in the root is that of a stage directory.
+// IsStage reports whether a name in the root is that of a stage directory.
 func IsStage(name string) bool {
 	hex, ok := strings.CutPrefix(name, stagePrefix)
 	return ok && len(hex) == 16 && strings.Trim(hex, "0123456789abcdef") == ""
@@ -49,14 +49,14 @@ func OpenTree(root *os.File, o Options) (*Tree, error) {
 	t := &Tree{root: int(root.Fd()), maxNames: maxNames}
 	var st unix.Statx_t
 	if err := StatFD(t.root, &st); err != nil {
-		return nil, fault.Wrap(fault.Unreadable, err, "look at the source's root")
+		return nil, fault.Wrap(fault.Unreadable, err, "stat the root of the source")
 	}
 	if kindOf(st.Mode) != tree.Dir {
 		return nil, fault.New(fault.Unreadable, "the source is not a directory")
 	}
 	fs, err := filesystem(t.root)
 	if err != nil {
-		return nil, fault.Wrap(fault.Unreadable, err, "look at the source's filesystem")
+		return nil, fault.Wrap(fault.Unreadable, err, "statfs of the source")
 	}
 	t.info = Info{ChangeDetection: o.ChangeDetection, Live: o.Live, Trusted: fs.trusted, Filesystem: fs.name}
 	t.info.Cut, err = cut(t.root, o)
@@ -85,7 +85,7 @@ func cut(fd int, o Options) (tree.Time, error) {
 // Info describes the view.
 func (t *Tree) Info() Info { return t.info }
 
-// LeaveOut says which attributes are no part of what the view describes.
+// LeaveOut sets which attributes are not part of the entries.
 func (t *Tree) LeaveOut(mask tree.Mask) { t.mask = mask }
 
 // Close ends the view; the root's descriptor stays open.
@@ -153,10 +153,10 @@ func readlink(fd int) (string, error) {
 	}
 }
 
-// ChangedError says that an entry is no longer what it was when its directory was read.
+// ChangedError reports that an entry changed after its directory was read.
 type ChangedError struct{ Path string }
 
-func (e *ChangedError) Error() string { return fault.Show(e.Path) + ": it changed while it was read" }
+func (e *ChangedError) Error() string { return fault.Show(e.Path) + ": changed during read" }
 
 // unreadable types an error of the source; what vanished has moved.
 func unreadable(path string, err error, what string) error {
@@ -164,7 +164,7 @@ func unreadable(path string, err error, what string) error {
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP):
 		return &ChangedError{Path: path}
 	case errors.Is(err, unix.EXDEV):
-		return fault.At(fault.Unreadable, path, nil, "another filesystem is mounted here; unmount it or ship it as a volume of its own")
+		return fault.At(fault.Unreadable, path, nil, "another filesystem is mounted here; unmount it, or ship it as a separate volume")
 	}
 	return fault.At(fault.Unreadable, path, err, what)
 }

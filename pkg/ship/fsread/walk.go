@@ -200,7 +200,7 @@ func (w *Walker) advance(l *level) error {
 	}
 	if s.err != nil {
 		if moved != nil {
-			return fault.At(fault.SourceChanged, moved.Path, nil, "it changed while it was read, though the view should stand still")
+			return fault.At(fault.SourceChanged, moved.Path, nil, "changed during read, in a source that must not change")
 		}
 		return s.err
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrXattrTooLarge: the attributes of an entry exceed what an entry may hold.
-var ErrXattrTooLarge = errors.New("its extended attributes are too large")
+var ErrXattrTooLarge = errors.New("extended attributes too large")
 
 // xattrs gives access to the attributes of one inode, whichever way it is reached.
 type xattrs struct {

@@ -48,11 +48,11 @@ func (t *Tree) Examine() error {
 	if dir < 0 {
 		name = fsread.StageName(uint64(os.Getpid())<<32 | 0x9e37)
 		if err := t.changing(t.root, func() error { return unix.Mkdirat(t.root, name, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
-			return unwritable("", err, "write to it")
+			return unwritable("", err, "create a directory")
 		}
 		fd, err := fsread.OpenBeneath(t.root, name, unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
-			return unwritable("", err, "write to it")
+			return unwritable("", err, "create a directory")
 		}
 		defer unix.Close(fd)
 		dir = fd
@@ -64,10 +64,10 @@ func (t *Tree) Examine() error {
 		}
 	}
 	if err != nil {
-		return unwritable("", err, "find out what it can hold")
+		return unwritable("", err, "probe the filesystem")
 	}
 	if a.folds {
-		return fault.New(fault.TargetUnsupported, "the target's filesystem takes upper and lower case for one name")
+		return fault.New(fault.TargetUnsupported, "the filesystem of the target ignores case in file names")
 	}
 	t.able = a
 	return nil
@@ -133,7 +133,7 @@ func (a *abilities) inode(fd int) {
 	if a.owner = unix.Fchown(fd, 1, 2); a.owner == nil {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil || st.Uid != 1 || st.Gid != 2 {
-			a.owner = errors.New("it keeps no owners")
+			a.owner = errors.New("owners are not stored")
 		}
 		_ = unix.Fchown(fd, int(a.uid), int(a.gid))
 	}
@@ -218,7 +218,7 @@ func (t *Tree) Holds(e *tree.Entry) error {
 		return nil
 	}
 	if what, err := t.able.missing(e); what != "" {
-		return fault.At(fault.TargetUnsupported, e.Path, err, "the target's filesystem cannot hold "+what)
+		return fault.At(fault.TargetUnsupported, e.Path, err, "the filesystem of the target does not support "+what)
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func (t *Tree) Holds(e *tree.Entry) error {
 // missing names what of e the target cannot hold, or is "".
 func (a *abilities) missing(e *tree.Entry) (what string, err error) {
 	if _, name := tree.Split(e.Path); len(name) > a.nameMax {
-		return fmt.Sprintf("a name of %d bytes (%d at most)", len(name), a.nameMax), nil
+		return fmt.Sprintf("a file name of %d bytes (limit %d)", len(name), a.nameMax), nil
 	}
 	if e.Kind == tree.Hardlink {
 		if a.links != nil {
@@ -240,11 +240,11 @@ func (a *abilities) missing(e *tree.Entry) (what string, err error) {
 	case a.owner != nil && (e.UID != a.uid || e.GID != a.gid):
 		return fmt.Sprintf("its owner %d:%d", e.UID, e.GID), a.owner
 	case e.MTime.Nsec != 0 && !a.nsec:
-		return "times more exact than a second", nil
+		return "timestamps with nanoseconds", nil
 	case e.MTime.Sec < a.minTime || e.MTime.Sec > a.maxTime:
-		return fmt.Sprintf("its time, %d seconds since 1970", e.MTime.Sec), nil
+		return fmt.Sprintf("its modification time (%d seconds since 1970)", e.MTime.Sec), nil
 	case e.Size > a.maxSize:
-		return fmt.Sprintf("a file of %d bytes (%d at most)", e.Size, a.maxSize), nil
+		return fmt.Sprintf("a file of %d bytes (limit %d)", e.Size, a.maxSize), nil
 	}
 	for flag, err := range a.flags {
 		if e.Flags&flag != 0 {

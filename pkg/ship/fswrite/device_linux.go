@@ -34,7 +34,7 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 	d := &Device{file: f, past: o.Direct, fd: int(f.Fd())}
 	var err error
 	if d.size, d.block, err = fsread.DeviceSize(d.fd); err != nil {
-		return nil, fault.Wrap(fault.TargetUnwritable, err, "look at the target")
+		return nil, fault.Wrap(fault.TargetUnwritable, err, "stat the target")
 	}
 	d.used = d.size
 	if !d.block {
@@ -44,13 +44,13 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 	return d, nil
 }
 
-// Image says what kind of target this is.
+// Image is true.
 func (d *Device) Image() bool { return true }
 
 // Size gives the size in bytes.
 func (d *Device) Size() int64 { return d.size }
 
-// Empty says whether it is proved to hold nothing.
+// Empty reports whether it is proved to hold nothing.
 func (d *Device) Empty() (bool, error) { return d.zero.Load(), nil }
 
 // Usage is bounded by the device.
@@ -145,7 +145,7 @@ func (f *deviceFile) ReadAt(b []byte, off int64) (int, error) {
 	return r.ReadAt(b, off)
 }
 
-// Zero makes a range zero, without writing where the device can do that by itself.
+// Zero makes a range zero, without writing where the device supports it.
 func (f *deviceFile) Zero(off, length int64, _ bool) error {
 	if f.d.zero.Load() {
 		return nil
@@ -178,7 +178,7 @@ func (f *deviceFile) Resize(size int64, _ bool) error {
 	return nil
 }
 
-// Describe says what the device is: an image without attributes.
+// Describe returns the node of the device: an image without attributes.
 func (f *deviceFile) Describe(e *tree.Entry) (fsread.Node, error) {
 	v, err := fsread.OpenDevice(f.d.file, fsread.Options{CutUnixNano: 1, Direct: f.d.past})
 	if err != nil {

@@ -56,7 +56,7 @@ func (d *dirs) hold(path string) (*dirHandle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h := d.open[path]; h != nil { // somebody was faster
+	if h := d.open[path]; h != nil { // opened concurrently
 		_ = unix.Close(fd)
 		if h.users++; h.place != nil {
 			d.idle.Remove(h.place)

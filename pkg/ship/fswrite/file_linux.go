@@ -149,7 +149,7 @@ func (f *file) Resize(size int64, allocate bool) error {
 	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EINVAL) {
 		return nil // it then gets its blocks by being written
 	}
-	return unwritable(f.path, err, "allocate it")
+	return unwritable(f.path, err, "allocate")
 }
 
 func (f *file) Describe(e *tree.Entry) (fsread.Node, error) {

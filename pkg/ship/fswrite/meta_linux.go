@@ -28,7 +28,7 @@ type inode struct {
 
 func (i inode) proc() string { return fmt.Sprintf("/proc/self/fd/%d", i.fd) }
 
-// describe gives the inode e's description, changing only what differs, and says what it
+// describe gives the inode e's description, changing only what differs, and returns what it
 // is then. e's Size and Content are the caller's business.
 func (i inode) describe(e *tree.Entry) (fsread.Node, error) {
 	var st unix.Statx_t
@@ -38,7 +38,7 @@ func (i inode) describe(e *tree.Entry) (fsread.Node, error) {
 	now := fsread.NodeOf(e.Path, &st)
 	if now.Flags&(tree.Immutable|tree.AppendOnly) != 0 {
 		if err := i.setFlags(now.Flags &^ (tree.Immutable | tree.AppendOnly)); err != nil {
-			return fsread.Node{}, unwritable(e.Path, err, "take off the immutable flag")
+			return fsread.Node{}, unwritable(e.Path, err, "clear the immutable flag")
 		}
 		now.Flags &^= tree.Immutable | tree.AppendOnly
 	}
@@ -51,7 +51,7 @@ func (i inode) describe(e *tree.Entry) (fsread.Node, error) {
 }
 
 // describeNew describes a file that was made with mode 0600 and not touched since. Most of
-// the time mode and time are all it takes; whatever else is not as it should be, an
+// the time mode and time are all it takes; anything else that differs, an
 // inherited attribute or group, is seen by looking, and put right.
 func (i inode) describeNew(e *tree.Entry) (fsread.Node, error) {
 	now := tree.Entry{Mode: 0o600, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
@@ -150,7 +150,7 @@ func (i inode) times(now, e *tree.Entry) error {
 	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(i.fd), uintptr(unsafe.Pointer(&empty)),
 		uintptr(unsafe.Pointer(&ts)), unix.AT_EMPTY_PATH, 0, 0)
 	if errno != 0 {
-		return unwritable(e.Path, errno, "set the time")
+		return unwritable(e.Path, errno, "set the modification time")
 	}
 	return nil
 }
@@ -194,17 +194,17 @@ const (
 	fsNoDump    = 0x40
 )
 
-// look says what the inode is, and fails when that is not e: then the target cannot hold
-// it, and says no such thing.
+// look returns what the inode is, and fails when that is not e: then the target did not store it
+// and reported no error.
 func (i inode) look(e *tree.Entry) (fsread.Node, error) {
 	n, what, err := i.see(e)
 	if err == nil && what != "" {
-		return fsread.Node{}, fault.At(fault.TargetUnsupported, e.Path, nil, "the target's filesystem does not keep its "+what)
+		return fsread.Node{}, fault.At(fault.TargetUnsupported, e.Path, nil, "the filesystem of the target did not store its "+what)
 	}
 	return n, err
 }
 
-// see says what the inode is, and what of that is not e's.
+// see returns what the inode is, and what of it differs from e.
 func (i inode) see(e *tree.Entry) (n fsread.Node, different string, err error) {
 	var st unix.Statx_t
 	if err := fsread.StatFD(i.fd, &st); err != nil {

@@ -28,13 +28,13 @@ func (t *Tree) Link(path, first string) (fsread.Node, error) {
 	defer release()
 	var there, wanted unix.Stat_t
 	if err := unix.Fstatat(from, fromName, &wanted, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return fsread.Node{}, unwritable(first, err, "look at the first name of "+strconv.Quote(path))
+		return fsread.Node{}, unwritable(first, err, "stat the first name of "+strconv.Quote(path))
 	}
 	err = unix.Fstatat(dir, name, &there, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil && there.Ino == wanted.Ino && there.Dev == wanted.Dev {
 		return t.linked(dir, name, path, first)
 	}
-	err = t.making(Place{Path: path}, dir, name, "link it", func() error {
+	err = t.making(Place{Path: path}, dir, name, "link", func() error {
 		err := unix.Linkat(from, fromName, dir, name, 0)
 		if errors.Is(err, unix.EPERM) && unlockName(from, fromName) {
 			err = unix.Linkat(from, fromName, dir, name, 0)
@@ -50,7 +50,7 @@ func (t *Tree) Link(path, first string) (fsread.Node, error) {
 func (t *Tree) linked(dir int, name, path, first string) (fsread.Node, error) {
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fsread.Node{}, unwritable(path, err, "open it")
+		return fsread.Node{}, unwritable(path, err, "open")
 	}
 	defer unix.Close(fd)
 	var st unix.Statx_t
@@ -62,7 +62,7 @@ func (t *Tree) linked(dir int, name, path, first string) (fsread.Node, error) {
 	return n, nil
 }
 
-// Remove removes whatever is at path and below it.
+// Remove removes path and everything below it.
 func (t *Tree) Remove(path string) error {
 	h, name, err := t.dirs.parent(path)
 	if err != nil {
@@ -100,7 +100,7 @@ func (t *Tree) removeDir(path string, dir int, name string) error {
 	}
 }
 
-// removeAhead is how many directories may wait to be removed, whatever a directory holds.
+// removeAhead is how many directories may wait to be removed, independent of the directory.
 const removeAhead = 4096
 
 // remover removes directories from the leaves up.
@@ -165,7 +165,7 @@ func (t *Tree) empty(path string, few int) (subs []string, err error) {
 			}
 			return nil
 		})
-		if _, said := errors.AsType[*fault.Error](err); said {
+		if _, typed := errors.AsType[*fault.Error](err); typed {
 			return nil, err
 		}
 		if err != nil && !errors.Is(err, errEnough) {
@@ -195,7 +195,7 @@ func (t *Tree) Arrive(staged uint64, e *tree.Entry, keep bool) (fsread.Node, boo
 		if errors.Is(err, unix.ENOENT) {
 			return fsread.Node{}, false, nil
 		}
-		return fsread.Node{}, false, unwritable(e.Path, err, "look at the staged inode")
+		return fsread.Node{}, false, unwritable(e.Path, err, "stat the staged inode")
 	}
 	err = unix.Fstatat(dir, final, &there, unix.AT_SYMLINK_NOFOLLOW)
 	exists := err == nil
@@ -208,7 +208,7 @@ func (t *Tree) Arrive(staged uint64, e *tree.Entry, keep bool) (fsread.Node, boo
 		}
 	}
 	if err := t.rename(name, dir, final); err != nil {
-		return fsread.Node{}, false, unwritable(e.Path, err, "move it to its place")
+		return fsread.Node{}, false, unwritable(e.Path, err, "rename the staged inode")
 	}
 	n, err := t.describe(dir, final, e)
 	return n, true, err

@@ -25,7 +25,7 @@ type past struct {
 }
 
 // write writes as much of data as can be written this way, of the file that fd stands for,
-// and says how much that was. What is left, after an error too, is for the caller to write.
+// and returns how much that was. What is left, after an error too, is for the caller to write.
 func (p *past) write(fd int, data []byte, off int64) (done int) {
 	if len(data) < pastFrom || !fsread.Aligned(data, off) {
 		return 0

@@ -5,11 +5,11 @@
 //
 // # Confinement
 //
-// Whoever sends is not trusted with paths. Names are validated where they are decoded;
+// Paths of the sender are not trusted. Names are validated where they are decoded;
 // every directory is opened by openat2 beneath the root without following symlinks,
 // magic links or mounts, and every operation acts on one name in such a directory or on an
 // open inode. So nothing outside the root can be reached, whatever the tree holds and
-// whoever changes it meanwhile.
+// concurrent changes in it.
 //
 // # Where an inode is
 //
@@ -45,12 +45,12 @@ type Place struct {
 }
 
 // Target is what a shipment is written to. Its methods are for package ship, and may be
-// called by many goroutines at once unless they say otherwise.
+// called by many goroutines at once unless stated otherwise.
 type Target interface {
 	// Image is true for a device or image file, and Size then its size.
 	Image() bool
 	Size() int64
-	// Empty says whether a directory holds nothing yet.
+	// Empty reports whether a directory holds nothing yet.
 	Empty() (bool, error)
 	// Probe fails when the target cannot hold what a shipment under the mask may bring; size
 	// is the source's, when that is an image.
@@ -63,7 +63,7 @@ type Target interface {
 	// CopyMethod looks at the target itself.
 	Source(mask tree.Mask) (fsread.Source, error)
 
-	// Usage is what the target occupies, its stages included, in bytes; bounded says
+	// Usage is what the target occupies, its stages included, in bytes; bounded reports
 	// instead that its filesystem has no more than about limit, so that it cannot hold
 	// more either.
 	Usage(limit int64) (used int64, bounded bool, err error)
@@ -75,22 +75,22 @@ type Target interface {
 	// with anything else.
 	RemoveStages(keep string) error
 
-	// Mkdir makes sure that there is a directory, instead of whatever was there. Its
+	// Mkdir makes sure that there is a directory, replacing an existing entry. Its
 	// description comes later.
 	Mkdir(path string) error
-	// Create makes an empty file, instead of whatever was there.
+	// Create makes an empty file, replacing an existing entry.
 	Create(p Place) (File, error)
 	// Edit opens an existing file for writing.
 	Edit(p Place) (File, error)
-	// Make makes a symlink, fifo, socket or device, instead of whatever was there.
+	// Make makes a symlink, fifo, socket or device, replacing an existing entry.
 	Make(p Place, e *tree.Entry) (fsread.Node, error)
-	// Link gives the inode at first one more name, instead of whatever was there.
+	// Link gives the inode at first one more name, replacing an existing entry.
 	Link(path, first string) (fsread.Node, error)
-	// Remove removes whatever is at path and below it.
+	// Remove removes path and everything below it.
 	Remove(path string) error
 	// Describe gives the inode at e.Path e's description.
 	Describe(e *tree.Entry) (fsread.Node, error)
-	// Arrive moves a staged inode to its path, instead of whatever was there; done is
+	// Arrive moves a staged inode to its path, replacing an existing entry; done is
 	// false when there is no such staged inode (any more). With keep, a file that has
 	// several names keeps its inode: the staged content is written into it.
 	Arrive(staged uint64, e *tree.Entry, keep bool) (n fsread.Node, done bool, err error)
@@ -112,7 +112,7 @@ type File interface {
 	Resize(size int64, allocate bool) error
 	// Stamp gives the inode's stamp as it is now; zero for a block device.
 	Stamp() (tree.Stamp, error)
-	// Describe gives the file e's description, and says what it is then.
+	// Describe gives the file e's description, and returns what it is then.
 	Describe(e *tree.Entry) (fsread.Node, error)
 	Close() error
 }

@@ -31,7 +31,7 @@ type Tree struct {
 func OpenTree(root *os.File, _ Options) (*Tree, error) {
 	var st unix.Statx_t
 	if err := fsread.StatFD(int(root.Fd()), &st); err != nil {
-		return nil, fault.Wrap(fault.TargetUnwritable, err, "look at the target's root")
+		return nil, fault.Wrap(fault.TargetUnwritable, err, "stat the root of the target")
 	}
 	if n := fsread.NodeOf("", &st); n.Kind != tree.Dir {
 		return nil, fault.New(fault.TargetUnwritable, "the target is not a directory")
@@ -45,7 +45,7 @@ func (t *Tree) Image() bool { return false }
 // Size of an image; a tree has none.
 func (t *Tree) Size() int64 { return 0 }
 
-// Empty says whether there is nothing in the root but what belongs to its filesystem.
+// Empty reports whether there is nothing in the root but what belongs to its filesystem.
 func (t *Tree) Empty() (bool, error) {
 	v, err := fsread.OpenTree(t.file, fsread.Options{CutUnixNano: 1})
 	if err != nil {
@@ -108,7 +108,7 @@ func (t *Tree) OpenStage(name string, create bool) (bool, error) {
 	if create {
 		err := t.changing(t.root, func() error { return unix.Mkdirat(t.root, name, 0o700) })
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return false, unwritable(name, err, "make the stage")
+			return false, unwritable(name, err, "create the stage")
 		}
 	}
 	fd, err := fsread.OpenBeneath(t.root, name, unix.O_RDONLY|unix.O_DIRECTORY)
@@ -139,7 +139,7 @@ func (t *Tree) RemoveStages(keep string) error {
 		return nil
 	})
 	if err != nil {
-		return unwritable("", err, "look for stages")
+		return unwritable("", err, "list stages")
 	}
 	for _, name := range stages {
 		if err := t.Remove(name); err != nil {
@@ -206,7 +206,7 @@ func (t *Tree) Mkdir(path string) error {
 	mkdir := func() error { return unix.Mkdirat(dir, name, 0o700) }
 	err = t.changing(dir, mkdir)
 	if !errors.Is(err, unix.EEXIST) {
-		return unwritable(path, err, "make the directory")
+		return unwritable(path, err, "create the directory")
 	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -215,10 +215,10 @@ func (t *Tree) Mkdir(path string) error {
 	if err := t.clear(path, dir, name); err != nil {
 		return err
 	}
-	return unwritable(path, t.changing(dir, mkdir), "make the directory")
+	return unwritable(path, t.changing(dir, mkdir), "create the directory")
 }
 
-// clear removes whatever has the name.
+// clear removes the entry of that name.
 func (t *Tree) clear(path string, dir int, name string) error {
 	err := t.unlink(dir, name, 0)
 	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
@@ -227,7 +227,7 @@ func (t *Tree) clear(path string, dir int, name string) error {
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
-	return unwritable(path, err, "remove what is in the way")
+	return unwritable(path, err, "remove the existing entry")
 }
 
 // unlink removes a name, taking flags off the inode and its directory when they are in the way.
@@ -297,7 +297,7 @@ func (t *Tree) Edit(p Place) (File, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		_ = unix.Close(fd)
-		return nil, fault.At(fault.TargetUnwritable, p.Path, err, "it is no longer a regular file")
+		return nil, fault.At(fault.TargetUnwritable, p.Path, err, "no longer a regular file")
 	}
 	return &file{inode: inode{fd: fd, mask: t.mask}, path: p.Path}, nil
 }
@@ -309,7 +309,7 @@ func (t *Tree) Make(p Place, e *tree.Entry) (fsread.Node, error) {
 		return fsread.Node{}, err
 	}
 	defer release()
-	err = t.making(p, dir, name, "make the "+e.Kind.String(), func() error { return mknod(dir, name, e) })
+	err = t.making(p, dir, name, "create the "+e.Kind.String(), func() error { return mknod(dir, name, e) })
 	if err != nil {
 		return fsread.Node{}, err
 	}
@@ -343,7 +343,7 @@ func (t *Tree) describe(dir int, name string, e *tree.Entry) (fsread.Node, error
 	}
 	var err error
 	if i.fd, err = unix.Openat(dir, name, flags, 0); err != nil {
-		return fsread.Node{}, unwritable(e.Path, err, "open it to describe it")
+		return fsread.Node{}, unwritable(e.Path, err, "open to set its attributes")
 	}
 	defer unix.Close(i.fd)
 	return i.describe(e)

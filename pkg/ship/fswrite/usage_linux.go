@@ -16,7 +16,7 @@ import (
 func (t *Tree) Usage(limit int64) (used int64, bounded bool, err error) {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(t.root, &fs); err != nil {
-		return 0, false, unwritable("", err, "look at the target's filesystem")
+		return 0, false, unwritable("", err, "statfs of the target")
 	}
 	// A provisioner may round up.
 	if total := int64(fs.Blocks) * fs.Bsize; total <= limit+limit/4 {
@@ -43,7 +43,7 @@ func (t *Tree) usageOf(path string, linked map[uint64]bool) (below []string, use
 		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, 0, unwritable(path, err, "look at how full the target is")
+		return nil, 0, unwritable(path, err, "measure the usage of the target")
 	}
 	defer unix.Close(fd)
 	err = fsread.EachName(fd, func(name string) error {
@@ -66,7 +66,7 @@ func (t *Tree) usageOf(path string, linked map[uint64]bool) (below []string, use
 		return nil
 	})
 	if err != nil {
-		return nil, 0, unwritable(path, err, "look at how full the target is")
+		return nil, 0, unwritable(path, err, "measure the usage of the target")
 	}
 	return below, used, nil
 }

@@ -65,7 +65,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		records, err := decodeRecords(raw)
 		if err == nil && !bytes.Equal(encodeRecords(records), raw) {
-			t.Errorf("accepted %x, which nobody writes; it means %x", raw, encodeRecords(records))
+			t.Errorf("accepted %x, not canonical; it means %x", raw, encodeRecords(records))
 		}
 	})
 }
@@ -94,7 +94,7 @@ func FuzzDecodeHead(f *testing.F) {
 			return
 		}
 		if again, err := encodeHead(h); err != nil || !bytes.Equal(again, data) {
-			t.Errorf("accepted %q, which nobody writes; it means %q, %v", data, again, err)
+			t.Errorf("accepted %q, not canonical; it means %q, %v", data, again, err)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 )
 
-// Phase says what the target holds. It means something only in a receiver's state.
+// Phase is what the target holds. It is used only in the state of a receiver.
 type Phase string
 
 const (
@@ -83,19 +83,19 @@ func encodeHead(h Head) ([]byte, error) {
 func decodeHead(data []byte) (Head, error) {
 	line, body, _ := bytes.Cut(data, []byte("\n"))
 	if len(line) > 0 && !bytes.HasPrefix(line, []byte(headMagic+" ")) {
-		return Head{}, fmt.Errorf("%w: its head is of another version, or none", ErrCorrupt)
+		return Head{}, fmt.Errorf("%w: head of another version", ErrCorrupt)
 	}
 	body, ended := bytes.CutSuffix(body, []byte("\n"))
 	want := fmt.Sprintf("%s %08x", headMagic, crc32.Checksum(body, castagnoli))
 	if !ended || string(line) != want {
-		return Head{}, fmt.Errorf("%w: its head's checksum", ErrCorrupt)
+		return Head{}, fmt.Errorf("%w: checksum of the head", ErrCorrupt)
 	}
 	var h Head
 	if err := json.Unmarshal(body, &h); err != nil {
-		return Head{}, fmt.Errorf("%w: its head: %w", ErrCorrupt, err)
+		return Head{}, fmt.Errorf("%w: head: %w", ErrCorrupt, err)
 	}
 	if again, err := encodeHead(h); err != nil || !bytes.Equal(again, data) {
-		return Head{}, fmt.Errorf("%w: its head says more than this version knows", ErrCorrupt)
+		return Head{}, fmt.Errorf("%w: unknown fields in the head", ErrCorrupt)
 	}
 	return h, nil
 }

@@ -22,7 +22,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fault.Wrap(fault.StateBusy, err, "another process has the state of this volume")
+		return nil, fault.Wrap(fault.StateBusy, err, "the state of this volume is in use by another process")
 	}
 	return f, nil
 }

@@ -48,7 +48,7 @@ type overlay struct {
 	hidden []hiding
 }
 
-// hiding says that sources up to index rank have nothing below path.
+// hiding means that sources up to index rank have nothing below path.
 type hiding struct {
 	path string
 	rank int

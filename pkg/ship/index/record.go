@@ -42,7 +42,7 @@ type Record struct {
 	// Hides is set by Overlay: one of the records at this path, though not the one that
 	// counts, hides what older ones have below it.
 	Hides bool
-	// Kept is set by those who join this with what somebody else said: it is our own copy.
+	// Kept is set by joins with the record of the other end: this is our own copy.
 	Kept bool
 }
 
@@ -64,10 +64,10 @@ func (r *Record) Leaves() int64 {
 	}
 }
 
-// Is says whether r is of exactly this entry, all of it.
+// Is reports whether r is of exactly this entry, all of it.
 func (r *Record) Is(e *tree.Entry) bool { return !r.Partial && tree.EqualBody(&r.Entry, e) }
 
-// Describes says whether the inode that was seen with this entry and stamp is still what r
+// Describes reports whether the inode that was seen with this entry and stamp is still what r
 // describes, by a stamp that proves it. What cannot be seen without opening it is not compared.
 func (r *Record) Describes(seen *tree.Entry, stamp tree.Stamp) bool {
 	e := &r.Entry
@@ -76,7 +76,7 @@ func (r *Record) Describes(seen *tree.Entry, stamp tree.Stamp) bool {
 			seen.Kind != tree.Hardlink && e.Size == seen.Size && e.MTime == seen.MTime && e.Mode == seen.Mode && e.UID == seen.UID && e.GID == seen.GID)
 }
 
-// HasRows says whether content of size bytes has its leaf digests kept.
+// HasRows reports whether content of size bytes has its leaf digests kept.
 func HasRows(size int64) bool { return size > InlineLimit }
 
 const (
@@ -165,7 +165,7 @@ func decodeRecord(d *tree.Decoder, previous string) (r Record) {
 	}
 	r.Entry.Path = joinPrefix(previous[:shared], suffix)
 	if !tree.ValidPath(r.Entry.Path) {
-		d.Fail(fmt.Errorf("%w: its path is not valid", errRecord))
+		d.Fail(fmt.Errorf("%w: invalid path", errRecord))
 		return r
 	}
 	r.Gone, r.Patch, r.Partial, r.Found = f&flagGone != 0, f&flagPatch != 0, f&flagPartial != 0, f&flagFound != 0
@@ -186,14 +186,14 @@ func decodeRecord(d *tree.Decoder, previous string) (r Record) {
 		r.Entry.Allocated = f&flagAllocated != 0
 	}
 	if d.Err() == nil && (recordFlags(&r) != f || sharedPrefix(previous, r.Entry.Path) != shared) {
-		d.Fail(fmt.Errorf("%w: nobody writes it so", errRecord))
+		d.Fail(fmt.Errorf("%w: not canonical", errRecord))
 	}
 	return r
 }
 
 func joinPrefix(prefix string, suffix []byte) string {
 	b := append(append(make([]byte, 0, len(prefix)+len(suffix)), prefix...), suffix...)
-	return unsafe.String(unsafe.SliceData(b), len(b)) // nobody else has b
+	return unsafe.String(unsafe.SliceData(b), len(b)) // b is not shared
 }
 
 func decodeTime(d *tree.Decoder) tree.Time {

@@ -39,7 +39,7 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrCorrupt is wrapped by every complaint about a file of the state.
-var ErrCorrupt = errors.New("the state is damaged")
+var ErrCorrupt = errors.New("corrupt state")
 
 // mark is the payload of a mark block.
 type mark struct {
@@ -175,7 +175,7 @@ func (w *Writer) FlushRows() error {
 
 // checkpoint makes everything written so far durable and puts value on record as the
 // last mark. What the records speak of must be durable before: by a sync that began at cut,
-// which makes settled the stamps that are older (see tree.Settled). A zero cut says nothing.
+// which makes settled the stamps that are older (see tree.Settled). A zero cut settles nothing.
 func (w *Writer) checkpoint(value uint64, cut tree.Time) (mark, error) {
 	w.flushBlock()
 	if w.err == nil {
@@ -234,7 +234,7 @@ func newReader(f *os.File, m mark) (*reader, error) {
 func readMagic(in io.Reader) error {
 	var magic [len(runMagic)]byte
 	if _, err := io.ReadFull(in, magic[:]); err != nil || string(magic[:]) != runMagic {
-		return fmt.Errorf("%w: a run does not begin as one", ErrCorrupt)
+		return fmt.Errorf("%w: no run header", ErrCorrupt)
 	}
 	return nil
 }
@@ -272,7 +272,7 @@ func (r *reader) take() (Record, error) {
 	for r.d == nil || len(r.d.Rest()) == 0 {
 		kind, payload, err := readBlock(r.in, r.block)
 		if err != nil {
-			return Record{}, fmt.Errorf("%w: a run ends before its mark", ErrCorrupt)
+			return Record{}, fmt.Errorf("%w: truncated run", ErrCorrupt)
 		}
 		if kind == typeRecords {
 			r.block, r.prev, r.d = payload[:0], "", tree.NewDecoder(payload)
@@ -310,12 +310,12 @@ func readBlock(in *bufio.Reader, buf []byte) (kind byte, payload []byte, err err
 		return 0, nil, err
 	}
 	if blockSum(head[4], payload) != binary.LittleEndian.Uint32(head[5:]) {
-		return 0, nil, fmt.Errorf("%w: a block's checksum", ErrCorrupt)
+		return 0, nil, fmt.Errorf("%w: checksum of a block", ErrCorrupt)
 	}
 	return head[4], payload, nil
 }
 
-// lastMark finds the last good mark of a run; whole says that nothing lies behind it, and ok
+// lastMark finds the last good mark of a run; whole means that nothing follows it, and ok
 // is false when there is none.
 func lastMark(f io.Reader) (last mark, whole, ok bool) {
 	in := bufio.NewReaderSize(f, 256<<10)

@@ -50,10 +50,10 @@ type Store struct {
 }
 
 // Open opens or makes the state of volumeID in dir and locks it. State that cannot be
-// read is set aside; Notice says so.
+// read is set aside; Notice returns why.
 func Open(dir, volumeID string) (*Store, error) {
 	if volumeID == "" {
-		return nil, errors.New("open the state: the volume's id is empty")
+		return nil, errors.New("open the state: empty volume ID")
 	}
 	path := filepath.Join(dir, fileName(volumeID))
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -67,7 +67,7 @@ func Open(dir, volumeID string) (*Store, error) {
 	if err := s.load(); err != nil {
 		if setErr := s.SetAside(err); setErr != nil {
 			_ = lock.Close()
-			return nil, fault.Wrap(fault.StateCorrupt, setErr, "set damaged state aside")
+			return nil, fault.Wrap(fault.StateCorrupt, setErr, "move the corrupt state aside")
 		}
 	}
 	return s, s.sweep()
@@ -120,7 +120,7 @@ func (s *Store) readMark(n uint64, complete bool) (mark, error) {
 	defer f.Close()
 	m, whole, ok := lastMark(f)
 	if !ok || complete && !whole {
-		return mark{}, fmt.Errorf("%w: run %d does not end with a mark", ErrCorrupt, n)
+		return mark{}, fmt.Errorf("%w: run %d is incomplete", ErrCorrupt, n)
 	}
 	return m, s.checkRows(n, m)
 }
@@ -137,7 +137,7 @@ func (s *Store) checkRows(n uint64, m mark) error {
 	defer f.Close()
 	sum := crc32.New(castagnoli)
 	if got, err := io.Copy(sum, io.LimitReader(f, m.rows)); err != nil || got != m.rows || sum.Sum32() != m.rowsSum {
-		return fmt.Errorf("%w: the leaf digests of run %d are cut off or changed", ErrCorrupt, n)
+		return fmt.Errorf("%w: leaf digests of run %d are truncated or changed", ErrCorrupt, n)
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func (s *Store) SetAside(cause error) error {
 	return syncDir(s.dir)
 }
 
-// Notice says what was wrong with state that was set aside, or is "".
+// Notice returns what was wrong with state that was set aside, or is "".
 func (s *Store) Notice() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,7 +299,7 @@ func (s *Store) removeRun(n uint64) {
 	delete(s.marks, n)
 	for _, p := range []string{s.runPath(n), s.rowsPath(n)} {
 		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
-			slog.Debug("a run of the state stays until the next start", "path", p, "error", err)
+			slog.Debug("cannot delete a run of the state until the next start", "path", p, "error", err)
 		}
 	}
 }

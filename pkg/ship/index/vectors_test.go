@@ -19,7 +19,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-var update = cmdline.Bool("update", false, "write the test vectors anew")
+var update = cmdline.Bool("update", false, "rewrite the test vectors")
 
 // The vectors in testdata/vectors.txt are files of a state; docs/formats.md explains them. They
 // change only together with the version in a head's or a run's first line.

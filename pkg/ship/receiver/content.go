@@ -29,7 +29,7 @@ type incoming struct {
 	writes  int // under way; guarded by the applier's mu
 }
 
-// written tells that a write to a content is over.
+// written marks a write to a content as done.
 func (a *Applier) written(in *incoming) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,12 +66,12 @@ func (a *Applier) begin(f *Frame, op *wire.Op) error {
 		fresh: !op.Patch && !a.target.Image(), image: a.target.Image(),
 	}
 	if in.patch && base.Leaves() == 0 {
-		return fault.At(fault.PeerProtocol, op.Path, nil, "it should be patched, but there is nothing to patch")
+		return fault.At(fault.PeerProtocol, op.Path, nil, "a patch of a content that does not exist")
 	}
 	if a.o.MaxSize > 0 && op.Allocated {
 		// Room is taken for it before a byte of it comes.
 		if a.taken += min(op.Size, a.o.MaxSize+1); a.taken > a.o.MaxSize {
-			return fault.At(fault.TargetFull, op.Path, nil, "with it, the room that files take exceeds the target's capacity")
+			return fault.At(fault.TargetFull, op.Path, nil, "allocated files exceed the capacity of the target")
 		}
 		if err := a.admit(op.Size); err != nil {
 			return err
@@ -152,7 +152,7 @@ func (a *Applier) complete(f *Frame, op *wire.Op) error {
 	a.open = nil
 	a.o.Count.Changed.Add(1)
 	if op.Entry.Size != in.size {
-		return fault.At(fault.PeerProtocol, in.path, nil, "its size changed on the way")
+		return fault.At(fault.PeerProtocol, in.path, nil, "its size differs from the announced size")
 	}
 	rec := &index.Record{Entry: op.Entry, Staged: in.place.Staged, Patch: in.overlay}
 	f.results = append(f.results, result{record: rec, closes: in})

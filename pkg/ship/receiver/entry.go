@@ -83,7 +83,7 @@ func settle(rec *index.Record, n fsread.Node, err error) error {
 // keep changes the description of a file that keeps its content.
 func (a *Applier) keep(f *Frame, op *wire.Op, base index.Record) error {
 	if base.Entry.Kind != tree.File || base.Partial || base.Entry.Content != op.Entry.Content || base.Entry.Size != op.Entry.Size {
-		return fault.At(fault.PeerProtocol, op.Entry.Path, nil, "it should keep a content that it does not have")
+		return fault.At(fault.PeerProtocol, op.Entry.Path, nil, "keeps a content that the target does not have")
 	}
 	rec := &index.Record{Entry: op.Entry, Stamp: base.Stamp, Rows: base.Rows, Staged: base.Staged, Patch: base.Patch}
 	f.results = append(f.results, result{record: rec})
@@ -109,14 +109,14 @@ func (a *Applier) whole(f *Frame, op *wire.Op, base index.Record) error {
 func (a *Applier) writeWhole(p fswrite.Place, rec *index.Record, data []byte, edit bool) error {
 	e := &rec.Entry
 	if tree.Content(e.Size, tree.Leaves(nil, data)) != e.Content {
-		return fault.At(fault.DigestMismatch, e.Path, nil, "its content is not what was announced")
+		return fault.At(fault.DigestMismatch, e.Path, nil, "content does not match its digest")
 	}
 	file, err := a.fresh(p, edit)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	// Only blocks of zeros need help: they are left out where nothing else is said.
+	// Only blocks of zeros need help: they are left out where the entry is not allocated.
 	zeros := hasZeroBlock(data)
 	if zeros && e.Allocated {
 		if err := file.Resize(e.Size, true); err != nil {

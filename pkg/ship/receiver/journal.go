@@ -110,7 +110,7 @@ func (j *Journal) fill(to int64) error {
 		kept = min(to, j.in.base.Leaves())
 	}
 	if to > max(kept, j.leaf) && !j.in.fresh {
-		return fault.At(fault.PeerProtocol, j.in.path, nil, "a part of its content was left out")
+		return fault.At(fault.PeerProtocol, j.in.path, nil, "missing part of the content")
 	}
 	for j.leaf < kept {
 		part := j.scratch(kept - j.leaf)
@@ -129,7 +129,7 @@ func (j *Journal) complete(rec *index.Record) error {
 		return err
 	}
 	if j.hash.Sum() != rec.Entry.Content {
-		return fault.At(fault.DigestMismatch, j.in.path, nil, "its content is not what was announced")
+		return fault.At(fault.DigestMismatch, j.in.path, nil, "content does not match its digest")
 	}
 	if rec.Entry.Kind == tree.Image || index.HasRows(rec.Entry.Size) {
 		rec.Rows = j.rows

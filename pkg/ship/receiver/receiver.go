@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package receiver carries out the operations of a pass on a target: frames come in order, and what
-// they say is checked in order; the work is done in parallel. A Journal puts what came of it on
-// record, in order again.
+// Package receiver carries out the operations of a pass on a target: frames come in order, and and are
+// checked in order; the work is done in parallel. A Journal records the
+// results, in order again.
 //
 // What an operation needs of the target's present state it asks the survey's record, which may
 // still be in the making: a frame waits until the survey has passed its paths. Only a content that
@@ -44,7 +44,7 @@ type Options struct {
 	// Staged is the last number of a staged inode that an earlier session may have given.
 	Staged uint64
 	Count  *count.Counters
-	// Fail is told what goes wrong, from any goroutine.
+	// Fail is called with errors, from any goroutine.
 	Fail func(error)
 }
 
@@ -73,7 +73,7 @@ type Applier struct {
 // Frame is a frame being applied.
 type Frame struct {
 	Seq uint64
-	// Done is called when everything in it was carried out. What it has to say to the Journal
+	// Done is called when everything in it was carried out. What it has for the Journal
 	// stays in memory until it is there.
 	Done func(*Frame)
 	// Held is the caller's own: what that memory was counted as, in bytes.
@@ -142,7 +142,7 @@ func (a *Applier) Work(ctx context.Context) {
 	}
 }
 
-// Reached tells that all frames up to seq are applied.
+// Reached marks all frames up to seq as applied.
 func (a *Applier) Reached(seq uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -258,7 +258,7 @@ func (a *Applier) base(path string) (index.Record, error) {
 }
 
 // leastRoom is what may come between two looks at the target, as a part of its
-// capacity: a full one is not walked for every file that is written anew.
+// capacity: a full one is not walked for every file that is rewritten.
 const leastRoom = 64
 
 // admit keeps what stands on the target, what is staged beside it and what this and
@@ -279,7 +279,7 @@ func (a *Applier) admit(n int64) error {
 	case bounded:
 		a.left = math.MaxInt64
 	case used > a.o.MaxSize:
-		return fault.New(fault.TargetFull, "the target holds %d bytes, more than its capacity of %d", used, a.o.MaxSize)
+		return fault.New(fault.TargetFull, "the target uses %d bytes, more than its capacity of %d", used, a.o.MaxSize)
 	default:
 		a.left = max(a.o.MaxSize-used, a.o.MaxSize/leastRoom)
 	}
@@ -290,12 +290,12 @@ func (a *Applier) admit(n int64) error {
 func (a *Applier) checkOrder(path string, closes bool) error {
 	if closes {
 		if a.open == nil || a.open.path != path {
-			return fault.At(fault.PeerProtocol, path, nil, "a content ends that was not opened")
+			return fault.At(fault.PeerProtocol, path, nil, "end of a content that is not open")
 		}
 		return nil
 	}
 	if a.open != nil || a.any && path <= a.last {
-		return fault.At(fault.PeerProtocol, path, nil, "an operation out of order")
+		return fault.At(fault.PeerProtocol, path, nil, "operation out of order")
 	}
 	a.last, a.any = path, true
 	return nil

@@ -36,7 +36,7 @@ type planned struct {
 	// node is nil when the path is gone.
 	node *fsread.Node
 	path string
-	// base is what the target has; inBase says that it has it.
+	// base is what the target has; inBase is true when it has it.
 	base   index.Record
 	inBase bool
 	// known is the description of the same unchanged inode from an earlier pass.
@@ -146,7 +146,7 @@ func (l *planner) gone(path string, all bool, send func(job) error) error {
 		}
 		if !l.skipSet || !tree.Inside(r.Entry.Path, l.skip) {
 			if r.Entry.Path == "" {
-				return fault.New(fault.Internal, "the base's root is not in the source")
+				return fault.New(fault.Internal, "the root of the base is not in the source")
 			}
 			l.skip, l.skipSet = r.Entry.Path, true
 			if err := l.add(planned{path: r.Entry.Path, base: *r, inBase: true}, send); err != nil {
@@ -195,7 +195,7 @@ func (l *planner) flush(send func(job) error) error {
 	return send(j)
 }
 
-// large says whether e's content must be read in pieces.
+// large reports whether e's content must be read in pieces.
 func large(e *planned) bool {
 	switch e.node.Kind {
 	case tree.Image:

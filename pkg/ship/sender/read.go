@@ -271,7 +271,7 @@ func (r *reader) reread(e *planned, entry *tree.Entry) ([]byte, error) {
 		return nil, err
 	}
 	if rec.Entry.Content != entry.Content {
-		return nil, fault.At(fault.Internal, e.path, nil, "its content changed though its stamp did not; remove the state and start again")
+		return nil, fault.At(fault.Internal, e.path, nil, "content changed without its timestamps; delete the state and run again")
 	}
 	if data == nil {
 		data = []byte{}
@@ -311,7 +311,7 @@ func (c *content) begin(p *Pass) {
 	c.err = c.open.Details(&c.node)
 }
 
-// still says whether two looks at an inode show the same.
+// still reports whether two stats of an inode are equal.
 func still(a, b *fsread.Node) bool {
 	return a.Stamp.Ino == b.Stamp.Ino && a.Stamp.CTime == b.Stamp.CTime && a.Stamp.BTime == b.Stamp.BTime
 }
@@ -443,7 +443,7 @@ func (r *reader) oldRows(c *content, p *piece) ([]byte, error) {
 }
 
 // differences appends the ranges of leaves that are not as the base has them: data, and
-// zeros, which only a fresh file has by itself. Neighbours share a range.
+// zeros, which only a fresh file has without writing. Neighbours share a range.
 func differences(out []changedRange, rows, old []byte, size int, fresh bool) []changedRange {
 	leaf := func(i int) []byte { return rows[i*tree.LeafDigestSize : (i+1)*tree.LeafDigestSize] }
 	var zero tree.LeafDigest

@@ -54,7 +54,7 @@ type Options struct {
 	// Precopy: the pass is not to be verified.
 	Precopy bool
 	Count   *count.Counters
-	// Queued is told of each frame, in order, from one goroutine.
+	// Queued is called for each frame, in order, from one goroutine.
 	Queued func(session.Queued)
 }
 
@@ -107,7 +107,7 @@ func (p *Pass) Frames() <-chan Frame { return p.frames }
 // Waiting is how many frames no connection has taken yet.
 func (p *Pass) Waiting() int { return len(p.frames) }
 
-// Narrow says whether it is the network that frames wait for: then they are compressed.
+// Narrow reports whether it is the network that frames wait for: then they are compressed.
 func (p *Pass) Narrow(is bool) { p.narrow.Store(is) }
 
 // Manifest is what Run has read, complete when it has ended without an error.
@@ -140,7 +140,7 @@ func (p *Pass) allowed(e *tree.Entry) error {
 		return nil
 	}
 	if what := tree.Special(e); what != "" {
-		return fault.At(fault.SpecialFileRefused, e.Path, nil, "it is "+what+", and the policy refuses those")
+		return fault.At(fault.SpecialFileRefused, e.Path, nil, "it is "+what+", which the policy refuses")
 	}
 	return nil
 }
@@ -149,13 +149,13 @@ func (p *Pass) allowed(e *tree.Entry) error {
 // stand still.
 func (p *Pass) moved(path string) error {
 	if !p.o.Source.Info().Live {
-		return fault.At(fault.SourceChanged, path, nil, "it changed while it was read, though the view should stand still")
+		return fault.At(fault.SourceChanged, path, nil, "changed during read, in a source that must not change")
 	}
 	p.o.Count.Move(path)
 	return nil
 }
 
-// compressing says whether the next frame is worth compressing: when frames wait because the
+// compressing reports whether the next frame is to be compressed: when frames wait because the
 // network is slow, and where it paid when it was last tried. One frame in sixteen is tried all
 // the same.
 func (p *Pass) compressing() bool {

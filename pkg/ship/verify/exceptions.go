@@ -39,7 +39,7 @@ func (e *Exceptions) Push(r index.Record) {
 	e.wake.Broadcast()
 }
 
-// Progress says that everything up to a path has been looked at.
+// Progress reports that everything up to a path was compared.
 func (e *Exceptions) Progress(through string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -47,7 +47,7 @@ func (e *Exceptions) Progress(through string) {
 	e.wake.Broadcast()
 }
 
-// End says that nothing more comes; with err, because something went wrong.
+// End reports that nothing more comes; err is the failure, if any.
 func (e *Exceptions) End(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,12 +1,11 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package verify looks at what a volume holds beside what is recorded of it: a walk of the target
-// that describes anew, by reading, whatever does not have the stamp it was recorded with. It is
-// what makes the target itself the base of an increment, and what its digest is made of in the end.
+// Package verify compares a volume with its index: it walks the target and reads again every entry
+// whose timestamps are not the recorded ones. The result is the base of an increment, and the digest
+// of the target after it.
 //
-// What is found to be other than recorded goes through Exceptions to those who need the record
-// while the walk is still under way.
+// Differences are passed through Exceptions to readers of the record while the walk is running.
 package verify
 
 import (
@@ -26,7 +25,7 @@ import (
 // Found is one path of a survey: what is there, or (Gone) is there no more.
 type Found struct {
 	R index.Record
-	// Digests are the leaf digests of a content that was read; otherwise R.Rows says where
+	// Digests are the leaf digests of a content that was read; otherwise R.Rows is where
 	// they are.
 	Digests []byte
 	// Same: exactly what was recorded, stamp and all.
@@ -35,19 +34,18 @@ type Found struct {
 	Differs bool
 }
 
-// Survey walks the target and compares it with what is recorded of it. Whatever does not
-// have the stamp it was recorded with is described anew, files by reading them. Emit gets
-// every path in order, from one goroutine.
+// Survey walks the target and compares it with its index. Entries without the recorded timestamps
+// are described again, files by reading them. Emit gets every path in order, from one goroutine.
 type Survey struct {
 	Source fsread.Source
 	Store  *index.Store
 	// SettledOnly: only settled stamps are believed. Otherwise those that were taken in this
-	// session count too: nobody but us has written since.
+	// session count too: no other process has written since.
 	SettledOnly bool
 	// All content is read, from the storage and not from memory.
 	All  bool
 	Emit func(*Found) error
-	// Count, when set, is told what was read.
+	// Count, when set, counts what was read.
 	Count *count.Counters
 
 	// Batches for reuse.
@@ -195,7 +193,7 @@ func (s *Survey) one(it *item) (Found, error) {
 	return f, nil
 }
 
-// believes says whether the recorded stamp proves that the inode is as it was recorded.
+// believes reports whether the recorded stamp proves that the inode is as it was recorded.
 func (s *Survey) believes(it *item) bool {
 	if s.All && (it.node.Kind == tree.File || it.node.Kind == tree.Image) {
 		return false
@@ -211,7 +209,7 @@ func (s *Survey) believes(it *item) bool {
 	return it.rec.Staged == 0 && rec.Describes(&it.node.Entry, it.node.Stamp)
 }
 
-// sameInode says whether a content that we left unfinished is in the same inode still.
+// sameInode reports whether a content that was left unfinished is in the same inode still.
 func sameInode(it *item) bool {
 	a, b := it.rec.Stamp, it.node.Stamp
 	return it.rec.Entry.Kind == it.node.Kind && a.Ino == b.Ino && a.BTime == b.BTime
@@ -231,7 +229,7 @@ func (s *Survey) look(n *fsread.Node, partial *index.Record) (f Found, err error
 		}
 	}
 	if moved, ok := errors.AsType[*fsread.ChangedError](err); ok {
-		err = fault.At(fault.TargetUnwritable, moved.Path, nil, "somebody else writes to the target while it is looked at")
+		err = fault.At(fault.TargetUnwritable, moved.Path, nil, "another process writes to the target")
 	}
 	return f, err
 }
@@ -278,7 +276,7 @@ func (s *Survey) read(n *fsread.Node, r, partial *index.Record) ([]byte, error) 
 	return rows, nil
 }
 
-// KeepRows makes the leaf digests of f part of w, a run of store, and f's record say where.
+// KeepRows makes the leaf digests of f part of w, a run of store, and sets their place in the record of f.
 func KeepRows(store *index.Store, w *index.Writer, f *Found) error {
 	hasContent := f.R.Entry.Kind == tree.File || f.R.Entry.Kind == tree.Image
 	if f.R.Gone || !hasContent || f.Digests == nil && f.R.Leaves() == 0 {
