@@ -700,8 +700,8 @@ func TestRule8WhatTheTargetCannotHoldIsRefusedWithTheFirstPath(t *testing.T) {
 		path  string
 		what  string
 	}{
-		"nanoseconds": {func(m *shiptest.Maker) { m.MTime("b", 5, 7); m.MTime("c", 5, 7) }, "b", "more exact than a second"},
-		"after 2038":  {func(m *shiptest.Maker) { m.MTime("b", 1<<32, 0) }, "b", "its time"},
+		"nanoseconds": {func(m *shiptest.Maker) { m.MTime("b", 5, 7); m.MTime("c", 5, 7) }, "b", "nanoseconds"},
+		"after 2038":  {func(m *shiptest.Maker) { m.MTime("b", 1<<32, 0) }, "b", "modification time"},
 	} {
 		p := shiptest.NewPair(t)
 		p.Target = filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))

@@ -148,7 +148,7 @@ type sendSession struct {
 	events  chan session.Input
 	control net.Conn
 	words   chan struct{} // closed when the control connection has nothing more to say
-	pass    *sender.Pass
+	pass    *sender.Sync
 	base    *baseStream
 	started time.Time
 	scanned time.Time

@@ -64,7 +64,7 @@ func (s *spares) recorded() []recorded {
 // planner merges the source's walk with the base and the remembered stamps, and cuts the
 // outcome into jobs.
 type planner struct {
-	p      *Pass
+	p      *Sync
 	walker *fsread.Walker
 	base   *index.Cursor
 	memory *index.Cursor

@@ -58,7 +58,7 @@ type pieceOutcome struct {
 
 // reader carries out jobs. Each worker has its own.
 type reader struct {
-	p      *Pass
+	p      *Sync
 	packer wire.Packer
 	raw    []byte // operations behind wire.FrameRoom bytes
 	back   []byte // the buffer that raw is in
@@ -302,7 +302,7 @@ func (r *reader) piece(p *piece) (*pieceOutcome, error) {
 	return out, nil
 }
 
-func (c *content) begin(p *Pass) {
+func (c *content) begin(p *Sync) {
 	c.node = *c.planned.node
 	if c.open, c.err = p.o.Source.Open(&c.node); c.err != nil {
 		return
@@ -317,7 +317,7 @@ func still(a, b *fsread.Node) bool {
 }
 
 // end looks at the inode again after everything was read.
-func (c *content) end(p *Pass) error {
+func (c *content) end(p *Sync) error {
 	after, err := c.open.Node()
 	if err == nil && (!still(&c.node, &after) || after.Size != c.size) {
 		c.moved.Store(true)

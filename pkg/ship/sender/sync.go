@@ -59,7 +59,7 @@ type Options struct {
 }
 
 // Sync reads the source once and turns it into frames and into a manifest.
-type Pass struct {
+type Sync struct {
 	o      Options
 	budget *pipe.Budget
 	spare  spares
@@ -87,13 +87,13 @@ type Pass struct {
 }
 
 // New prepares a pass, and the run of the store that its manifest is written to.
-func New(o Options) (*Pass, error) {
+func New(o Options) (*Sync, error) {
 	info := o.Source.Info()
 	record, err := o.Store.NewRun()
 	if err != nil {
 		return nil, err
 	}
-	return &Pass{
+	return &Sync{
 		o: o, budget: pipe.NewBudget(memory), record: record, root: tree.NewRoot(o.Mask),
 		trusting: o.Precopy || info.Trusted && info.ChangeDetection == fsread.ByTimestamps, frames: make(chan Frame, queued), reading: make(chan struct{}, largeReads), open: map[fsread.Content]struct{}{},
 		frameBufs: pipe.NewBuffers(readers+queued, func() []byte { return make([]byte, FrameBuffer) }),
@@ -102,27 +102,27 @@ func New(o Options) (*Pass, error) {
 }
 
 // Frames are for the connections, any of them, until Run has ended.
-func (p *Pass) Frames() <-chan Frame { return p.frames }
+func (p *Sync) Frames() <-chan Frame { return p.frames }
 
 // Waiting is how many frames no connection has taken yet.
-func (p *Pass) Waiting() int { return len(p.frames) }
+func (p *Sync) Waiting() int { return len(p.frames) }
 
 // Narrow reports whether it is the network that frames wait for: then they are compressed.
-func (p *Pass) Narrow(is bool) { p.narrow.Store(is) }
+func (p *Sync) Narrow(is bool) { p.narrow.Store(is) }
 
 // Manifest is what Run has read, complete when it has ended without an error.
-func (p *Pass) Manifest() *index.Writer { return p.record }
+func (p *Sync) Manifest() *index.Writer { return p.record }
 
 // Digest is that of the tree that Run has read.
-func (p *Pass) Digest() tree.Digest { return p.root.Sum() }
+func (p *Sync) Digest() tree.Digest { return p.root.Sum() }
 
 // Last is the number of the last frame; 0 when nothing had to be sent.
-func (p *Pass) Last() uint64 { return p.seq }
+func (p *Sync) Last() uint64 { return p.seq }
 
 // Frame is a frame on its way to a connection.
 type Frame struct {
 	body
-	pass    *Pass
+	pass    *Sync
 	release int64
 }
 
@@ -135,7 +135,7 @@ func (f *Frame) Done() {
 	f.pass.budget.Release(f.release)
 }
 
-func (p *Pass) allowed(e *tree.Entry) error {
+func (p *Sync) allowed(e *tree.Entry) error {
 	if p.o.Preserve {
 		return nil
 	}
@@ -147,7 +147,7 @@ func (p *Pass) allowed(e *tree.Entry) error {
 
 // moved counts an entry that changed under the reader, or fails when the view promised to
 // stand still.
-func (p *Pass) moved(path string) error {
+func (p *Sync) moved(path string) error {
 	if !p.o.Source.Info().Live {
 		return fault.At(fault.SourceChanged, path, nil, "changed during read, in a source that must not change")
 	}
@@ -158,26 +158,26 @@ func (p *Pass) moved(path string) error {
 // compressing reports whether the next frame is to be compressed: when frames wait because the
 // network is slow, and where it paid when it was last tried. One frame in sixteen is tried all
 // the same.
-func (p *Pass) compressing() bool {
+func (p *Sync) compressing() bool {
 	if !p.narrow.Load() || len(p.frames) == 0 {
 		return false
 	}
 	return !p.poor.Load() || p.probe.Add(1)%16 == 0
 }
 
-func (p *Pass) keepOpen(c fsread.Content) {
+func (p *Sync) keepOpen(c fsread.Content) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open[c] = struct{}{}
 }
 
-func (p *Pass) closed(c fsread.Content) {
+func (p *Sync) closed(c fsread.Content) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.open, c)
 }
 
-func (p *Pass) closeOpen() {
+func (p *Sync) closeOpen() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
@@ -188,7 +188,7 @@ func (p *Pass) closeOpen() {
 
 // Run reads everything, and returns how the log ends. base is what the target has, known what
 // earlier passes knew, nil when that is what in base is our own copy; both are closed.
-func (p *Pass) Run(ctx context.Context, base, known index.Iterator) (wire.Done, error) {
+func (p *Sync) Run(ctx context.Context, base, known index.Iterator) (wire.Done, error) {
 	defer close(p.frames)
 	defer p.closeOpen()
 	walker := fsread.Walk(ctx, p.o.Source, fsread.NewLinks(p.o.Store.Dir()))
@@ -221,7 +221,7 @@ func (l *planner) close() {
 }
 
 // consume takes the outcomes in path order.
-func (p *Pass) consume(ctx context.Context, out outcome) error {
+func (p *Sync) consume(ctx context.Context, out outcome) error {
 	left := out.cost
 	frames := out.frames
 	if out.piece != nil && out.piece.data != nil {
@@ -259,7 +259,7 @@ func (p *Pass) consume(ctx context.Context, out outcome) error {
 	return nil
 }
 
-func (p *Pass) send(ctx context.Context, b body, release int64) error {
+func (p *Sync) send(ctx context.Context, b body, release int64) error {
 	p.seq++
 	wire.Number(b.frame, p.seq)
 	f := Frame{body: b, pass: p, release: release}
@@ -273,14 +273,14 @@ func (p *Pass) send(ctx context.Context, b body, release int64) error {
 	return nil
 }
 
-func (p *Pass) sendOp(ctx context.Context, op *wire.Op) error {
+func (p *Sync) sendOp(ctx context.Context, op *wire.Op) error {
 	frame := wire.AppendOp(make([]byte, wire.FrameRoom), op)
 	wire.SealStored(frame)
 	return p.send(ctx, body{frame: frame, entries: 1}, 0)
 }
 
 // remember puts an entry into the digest and the manifest.
-func (p *Pass) remember(rec *recorded) error {
+func (p *Sync) remember(rec *recorded) error {
 	p.root.Add(&rec.r.Entry)
 	if rec.from.Run != 0 {
 		rec.r.Rows = p.record.Rows()
@@ -291,7 +291,7 @@ func (p *Pass) remember(rec *recorded) error {
 	return p.record.Add(&rec.r)
 }
 
-func (p *Pass) beginPiece(ctx context.Context, o *pieceOutcome) error {
+func (p *Sync) beginPiece(ctx context.Context, o *pieceOutcome) error {
 	c := o.c
 	if o.first {
 		c.hash, c.rows = tree.NewContent(c.size), p.record.Rows()
@@ -307,7 +307,7 @@ func (p *Pass) beginPiece(ctx context.Context, o *pieceOutcome) error {
 }
 
 // beginContent puts the opening of a content into the log, once.
-func (p *Pass) beginContent(ctx context.Context, c *content) error {
+func (p *Sync) beginContent(ctx context.Context, c *content) error {
 	if c.opened {
 		return nil
 	}
@@ -316,7 +316,7 @@ func (p *Pass) beginContent(ctx context.Context, c *content) error {
 }
 
 // endContent puts the entry of a large content into log, digest and manifest.
-func (p *Pass) endContent(ctx context.Context, c *content) error {
+func (p *Sync) endContent(ctx context.Context, c *content) error {
 	rec := recorded{r: index.Record{Entry: c.node.Entry, Stamp: c.node.Stamp, Rows: c.rows}}
 	e := &rec.r.Entry
 	e.Size, e.Content = c.size, c.hash.Sum()
