@@ -4,14 +4,11 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"runtime/debug"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +19,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/session"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/endpoint"
 )
 
 // errShutdown stops sessions when the agent ends; the next agent goes on.
@@ -107,7 +105,7 @@ func (a *Agent) observe(ctx context.Context, s *v1alpha1.VolumeShipment) (*obser
 }
 
 // addresses at which other clusters dial the agents, the likeliest first: what an
-// administrator says, a load balancer, this node's NodePort. The first two lead to
+// administrator set, a load balancer, this node's NodePort. The first two lead to
 // any node; its agent passes the connection on.
 func (a *Agent) addresses(ctx context.Context) ([]string, error) {
 	svc, err := a.config.Cluster.Kube.CoreV1().Services(a.config.Namespace).Get(ctx, a.config.Service, metav1.GetOptions{})
@@ -120,36 +118,12 @@ func (a *Agent) addresses(ctx context.Context) ([]string, error) {
 	return addressesOf(svc, a.config.NodeIP), nil
 }
 
-// maxAddresses is what a shipment can hold.
-const maxAddresses = 8
+// What a shipment's status can hold: addresses, and characters of one.
+const maxAddresses, maxAddressLength = 8, 261
 
 func addressesOf(svc *corev1.Service, nodeIP string) []string {
-	var out []string
-	for given := range strings.SplitSeq(svc.Annotations[v1alpha1.AnnotationEndpoints], ",") {
-		if given = strings.TrimSpace(given); given != "" && len(given) <= 261 {
-			out = append(out, given)
-		}
-	}
-	if len(svc.Spec.Ports) > 0 {
-		out = append(out, published(svc, svc.Spec.Ports[0], nodeIP)...) // the data port is the first
-	}
+	out := slices.DeleteFunc(endpoint.Of(svc).Addresses(nodeIP), func(a string) bool { return len(a) > maxAddressLength })
 	return out[:min(len(out), maxAddresses)]
-}
-
-// published is where the cluster itself makes a port reachable.
-func published(svc *corev1.Service, p corev1.ServicePort, nodeIP string) []string {
-	var out []string
-	if svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
-		for _, in := range svc.Status.LoadBalancer.Ingress {
-			if host := cmp.Or(in.IP, in.Hostname); host != "" {
-				out = append(out, net.JoinHostPort(host, strconv.Itoa(int(p.Port))))
-			}
-		}
-	}
-	if p.NodePort != 0 {
-		out = append(out, net.JoinHostPort(nodeIP, strconv.Itoa(int(p.NodePort))))
-	}
-	return out
 }
 
 // arrange makes the session be the one that the shipment asks for.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
-	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -134,11 +134,11 @@ func (s *Switch) Rollback(ctx context.Context) error {
 
 // policiesOf are the policies of a namespace that are about the other one.
 func policiesOf(ctx context.Context, p, other cluster.Namespace) ([]v1alpha1.MotionPolicy, error) {
-	policies, err := route.PoliciesOf(ctx, p, other.Cluster.ID)
+	found, err := policy.List(ctx, p, other.Cluster.ID)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nhint: an administrator has to pair the clusters first: kubectl motion pair", err)
+		return nil, fmt.Errorf("%w\nhint: ask an administrator to run: kubectl motion pair", err)
 	}
-	return policies, nil
+	return found.Policies, nil
 }
 
 // templateOf is what the first policy that says anything says about mount pods. The

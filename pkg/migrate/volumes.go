@@ -32,7 +32,7 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 	}
 	f := &transfer.Volumes{
 		Name: r.Request.Name, Source: source, Target: target, Sink: r.Sink,
-		Limits: r.Request.Limits, Route: r.Request.Plan.Route, NotByRelay: r.plan.Ways.NotByRelay, Timeout: r.Request.Timeout, Views: r.Request.Plan.CopyMethods,
+		Limits: r.Request.Limits, Route: r.Request.Plan.Route, NotByRelay: r.plan.Routes.RelayProblem, Timeout: r.Request.Timeout, Views: r.Request.Plan.CopyMethods,
 		Around: r.aroundSnapshots, Stops: r.Request.Mode == v1alpha1.ModeCutover,
 	}
 	for _, v := range r.plan.Volumes {

@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/endpoint"
 )
 
 // PolicyOptions are what an administrator says about the pair's MotionPolicies
@@ -113,7 +114,7 @@ func (p *Pairing) addPublished(ctx context.Context, to *v1alpha1.PolicyPeer) err
 	svc, err := p.Target.Kube.CoreV1().Services(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	switch {
 	case err == nil:
-		addresses = append(slices.Clone(addresses), published(svc)...)
+		addresses = append(slices.Clone(addresses), endpoint.Of(svc).Shared()...)
 	case !apierrors.IsNotFound(err):
 		return fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, p.Target, err)
 	}

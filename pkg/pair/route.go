@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/endpoint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
@@ -82,14 +81,9 @@ func Addresses(ctx context.Context, c *cluster.Cluster, nodes []string) ([]strin
 	if err != nil {
 		return nil, fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
 	}
-	out := published(svc)
-	if len(svc.Spec.Ports) > 0 && svc.Spec.Ports[0].NodePort != 0 {
-		for _, n := range nodes {
-			out = append(out, net.JoinHostPort(n, strconv.Itoa(int(svc.Spec.Ports[0].NodePort))))
-		}
-	}
+	out := endpoint.Of(svc).Addresses(nodes...)
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: service %s/%s on %s has neither a node port nor a load balancer that is ready, and no endpoint was given",
+		return nil, fmt.Errorf("%w: service %s/%s on %s has no node port, no ready load balancer and no endpoint",
 			ErrNoAddress, deploy.DefaultNamespace, deploy.AgentName, c)
 	}
 	return out, nil
@@ -97,21 +91,6 @@ func Addresses(ctx context.Context, c *cluster.Cluster, nodes []string) ([]strin
 
 // ErrNoAddress means that the agents of a cluster cannot be dialled.
 var ErrNoAddress = errors.New("the agents publish no address")
-
-// published are the addresses of a cluster's agents that are not its nodes'.
-func published(svc *corev1.Service) []string {
-	var out []string
-	if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" {
-		out = strings.Split(text, ",")
-	}
-	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer || len(svc.Spec.Ports) == 0 {
-		return out
-	}
-	for _, in := range svc.Status.LoadBalancer.Ingress {
-		out = append(out, net.JoinHostPort(in.IP+in.Hostname, strconv.Itoa(int(svc.Spec.Ports[0].Port))))
-	}
-	return out
-}
 
 // ErrNoRoute is returned by a Probe that reached no agent that accepts it.
 var ErrNoRoute = errors.New("no agent answers and accepts connections from here")

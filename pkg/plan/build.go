@@ -65,7 +65,7 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 		Target: ref.Namespace{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
-		Transfer: d.estimate(items, volumes), Route: way, Ways: d.facts.Ways, Links: b.links(items),
+		Transfer: d.estimate(items, volumes), Route: way, Routes: d.facts.Routes, Links: b.links(items),
 		Blockers: foremost(b.found), Warnings: b.warned,
 		Hooks: hooked, Prune: pruned, Manifests: manifests,
 		NotExamined: d.inv.NotExamined, Ignored: d.inv.Ignored,
@@ -77,7 +77,7 @@ func (b *builder) way(volumes []Volume) *route.Choice {
 	if len(volumes) == 0 {
 		return nil
 	}
-	c, err := b.facts.Ways.Choose(b.request.Route)
+	c, err := b.facts.Routes.Choose(b.request.Route)
 	if err == nil {
 		return &c
 	}

@@ -41,7 +41,7 @@ type Facts struct {
 	Shipped []Shipped
 
 	// Ways of the volumes' data to the target.
-	Ways route.Ways
+	Routes route.Options
 
 	// IPFamilies of the target's Services, the first one first; empty when
 	// unknown.

@@ -46,7 +46,7 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *inventory
 	group.Go(func() (err error) { f.Agents, err = agents(gctx, dst); return err })
 	group.Go(func() (err error) { f.SourceAgents, err = agents(gctx, src); return err })
 	group.Go(func() (err error) {
-		f.Ways, err = route.Observe(gctx, cluster.Namespace{Cluster: src, Name: inv.Namespace}, cluster.Namespace{Cluster: dst, Name: namespace})
+		f.Routes, err = route.Observe(gctx, cluster.Namespace{Cluster: src, Name: inv.Namespace}, cluster.Namespace{Cluster: dst, Name: namespace})
 		return err
 	})
 	var shipments Known[v1alpha1.VolumeShipment]

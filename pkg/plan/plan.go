@@ -72,7 +72,7 @@ type Plan struct {
 	// none is open.
 	Route *route.Choice `json:"route,omitempty"`
 	// Ways is what the choice was made by.
-	Ways route.Ways `json:"-"`
+	Routes route.Options `json:"-"`
 	// Links are the owners that objects get back once both are on the target.
 	Links    []apply.Link `json:"ownerLinks,omitempty"`
 	Blockers []Finding    `json:"blockers,omitempty"`

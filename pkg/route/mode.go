@@ -5,11 +5,11 @@ package route
 
 import "fmt"
 
-// Mode is which ways the data may take.
+// Mode is which routes the data of volumes may take.
 type Mode string
 
 const (
-	// Auto goes directly, and by the relay when that is found to be impossible.
+	// Auto is direct, and by the relay when that turns out to be impossible.
 	Auto Mode = "auto"
 	// Direct lets the source's agents dial the target's.
 	Direct Mode = "direct"
@@ -20,11 +20,11 @@ const (
 // Modes in words, for a flag's help.
 const Modes = "auto, direct or relay"
 
-// ParseMode reads what was typed.
+// ParseMode reads a flag's value.
 func ParseMode(s string) (Mode, error) {
 	switch m := Mode(s); m {
 	case Auto, Direct, Relay:
 		return m, nil
 	}
-	return "", fmt.Errorf("route %q is none of %s", s, Modes)
+	return "", fmt.Errorf("invalid route %q: must be %s", s, Modes)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/client"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
@@ -32,7 +33,7 @@ type way struct {
 	bridge *bridge
 }
 
-// bridge is a route.Bridge at work.
+// bridge is a running client.Bridge.
 type bridge struct {
 	sender types.UID
 	cancel context.CancelFunc
@@ -117,9 +118,9 @@ func (f *Volumes) bridge(ctx context.Context, claim string, sender types.UID) *b
 	b := &bridge{sender: sender, cancel: cancel, done: make(chan struct{})}
 	var mu sync.Mutex
 	told := map[string]bool{}
-	r := route.Bridge{
-		Source: route.RelayOf(f.Source.Cluster), Target: route.RelayOf(f.Target.Cluster), Sender: string(sender),
-		Trouble: func(err error) {
+	r := client.Bridge{
+		Source: client.EndpointOf(f.Source.Cluster), Target: client.EndpointOf(f.Target.Cluster), Sender: string(sender),
+		OnError: func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if text := err.Error(); !told[text] {

@@ -82,12 +82,12 @@ func TestWhereTheTargetsAgentsCannotBeDialled(t *testing.T) {
 }
 
 // planned is the way that a plan says the data takes.
-func (s *shop) planned(t *testing.T, more ...string) (way struct{ Route, Why, Otherwise string }) {
+func (s *shop) planned(t *testing.T, more ...string) (way struct{ Route, Reason, Fallback string }) {
 	t.Helper()
 	// Status 3: something in the namespace may be for an administrator.
 	r := motion(t, append([]string{"plan", "--context", "lab-a-" + s.namespace, "--to", "lab-b", "-o", "json"}, more...)...)
 	var out struct {
-		Route *struct{ Route, Why, Otherwise string }
+		Route *struct{ Route, Reason, Fallback string }
 	}
 	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil || out.Route == nil {
 		t.Fatalf("the plan names no route, error %v: %s", err, r)
@@ -143,13 +143,13 @@ func (s *shop) forgotten(t *testing.T) {
 }
 
 func (s *shop) nowhere(t *testing.T) {
-	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Why, "of its nodes") || !strings.Contains(way.Otherwise, "no MotionPolicy of lab-a") {
+	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Reason, "of its nodes") || !strings.Contains(way.Fallback, "no MotionPolicy on lab-a") {
 		t.Errorf("with a node port the plan says %+v", way)
 	}
 	unpublished(t)
 	for _, verb := range []string{"plan", "migrate"} {
 		r := motion(t, verb, "--context", "lab-a-"+s.namespace, "--to", "lab-b")
-		for _, words := range []string{"no way for the volumes' data", "the agents of lab-b publish no address", "says relay: true", "kubectl motion pair --relay", "--endpoint"} {
+		for _, words := range []string{"no network route to the target's agents", "the agents of lab-b publish no address", "has relay: true", "kubectl motion pair, with --relay", "--endpoint"} {
 			if r.code != 4 || !strings.Contains(r.stdout+r.stderr, words) {
 				t.Errorf("%s: want exit status 4 and %q: %s", verb, words, r)
 			}
@@ -163,13 +163,13 @@ func (s *shop) nowhere(t *testing.T) {
 func (s *shop) addressless(t *testing.T) {
 	unpublished(t)
 	want := s.fill(t, 4)
-	if way := s.planned(t); way.Route != "relay" || !strings.Contains(way.Why, "the agents of lab-b publish no address") {
+	if way := s.planned(t); way.Route != "relay" || !strings.Contains(way.Reason, "the agents of lab-b publish no address") {
 		t.Errorf("the plan says %+v", way)
 	}
 	if r := must(t, "plan", "--context", "lab-a-"+s.namespace, "--to", "lab-b"); !strings.Contains(r.stdout, "route relay: the agents of lab-b publish no address") {
 		t.Errorf("the plan for people: %s", r)
 	}
-	if r := motion(t, s.migrate("--route", "direct")...); r.code != 4 || !strings.Contains(r.stdout+r.stderr, "the direct route was asked for: the agents of lab-b publish no address") {
+	if r := motion(t, s.migrate("--route", "direct")...); r.code != 4 || !strings.Contains(r.stdout+r.stderr, "--route direct: the agents of lab-b publish no address") {
 		t.Errorf("with --route direct: %s", r)
 	}
 	hops := checked(t, 0, "--context", "lab-a-"+s.namespace, "-n", s.namespace)
@@ -255,7 +255,7 @@ func (s *shop) balanced(t *testing.T) {
 	open := closedNodePort(t)
 	defer open()
 	want := s.fill(t, 4)
-	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Why, "the load balancer "+nodeAddress(t, "lab-b-node-1")) {
+	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Reason, "the load balancer "+nodeAddress(t, "lab-b-node-1")) {
 		t.Errorf("the plan says %+v", way)
 	}
 	must(t, s.migrate("--route", "direct")...)
@@ -278,7 +278,7 @@ func (s *shop) atEndpoint(t *testing.T) {
 	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", s.namespace, "--yes",
 		"--endpoint", endpoint, "--source-cidr", machineAddress(t, as(t, "lab-b"))+"/32")
 	want := s.fill(t, 4)
-	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Why, endpoint) {
+	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Reason, endpoint) {
 		t.Errorf("the plan says %+v", way)
 	}
 	must(t, s.migrate("--route", "direct")...)

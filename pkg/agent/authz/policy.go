@@ -10,11 +10,10 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/policy"
 )
 
 // Grant is what the policies allow one namespace with one peer.
@@ -70,7 +69,7 @@ func Evaluate(policies []v1alpha1.MotionPolicy, req Request) (*Grant, error) {
 			continue
 		}
 		selected = true
-		if peer := findPeer(p, req.Peer); peer != nil {
+		if peer := policy.Peer(p, req.Peer); peer != nil {
 			grant.add(p, peer)
 		}
 	}
@@ -91,21 +90,11 @@ func Evaluate(policies []v1alpha1.MotionPolicy, req Request) (*Grant, error) {
 func isSystem(namespace string) bool { return strings.HasPrefix(namespace, "kube-") }
 
 func selects(p *v1alpha1.MotionPolicy, set map[string]string, g *Grant) bool {
-	selector, err := metav1.LabelSelectorAsSelector(&p.Spec.NamespaceSelector)
+	selected, err := policy.Selects(p, set)
 	if err != nil {
 		g.Malformed = append(g.Malformed, p.Name+": namespaceSelector: "+err.Error())
-		return false
 	}
-	return selector.Matches(labels.Set(set))
-}
-
-func findPeer(p *v1alpha1.MotionPolicy, id string) *v1alpha1.PolicyPeer {
-	for i := range p.Spec.Peers {
-		if id != "" && p.Spec.Peers[i].ClusterID == id {
-			return &p.Spec.Peers[i]
-		}
-	}
-	return nil
+	return selected
 }
 
 func (g *Grant) add(p *v1alpha1.MotionPolicy, peer *v1alpha1.PolicyPeer) {

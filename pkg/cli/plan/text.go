@@ -309,9 +309,9 @@ func summary(b io.Writer, p *plan.Plan) {
 
 // way says how the volumes' data goes, and why.
 func way(c *route.Choice) string {
-	text := fmt.Sprintf("route %s: %s", c.Route, c.Why)
-	if c.Otherwise != "" {
-		text += "; otherwise " + c.Otherwise
+	text := fmt.Sprintf("route %s: %s", c.Route, c.Reason)
+	if c.Fallback != "" {
+		text += "; fallback " + c.Fallback
 	}
 	return text
 }

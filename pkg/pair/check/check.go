@@ -13,19 +13,19 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
+	"github.com/kubectl-motion/kubectl-motion/pkg/policy"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/client"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
@@ -89,7 +89,7 @@ func (c *Check) Run(ctx context.Context) Report {
 	c.sourceRights(ctx)
 	c.agents(ctx, c.Source)
 	c.kinds(ctx, c.Source)
-	c.policy(ctx, c.Source, c.Namespace, c.pair.Spec.ClusterID)
+	c.policy(ctx, c.here(), c.pair.Spec.ClusterID)
 	c.credential(ctx)
 	if !c.open(ctx) {
 		return c.report
@@ -98,34 +98,34 @@ func (c *Check) Run(ctx context.Context) Report {
 	c.targetRights(ctx)
 	c.agents(ctx, c.target)
 	c.kinds(ctx, c.target)
-	c.policy(ctx, c.target, c.pair.Spec.TargetNamespace, c.Source.ID)
+	c.policy(ctx, c.there(), c.Source.ID)
 	if c.Route {
 		c.routes(ctx)
 	}
 	return c.report
 }
 
-func (c *Check) say(name string, v Verdict, next, format string, args ...any) {
+func (c *Check) add(name string, v Verdict, next, format string, args ...any) {
 	c.report.Hops = append(c.report.Hops, Hop{Name: name, Verdict: v, Message: fmt.Sprintf(format, args...), Next: next})
 }
 
 // cannot says that a hop could not be looked at, or that looking failed.
 func (c *Check) cannot(name string, err error) {
 	if apierrors.IsForbidden(err) {
-		c.say(name, Unknown, "ask an administrator, who may look at it", "you may not look at it")
+		c.add(name, Unknown, "ask an administrator, who may look at it", "you may not look at it")
 		return
 	}
-	c.say(name, Failed, repair, "%v", err)
+	c.add(name, Failed, repair, "%v", err)
 }
 
 func (c *Check) api(_ context.Context, on *cluster.Cluster) {
 	name := "API server of " + on.Name
 	v, err := on.Discovery.ServerVersion()
 	if err != nil {
-		c.say(name, Failed, "see whether it runs and can be reached from here", "%v", err)
+		c.add(name, Failed, "see whether it runs and can be reached from here", "%v", err)
 		return
 	}
-	c.say(name, OK, "", "Kubernetes %s at %s", v.GitVersion, on.Config.Host)
+	c.add(name, OK, "", "Kubernetes %s at %s", v.GitVersion, on.Config.Host)
 }
 
 func (c *Check) findPair(ctx context.Context) bool {
@@ -138,11 +138,11 @@ func (c *Check) findPair(ctx context.Context) bool {
 	where := fmt.Sprintf("to namespace %s of cluster %s", p.Spec.TargetNamespace, p.Spec.ClusterID)
 	switch end := p.Spec.ExpiryTime; {
 	case end == nil:
-		c.say("pair", OK, "", "%s; nothing renews its credential", where)
+		c.add("pair", OK, "", "%s; nothing renews its credential", where)
 	case ended(end, c.Now):
-		c.say("pair", Failed, repair, "%s; it ended at %s, and nothing renews its credential any more", where, stamp(end))
+		c.add("pair", Failed, repair, "%s; it ended at %s, and nothing renews its credential any more", where, stamp(end))
 	default:
-		c.say("pair", OK, "", "%s, until %s", where, stamp(end))
+		c.add("pair", OK, "", "%s, until %s", where, stamp(end))
 	}
 	return true
 }
@@ -162,13 +162,13 @@ func (c *Check) credential(ctx context.Context) {
 	left := claims.Expiry.Sub(c.Now).Round(time.Second)
 	switch {
 	case err != nil:
-		c.say(name, Failed, renew, "%v", err)
+		c.add(name, Failed, renew, "%v", err)
 	case left <= 0:
-		c.say(name, Failed, renew, "it ended at %s", claims.Expiry.UTC().Format(time.RFC3339))
+		c.add(name, Failed, renew, "it ended at %s", claims.Expiry.UTC().Format(time.RFC3339))
 	case renewed != nil && renewed.Status == metav1.ConditionFalse:
-		c.say(name, Failed, renew, "valid for %s, but its last renewal failed: %s", left, renewed.Message)
+		c.add(name, Failed, renew, "valid for %s, but its last renewal failed: %s", left, renewed.Message)
 	default:
-		c.say(name, OK, "", "valid for %s, until %s", left, claims.Expiry.UTC().Format(time.RFC3339))
+		c.add(name, OK, "", "valid for %s, until %s", left, claims.Expiry.UTC().Format(time.RFC3339))
 	}
 }
 
@@ -182,7 +182,7 @@ func (c *Check) open(ctx context.Context) bool {
 	if errors.Is(err, cluster.ErrUnreachable) {
 		next = "see whether it runs and can be reached from here"
 	}
-	c.say("API server of the target", Failed, next, "%v", err)
+	c.add("API server of the target", Failed, next, "%v", err)
 	return false
 }
 
@@ -201,9 +201,9 @@ func (c *Check) rights(name, next string, missing []string, err error) {
 	case err != nil:
 		c.cannot(name, err)
 	case len(missing) > 0:
-		c.say(name, Failed, next, "missing: %s", strings.Join(missing, ", "))
+		c.add(name, Failed, next, "missing: %s", strings.Join(missing, ", "))
 	default:
-		c.say(name, OK, "", "everything that a migration needs")
+		c.add(name, OK, "", "everything that a migration needs")
 	}
 }
 
@@ -219,14 +219,14 @@ func (c *Check) agents(ctx context.Context, on *cluster.Cluster) {
 	text := fmt.Sprintf("%d of %d ready, version %s", s.NumberAvailable, s.DesiredNumberScheduled, installed)
 	switch {
 	case s.DesiredNumberScheduled == 0 || s.NumberAvailable < s.DesiredNumberScheduled:
-		c.say(name, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pods", "%s", text)
+		c.add(name, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pods", "%s", text)
 	case s.ObservedGeneration < ds.Generation || s.UpdatedNumberScheduled < s.DesiredNumberScheduled:
-		c.say(name, Failed, "wait for the rollout to end", "%s, and a rollout goes on", text)
+		c.add(name, Failed, "wait for the rollout to end", "%s, and a rollout goes on", text)
 	case installed != c.Version:
-		c.say(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version; or use a plugin of version "+installed,
+		c.add(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version; or use a plugin of version "+installed,
 			"%s, and this plugin is %s", text, c.Version)
 	default:
-		c.say(name, OK, "", "%s", text)
+		c.add(name, OK, "", "%s", text)
 	}
 }
 
@@ -270,10 +270,10 @@ func (c *Check) kinds(ctx context.Context, on *cluster.Cluster) {
 		}
 	}
 	if len(others) > 0 {
-		c.say(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version", "of another version than this plugin's: %s", strings.Join(others, ", "))
+		c.add(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version", "of another version than this plugin's: %s", strings.Join(others, ", "))
 		return
 	}
-	c.say(name, OK, "", "as this plugin knows it")
+	c.add(name, OK, "", "as this plugin knows it")
 }
 
 var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -295,40 +295,26 @@ func schemas(crd *unstructured.Unstructured) map[string]any {
 	return out
 }
 
-// policy looks for a policy of a cluster that selects the namespace and names the
-// peer. A namespace's labels are not everybody's to read; its name always is one.
-func (c *Check) policy(ctx context.Context, on *cluster.Cluster, namespace, peerID string) {
-	name := "policy of " + on.Name
-	policies, err := cluster.List[v1alpha1.MotionPolicy](ctx, on, v1alpha1.MotionPolicies, "", metav1.ListOptions{})
+// policy checks that a policy of a cluster selects the namespace and names the peer.
+func (c *Check) policy(ctx context.Context, n cluster.Namespace, peerID string) {
+	name := "policy of " + n.Cluster.Name
+	found, err := policy.List(ctx, n, peerID)
 	if err != nil {
-		c.cannot(name, fmt.Errorf("motionpolicies: %w", err))
+		c.cannot(name, err)
 		return
 	}
-	set, all := labels.Set{corev1.LabelMetadataName: namespace}, false
-	if ns, err := on.Kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); err == nil {
-		set, all = ns.Labels, true
-	}
-	var found, unsure []string
-	for i := range policies {
-		p := &policies[i]
-		s, err := metav1.LabelSelectorAsSelector(&p.Spec.NamespaceSelector)
-		named := slices.ContainsFunc(p.Spec.Peers, func(o v1alpha1.PolicyPeer) bool { return o.ClusterID == peerID })
-		switch {
-		case err != nil || !named:
-		case s.Matches(set):
-			found = append(found, limits(p))
-		case !all:
-			unsure = append(unsure, p.Name)
-		}
+	texts := make([]string, 0, len(found.Policies))
+	for i := range found.Policies {
+		texts = append(texts, limits(&found.Policies[i]))
 	}
 	switch {
-	case len(found) > 0:
-		c.say(name, OK, "", "%s", strings.Join(found, "; "))
-	case len(unsure) > 0:
-		c.say(name, Unknown, "ask an administrator, who may see the labels of namespace "+namespace,
-			"%s may select namespace %s by labels that you may not see", strings.Join(unsure, ", "), namespace)
+	case len(texts) > 0:
+		c.add(name, OK, "", "%s", strings.Join(texts, "; "))
+	case len(found.Unknown) > 0:
+		c.add(name, Unknown, "ask an administrator, who can read the labels of namespace "+n.Name,
+			"%s may select namespace %s by labels that you cannot read", strings.Join(found.Unknown, ", "), n.Name)
 	default:
-		c.say(name, Failed, repair, "none selects namespace %s and names cluster %s", namespace, peerID)
+		c.add(name, Failed, repair, "no MotionPolicy selects namespace %s and names cluster %s", n.Name, peerID)
 	}
 }
 
@@ -355,18 +341,17 @@ const (
 // routes tries the ways that data can take, and measures them. Where one of the two
 // is not to be had and the other is, that is no trouble.
 func (c *Check) routes(ctx context.Context) {
-	here, there := cluster.Namespace{Cluster: c.Source, Name: c.Namespace}, cluster.Namespace{Cluster: c.target, Name: c.pair.Spec.TargetNamespace}
-	ways, err := route.Observe(ctx, here, there)
+	options, err := route.Observe(ctx, c.here(), c.there())
 	if err != nil {
 		c.cannot(direct, err)
 		return
 	}
 	byRelay := false
-	if ways.NotByRelay == "" {
+	if options.RelayProblem == "" {
 		byRelay = c.byRelay(ctx)
 	}
-	if byRelay && ways.NotDirect != "" {
-		c.say(direct, OK, "", "none, so that data goes by the relay: %s", ways.NotDirect)
+	if byRelay && options.DirectProblem != "" {
+		c.add(direct, OK, "", "none, so that data goes by the relay: %s", options.DirectProblem)
 		return
 	}
 	c.direct(ctx, byRelay)
@@ -378,13 +363,13 @@ func (c *Check) byRelay(ctx context.Context) bool {
 	defer cancel()
 	var said []string
 	for _, on := range []*cluster.Cluster{c.Source, c.target} {
-		rate, err := route.Rate(ctx, route.RelayOf(on))
+		rate, err := client.MeasureRate(ctx, client.EndpointOf(on))
 		switch {
 		case apierrors.IsForbidden(err):
 			c.cannot(relay, err)
 			return false
 		case err != nil:
-			c.say(relay, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pod "+deploy.RelayPod, "%v", err)
+			c.add(relay, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pod "+deploy.RelayPod, "%v", err)
 			return false
 		case rate == 0:
 			said = append(said, fmt.Sprintf("the relay of %s answers, and measures for somebody else", on))
@@ -392,7 +377,7 @@ func (c *Check) byRelay(ctx context.Context) bool {
 			said = append(said, fmt.Sprintf("from here to the relay of %s %d MiB/s", on, max(rate>>20, 1)))
 		}
 	}
-	c.say(relay, OK, "", "%s", strings.Join(said, "; "))
+	c.add(relay, OK, "", "%s", strings.Join(said, "; "))
 	return true
 }
 
@@ -402,8 +387,8 @@ const relayTimeout = 30 * time.Second
 // direct lets a pod dial the target's agents.
 func (c *Check) direct(ctx context.Context, byRelay bool) {
 	addresses, err := c.addresses(ctx)
-	if errors.Is(err, errNoAddress) {
-		c.say(direct, Unknown, "run a migration: the plan and the shipment say what they meet", "%v", err)
+	if errors.Is(err, pair.ErrNoAddress) {
+		c.add(direct, Unknown, "run a migration: the plan and the shipment say what they meet", "%v", err)
 		return
 	}
 	if err != nil {
@@ -417,43 +402,41 @@ func (c *Check) direct(ctx context.Context, byRelay bool) {
 	text := strings.Join(strings.Split(strings.TrimSpace(said), "\n"), "; ")
 	switch {
 	case errors.Is(err, pair.ErrNoRoute) && byRelay:
-		c.say(direct, OK, "", "none, so that data goes by the relay: %s", text)
+		c.add(direct, OK, "", "none, so that data goes by the relay: %s", text)
 	case errors.Is(err, pair.ErrNoRoute):
-		c.say(direct, Failed, "an administrator opens these addresses for the nodes of "+c.Source.Name+", names the networks in between when pairing again, or runs: kubectl motion pair --relay", "%s", text)
+		c.add(direct, Failed, "an administrator opens these addresses for the nodes of "+c.Source.Name+", names the networks in between when pairing again, or runs: kubectl motion pair --relay", "%s", text)
 	case err != nil:
 		c.cannot(direct, err)
 	default:
-		c.say(direct, OK, "", "%s", text)
+		c.add(direct, OK, "", "%s", text)
 	}
 }
 
-var errNoAddress = errors.New("the source's policies name networks, and no address of an agent of the target")
-
-// addresses are where the source's policies say that the target's agents are.
+// addresses are where the source's policies allow to dial the target's agents.
 func (c *Check) addresses(ctx context.Context) ([]string, error) {
-	here := cluster.Namespace{Cluster: c.Source, Name: c.Namespace}
-	policies, err := route.PoliciesOf(ctx, here, c.pair.Spec.ClusterID)
+	found, err := policy.List(ctx, c.here(), c.pair.Spec.ClusterID)
 	if err != nil {
 		return nil, err
 	}
 	var nodes []string
-	for i := range policies {
-		for _, p := range policies[i].Spec.Peers {
-			if p.ClusterID != c.pair.Spec.ClusterID {
-				continue
+	for i := range found.Policies {
+		p := policy.Peer(&found.Policies[i], c.pair.Spec.ClusterID)
+		for _, cidr := range p.CIDRs {
+			if n, err := netip.ParsePrefix(cidr); err == nil && n.IsSingleIP() {
+				nodes = append(nodes, n.Addr().String())
 			}
-			for _, cidr := range p.CIDRs {
-				if n, err := netip.ParsePrefix(cidr); err == nil && n.IsSingleIP() {
-					nodes = append(nodes, n.Addr().String())
-				}
-			}
-			nodes = append(nodes, p.Hosts...)
 		}
+		nodes = append(nodes, p.Hosts...)
 	}
 	slices.Sort(nodes)
-	out, err := pair.Addresses(ctx, c.target, slices.Compact(nodes))
-	if errors.Is(err, pair.ErrNoAddress) && len(nodes) == 0 {
-		return nil, errNoAddress
-	}
-	return out, err
+	return pair.Addresses(ctx, c.target, slices.Compact(nodes))
+}
+
+// here and there are the two namespaces of the pair.
+func (c *Check) here() cluster.Namespace {
+	return cluster.Namespace{Cluster: c.Source, Name: c.Namespace}
+}
+
+func (c *Check) there() cluster.Namespace {
+	return cluster.Namespace{Cluster: c.target, Name: c.pair.Spec.TargetNamespace}
 }

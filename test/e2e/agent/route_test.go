@@ -22,7 +22,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/route"
+	"github.com/kubectl-motion/kubectl-motion/pkg/relay/client"
 )
 
 // nodeIPs of a cluster, by the nodes' names.
@@ -105,8 +105,8 @@ func TestAConnectionAtANodeWithoutTheVolumeIsPassedOnAndJudgedByWhereItCameFrom(
 	}
 }
 
-func relayOn(c *cluster.Cluster) route.Place {
-	return route.Place{Cluster: c, Namespace: deploy.DefaultNamespace, Pod: deploy.RelayPod, Port: deploy.RelayPort}
+func relayOn(c *cluster.Cluster) client.Endpoint {
+	return client.EndpointOf(c)
 }
 
 // bridged runs a bridge until the test ends, and tells what it met with.
@@ -117,7 +117,7 @@ func (p *pair) bridged(source, target *cluster.Cluster) (troubles func() string)
 	done := make(chan struct{})
 	var mu sync.Mutex
 	var said []string
-	b := route.Bridge{Source: relayOn(source), Target: relayOn(target), Sender: string(p.send.get().UID), Trouble: func(err error) {
+	b := client.Bridge{Source: relayOn(source), Target: relayOn(target), Sender: string(p.send.get().UID), OnError: func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		said = append(said, err.Error())
@@ -174,7 +174,7 @@ func TestARightToTheRelayReachesLiveShipmentsAgentsAndNothingElse(t *testing.T) 
 	user := p.receive.mayUseRelay("e2e-relay-attacker")
 	// RBAC is a moment behind.
 	p.receive.await("the right to the relay", func(ctx context.Context) (bool, error) {
-		return route.Reach(ctx, relayOn(user)) == nil, nil
+		return client.Check(ctx, relayOn(user)) == nil, nil
 	})
 	agents, err := p.receive.c.Kube.CoreV1().Pods(deploy.DefaultNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + deploy.AgentName})
 	if err != nil || len(agents.Items) == 0 {
@@ -183,7 +183,7 @@ func TestARightToTheRelayReachesLiveShipmentsAgentsAndNothingElse(t *testing.T) 
 	t.Run("an agent, instead of the relay, is refused by RBAC", func(t *testing.T) {
 		at := relayOn(user)
 		at.Pod, at.Port = agents.Items[0].Name, 4747
-		if err := route.Reach(t.Context(), at); err == nil || !strings.Contains(err.Error(), "forbidden") {
+		if err := client.Check(t.Context(), at); err == nil || !strings.Contains(err.Error(), "forbidden") {
 			t.Errorf("forwarding a port to an agent: %v", err)
 		}
 	})
@@ -191,7 +191,7 @@ func TestARightToTheRelayReachesLiveShipmentsAgentsAndNothingElse(t *testing.T) 
 		for port, want := range map[int]string{22: "", 443: "", 4747: "", 10250: "", 8081: "ok"} {
 			at := relayOn(user)
 			at.Port = port
-			got, err := route.Request(t.Context(), at, []byte("GET /healthz HTTP/1.0\r\n\r\n"))
+			got, err := client.Request(t.Context(), at, []byte("GET /healthz HTTP/1.0\r\n\r\n"))
 			if (len(got) > 0) != (want != "") || !strings.Contains(string(got), want) {
 				t.Errorf("port %d answers %q, %v", port, got, err)
 			}
@@ -217,7 +217,7 @@ func TestARightToTheRelayReachesLiveShipmentsAgentsAndNothingElse(t *testing.T) 
 			"a receiver, offered": offer(t, string(p.receive.get().UID)),
 		} {
 			// The connection ends: whether in good order depends on what was left unread.
-			if got, err := route.Request(t.Context(), relayOn(user), words); len(got) > 0 {
+			if got, err := client.Request(t.Context(), relayOn(user), words); len(got) > 0 {
 				t.Errorf("%s: the relay answers %q, %v; want the end of the connection", what, got, err)
 			}
 		}

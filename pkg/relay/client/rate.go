@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package route
+package client
 
 import (
 	"context"
@@ -16,11 +16,11 @@ import (
 // rateChunk is written at a time.
 const rateChunk = 256 << 10
 
-// Rate sends bytes to a relay through its API server, for at most two seconds and 32
-// MiB, and returns how many arrived in a second. It is 0 when the relay does not
-// measure: it is busy with another measurement, or too old to.
-func Rate(ctx context.Context, p Place) (bytesPerSecond int64, err error) {
-	t, err := p.open(ctx)
+// MeasureRate sends bytes to a relay through its API server, for at most two seconds
+// and 32 MiB, and returns how many arrived in a second. It is 0 when the relay does
+// not measure: it is busy with another measurement, or of a version that cannot.
+func MeasureRate(ctx context.Context, e Endpoint) (bytesPerSecond int64, err error) {
+	t, err := e.open(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -28,7 +28,7 @@ func Rate(ctx context.Context, p Place) (bytesPerSecond int64, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = t.Close() })
 	defer stop()
 	if _, err := t.Write(protocol.AppendRate(nil)); err != nil {
-		return 0, t.why(err)
+		return 0, t.cause(err)
 	}
 	chunk := make([]byte, rateChunk)
 	// What does not compress, in case something in between does that.
@@ -38,16 +38,16 @@ func Rate(ctx context.Context, p Place) (bytesPerSecond int64, err error) {
 	end := time.Now().Add(protocol.MaxRateTime)
 	for sent := 0; sent < protocol.MaxRateBytes && time.Now().Before(end); sent += len(chunk) {
 		if _, err := t.Write(chunk); err != nil {
-			break // the answer says how far it came
+			break // the answer has how much arrived
 		}
 	}
 	_ = t.CloseWrite()
-	answer, err := io.ReadAll(io.LimitReader(t, maxSaid))
+	answer, err := io.ReadAll(io.LimitReader(t, maxAnswer))
 	if len(answer) == 0 {
-		return 0, t.why(err)
+		return 0, t.cause(err)
 	}
 	if bytesPerSecond, err = protocol.ParseRateAnswer(answer); err != nil {
-		return 0, fmt.Errorf("the relay of %s: %w", p.Cluster, err)
+		return 0, fmt.Errorf("the relay of %s: %w", e.Cluster, err)
 	}
 	return bytesPerSecond, nil
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-package route
+package client
 
 import (
 	"context"
@@ -28,11 +28,11 @@ type tunnel struct {
 	data httpstream.Stream
 
 	mu      sync.Mutex
-	trouble error
+	failure error
 }
 
-// maxTrouble bounds what a kubelet says about a connection that failed, in bytes.
-const maxTrouble = 4 << 10
+// maxErrorText bounds what is read of a kubelet's error, in bytes.
+const maxErrorText = 4 << 10
 
 // open connects to a port of a pod.
 func open(ctx context.Context, c *cluster.Cluster, namespace, pod string, port int) (*tunnel, error) {
@@ -48,9 +48,9 @@ func open(ctx context.Context, c *cluster.Cluster, namespace, pod string, port i
 	headers.Set(corev1.StreamType, corev1.StreamTypeError)
 	headers.Set(corev1.PortHeader, strconv.Itoa(port))
 	headers.Set(corev1.PortForwardRequestIDHeader, "0")
-	troubles, err := conn.CreateStream(headers)
+	errorStream, err := conn.CreateStream(headers)
 	if err == nil {
-		_ = troubles.Close() // our half: we say nothing on it
+		_ = errorStream.Close() // our half, which stays empty
 		headers.Set(corev1.StreamType, corev1.StreamTypeData)
 		t.data, err = conn.CreateStream(headers)
 	}
@@ -58,7 +58,7 @@ func open(ctx context.Context, c *cluster.Cluster, namespace, pod string, port i
 		_ = conn.Close()
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
-	go t.listen(troubles)
+	go t.watchErrors(errorStream)
 	return t, nil
 }
 
@@ -68,39 +68,39 @@ func upgrade(c *cluster.Cluster, namespace, pod string) (httpstream.Connection, 
 	if err != nil {
 		return nil, err
 	}
-	old := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
-	now, err := portforward.NewSPDYOverWebsocketDialerForStreaming(url, c.Config)
+	legacy := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+	current, err := portforward.NewSPDYOverWebsocketDialerForStreaming(url, c.Config)
 	if err != nil {
 		return nil, err
 	}
-	dialer := portforward.NewFallbackDialerForStreaming(now, old, func(err error) bool {
+	dialer := portforward.NewFallbackDialerForStreaming(current, legacy, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	})
 	conn, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
 	return conn, err
 }
 
-// listen ends the tunnel when the kubelet says that something went wrong.
-func (t *tunnel) listen(troubles io.Reader) {
-	said, err := io.ReadAll(io.LimitReader(troubles, maxTrouble))
-	if len(said) == 0 && err == nil {
+// watchErrors closes the tunnel when the kubelet reports an error.
+func (t *tunnel) watchErrors(errorStream io.Reader) {
+	text, err := io.ReadAll(io.LimitReader(errorStream, maxErrorText))
+	if len(text) == 0 && err == nil {
 		return
 	}
-	if len(said) > 0 {
-		err = errors.New(strings.TrimSpace(string(said)))
+	if len(text) > 0 {
+		err = errors.New(strings.TrimSpace(string(text)))
 	}
 	t.mu.Lock()
-	t.trouble = err
+	t.failure = err
 	t.mu.Unlock()
 	_ = t.conn.Close()
 }
 
-// why is the reason for which the tunnel ended, or err.
-func (t *tunnel) why(err error) error {
+// cause is the reason for which the tunnel ended, or err.
+func (t *tunnel) cause(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.trouble != nil {
-		return t.trouble
+	if t.failure != nil {
+		return t.failure
 	}
 	return err
 }
@@ -108,7 +108,7 @@ func (t *tunnel) why(err error) error {
 func (t *tunnel) Read(b []byte) (int, error)  { return t.data.Read(b) }
 func (t *tunnel) Write(b []byte) (int, error) { return t.data.Write(b) }
 
-// CloseWrite tells the other side that nothing more comes.
+// CloseWrite ends our direction.
 func (t *tunnel) CloseWrite() error { return t.data.Close() }
 
 // Close ends both directions.
