@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/text"
 )
 
 // heartbeat bounds how long Plain is silent about a volume that moves, and how
@@ -159,16 +159,6 @@ func volumeText(v VolumeProgress, m meter) string {
 	return text
 }
 
-// Escape makes control characters visible, and those that turn the direction of
-// text: names and messages come from clusters that we do not trust with the user's
-// terminal. printers.EscapeTerminal leaves some of them (BEL for one, and the controls
-// of 8-bit terminals), so the rest goes here. Whatever is not JSON or YAML goes through
-// this before it is written.
-func Escape(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
-			return '\ufffd'
-		}
-		return r
-	}, printers.EscapeTerminal(s))
-}
+// Escape escapes text that comes from a cluster before it goes to the user's
+// terminal. Everything but JSON and YAML goes through it.
+func Escape(s string) string { return text.Lines(s) }

@@ -11,12 +11,9 @@ package fault
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/text"
 )
 
 // Error is an error with a reason of the closed set.
@@ -44,8 +41,8 @@ func Reason(err error) string {
 	return v1alpha1.ReasonInternal
 }
 
-// Retryable says whether the agent tries again by itself after reason; every
-// other failure ends the generation and waits for the user to raise it.
+// Retryable reports whether the agent retries after reason. Every other failure ends
+// the sync, until the user raises spec.sync.
 func Retryable(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonWaitingForPeer, v1alpha1.ReasonWaitingForMountPod, v1alpha1.ReasonQueued,
@@ -67,23 +64,4 @@ func Message(err error) string {
 }
 
 // Printable escapes what does not print in s and bounds its length.
-func Printable(s string) string {
-	var b strings.Builder
-	for len(s) > 0 && b.Len() < maxMessage {
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := strconv.QuoteRune(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-		s = s[size:]
-	}
-	if len(s) > 0 {
-		b.WriteString(" …")
-	}
-	return b.String()
-}
+func Printable(s string) string { return text.Bounded(s, maxMessage) }

@@ -78,7 +78,7 @@ func TestPairsAreListedWithWhatEndsWhen(t *testing.T) {
 	for line := range strings.Lines(text) {
 		columns = append(columns, strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\n' }))
 	}
-	want := []string{"shop", "west", "eu", "https://west^[[2J", "True", "23h", "ended", "2d"}
+	want := []string{"shop", "west", "eu", `https://west\x1b[2J`, "True", "23h", "ended", "2d"}
 	if len(columns) != 2 || cmp.Diff(want, columns[1]) != "" {
 		t.Errorf("%q", columns)
 	}
