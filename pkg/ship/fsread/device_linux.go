@@ -15,7 +15,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// Device is a View of a block device or image file.
+// Device is a Source of a block device or image file.
 type Device struct {
 	fd    int
 	own   int // a descriptor of our own with O_DIRECT, or -1
@@ -24,7 +24,7 @@ type Device struct {
 	info  Info
 }
 
-// OpenDevice makes a view of a block device or image file, which stays the caller's to
+// OpenDevice opens as a source a block device or image file, which stays the caller's to
 // close after the view. A block device has no stamps: every pass reads it whole, past the
 // page cache.
 func OpenDevice(f *os.File, o Options) (*Device, error) {

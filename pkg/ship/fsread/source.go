@@ -1,15 +1,15 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fsread reads what is to be shipped: a View of a directory tree or of a
-// device, its entries in the order of package tree, and their content.
+// Package fsread reads a source: the entries of a directory tree or of a device, in the
+// order of package tree, and their content.
 //
 // # Cut, settled, stamps
 //
-// A store through mmap to a page that is already dirty does not move ctime. So each
-// view has a cut: just before a syncfs at its start when it is read in place, its
-// instant when it is a snapshot. After that syncfs every store must fault and move
-// ctime to the cut or later; a stamp is settled when its ctime is older than the cut
+// A stamp is an inode number with its ctime and birth time. A store through mmap to a
+// page that is already dirty does not change ctime. So each source has a cut: just before
+// a syncfs at its start when it is read in place, its instant when it is a snapshot. After
+// that syncfs every store must fault and set ctime to the cut or later; a stamp is settled when its ctime is older than the cut
 // by more than the granularity of the filesystem's clock, and only a settled stamp
 // proves that content is unchanged since it was read.
 //
@@ -17,7 +17,7 @@
 // crash-consistent image, in which two states with different content can carry equal
 // stamps: the journal has a file's new ctime in seconds, its data follows half a minute
 // later. A sync of a ByContent source that is to be verified reads all data, and settles no
-// stamp: what was read behind one may be older than it, and a later pass over the origin,
+// stamp: what was read behind one may be older than it, and a later sync of the origin,
 // whose stamps are exact, would take the two for the same.
 package fsread
 
@@ -44,7 +44,7 @@ func (s ChangeDetection) String() string {
 	return "content"
 }
 
-// Info describes a view; it does not change while the view is open.
+// Info describes a source; it does not change while the source is open.
 type Info struct {
 	// Image is true for a device or image file: one entry, no directories.
 	Image bool
@@ -53,17 +53,17 @@ type Info struct {
 	Cut  tree.Time
 	// ChangeDetection is what the caller declared.
 	ChangeDetection ChangeDetection
-	// Live: entries may move while they are read; they are counted, and the pass is not
-	// verified. In any other view a moving entry is an error.
+	// Live: entries may change during read; they are counted, and the sync is not
+	// verified. In any other source a changed entry is an error.
 	Live bool
 	// Trusted: the filesystem is one whose ctime is known to be kept (ext4, xfs, btrfs,
-	// f2fs, zfs). Elsewhere a pass that is to be verified reads all data.
+	// f2fs, zfs). Elsewhere a sync that is to be verified reads all data.
 	Trusted bool
 	// Filesystem is its name for people, "0x..." when unknown.
 	Filesystem string
 }
 
-// settles reports whether a stamp that was found in the view proves, to a later pass, that
+// settles reports whether a stamp that was found in the source proves, to a later sync, that
 // content which still has it is what was read here.
 func (i Info) settles(s tree.Stamp) bool {
 	return i.ChangeDetection == ByTimestamps && tree.Settled(s.CTime, i.Cut)
@@ -71,7 +71,7 @@ func (i Info) settles(s tree.Stamp) bool {
 
 // Node is an entry as found, before its content is read: Entry has no Content yet, and
 // neither Xattrs nor a symlink's Link before Details. Kind 0 is a name that vanished
-// between listing and looking, which only a Live view gives.
+// between listing and stat, which only a Live source returns.
 type Node struct {
 	tree.Entry
 	Stamp tree.Stamp
@@ -83,7 +83,7 @@ type Node struct {
 	Blocks int64
 }
 
-// CopyMethod is one consistent (or Live) state of what is to be shipped. Its methods may be
+// Source is one consistent (or Live) state of a volume. Its methods may be
 // called by many goroutines at once.
 type Source interface {
 	Info() Info
@@ -101,7 +101,7 @@ type Source interface {
 	Close() error
 }
 
-// ListedOpener is what a View has besides when it can leave it to the caller to see whether
+// ListedOpener is implemented by a Source that can leave it to the caller to check that
 // the file is still the inode that was listed.
 type ListedOpener interface {
 	OpenListed(n *Node) (Content, error)
@@ -118,7 +118,7 @@ type Dir interface {
 type Content interface {
 	io.ReaderAt
 	io.Closer
-	// Node looks again: what the inode is now.
+	// Node stats the inode again.
 	Node() (Node, error)
 	// Details fills in the attributes of the open file.
 	Details(n *Node) error

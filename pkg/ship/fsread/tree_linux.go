@@ -32,7 +32,7 @@ func IsStage(name string) bool {
 	return ok && len(hex) == 16 && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
-// Tree is a View of a directory tree.
+// Tree is a Source of a directory tree.
 type Tree struct {
 	root    int
 	info    Info
@@ -42,7 +42,7 @@ type Tree struct {
 	maxNames int
 }
 
-// OpenTree makes a view of the directory root, which stays the caller's to close after
+// OpenTree opens as a source the directory root, which stays the caller's to close after
 // the view. What other filesystems are mounted below is an error; lost+found in the root is
 // left out. Unless o.CutUnixNano is set, the filesystem is synced.
 func OpenTree(root *os.File, o Options) (*Tree, error) {

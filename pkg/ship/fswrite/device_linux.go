@@ -77,7 +77,7 @@ func (d *Device) Examine() error { return nil }
 // Holds is for trees.
 func (d *Device) Holds(*tree.Entry) error { return nil }
 
-// CopyMethod looks at the part that the source takes.
+// Source reads the part that the source uses.
 func (d *Device) Source(tree.Mask) (fsread.Source, error) {
 	v, err := fsread.OpenDevice(d.file, fsread.Options{Direct: d.past})
 	if err != nil {

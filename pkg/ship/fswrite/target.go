@@ -34,7 +34,7 @@ import (
 
 // Options of OpenTree and OpenDevice.
 type Options struct {
-	// Direct is as scan.Options has it; only of OpenDevice.
+	// Direct is as in fsread.Options; only for OpenDevice.
 	Direct *os.File
 }
 
@@ -60,7 +60,7 @@ type Target interface {
 	Examine() error
 	// Holds fails when Examine found that the target cannot hold what e is.
 	Holds(e *tree.Entry) error
-	// CopyMethod looks at the target itself.
+	// Source reads the target itself.
 	Source(mask tree.Mask) (fsread.Source, error)
 
 	// Usage is what the target occupies, its stages included, in bytes; bounded reports

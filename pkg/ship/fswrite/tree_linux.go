@@ -73,7 +73,7 @@ func (t *Tree) Probe(mask tree.Mask, _ int64) error {
 	return nil
 }
 
-// CopyMethod looks at the target itself; stages are not part of it.
+// Source reads the target itself, without stages.
 func (t *Tree) Source(mask tree.Mask) (fsread.Source, error) {
 	v, err := fsread.OpenTree(t.file, fsread.Options{})
 	if err != nil {

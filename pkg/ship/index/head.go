@@ -18,9 +18,9 @@ type Phase string
 const (
 	// Fresh: nothing is known; the target is empty or was never looked at.
 	Fresh Phase = ""
-	// Torn: the target is being written in place and is no generation.
+	// Torn: the target is being written in place and has no verified sync.
 	Torn Phase = "torn"
-	// Whole: the target holds the verified generation; the journal speaks of the stage.
+	// Whole: the target holds the verified sync; the journal describes the stage.
 	Whole Phase = "whole"
 	// Rolling: the increment in the journal is committed and must be rolled forward.
 	Rolling Phase = "rolling"
@@ -38,7 +38,7 @@ func (h *Head) Runs() []uint64 {
 // Head is the root of a volume's state: small, replaced as a whole.
 type Head struct {
 	Phase Phase `json:"phase,omitempty"`
-	// Digest of the tree that Base describes: the verified generation (receiver, phases
+	// Digest of the tree that Base describes: the verified sync (receiver, phases
 	// Whole and Rolling) or the last one both ends agreed on (sender).
 	Digest string `json:"digest,omitempty"`
 	// Expected digest after rolling forward; phase Rolling only.
@@ -47,7 +47,7 @@ type Head struct {
 	ExpectedSync int64 `json:"expectedSync,omitempty"`
 	// Mask under which Digest was taken.
 	Mask uint32 `json:"mask,omitempty"`
-	// Sync is the caller's number of the verified generation.
+	// Sync is the caller's number of the verified sync.
 	Sync int64 `json:"sync,omitempty"`
 	// Entries in Base.
 	Entries int64 `json:"entries,omitempty"`
@@ -56,7 +56,7 @@ type Head struct {
 	// Journal are runs that override Base, oldest first: a receiver's knowledge of what it
 	// wrote or staged.
 	Journal []uint64 `json:"journal,omitempty"`
-	// Memory are runs of a sender's passes that were not verified, oldest first: what was
+	// Memory are runs of a sender's syncs that were not verified, oldest first: what was
 	// read, for its stamps.
 	Memory []uint64 `json:"memory,omitempty"`
 	// Stage is the name of the stage directory in the target's root; "" means none.

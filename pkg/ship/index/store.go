@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package index keeps descriptions of trees on disk as sorted runs: what the target
-// durably holds, with the stamps of this side, and the journal of a pass under way.
+// Package index stores descriptions of trees on disk as sorted runs: what the target
+// durably holds, with the stamps of this end, and the journal of a sync in progress.
 //
 // # Shape
 //
@@ -14,8 +14,8 @@
 //
 // # Order of durability
 //
-// Store.Seal makes records durable before the mark that makes them count. Callers
-// make durable what records speak of before they call it.
+// Store.Seal makes records durable before the mark that makes them valid. Callers
+// make the described content durable before they call it.
 //
 // Nothing per entry is kept in memory.
 package index

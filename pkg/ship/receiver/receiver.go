@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package receiver carries out the operations of a pass on a target: frames come in order, and and are
+// Package receiver executes the operations of a sync on a target: frames come in order, and and are
 // checked in order; the work is done in parallel. A Journal records the
 // results, in order again.
 //
@@ -48,7 +48,7 @@ type Options struct {
 	Fail func(error)
 }
 
-// Applier carries out the operations of a pass: Dispatch in order, Work in parallel.
+// Applier executes the operations of a sync: Dispatch in order, Work in parallel.
 type Applier struct {
 	target fswrite.Target
 	o      Options

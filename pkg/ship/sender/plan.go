@@ -39,7 +39,7 @@ type planned struct {
 	// base is what the target has; inBase is true when it has it.
 	base   index.Record
 	inBase bool
-	// known is the description of the same unchanged inode from an earlier pass.
+	// known is the description of the same unchanged inode from an earlier sync.
 	known   index.Record
 	isKnown bool
 }

@@ -43,7 +43,7 @@ func (b *body) free() {
 	b.frame, b.back, b.from = nil, nil, nil
 }
 
-// recorded is one entry of the pass, as it goes into the sender's manifest.
+// recorded is one entry of the sync, as it goes into the sender's index.
 type recorded struct {
 	r index.Record
 	// from is where leaf digests that are kept can be read.

@@ -1,13 +1,13 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sender is the sending end's reading: a Pass walks a view beside what the target has,
-// reads what may differ in parallel, and makes of it frames that are numbered in path order, and
-// the manifest of what was read.
+// Package sender reads the source for one sync: it joins a walk of the source with the entries of
+// the target, reads what may differ in parallel, and writes frames numbered in path order, and the
+// index of what was read.
 //
-// The planner joins the walk with the base and with what earlier passes knew, and cuts the
-// outcome into jobs; readers carry them out; the consumer takes the outcomes in order again, so
-// that numbers, digest and manifest are those of a single reader. A large content is read in
+// The planner joins the walk with the base and with the index of earlier syncs, and cuts the
+// result into jobs; readers execute them; the consumer takes the results in order again, so
+// that numbers, digest and index are those of a single reader. A large content is read in
 // pieces, each a job of its own. One budget bounds what all of them hold.
 package sender
 
@@ -38,12 +38,12 @@ const (
 	memory = 64 << 20
 	// queued is how many frames may wait for a connection.
 	queued = 16
-	// FrameBuffer is the size of a buffer that holds any frame of a pass, with the last entry that
+	// FrameBuffer is the size of a buffer that holds any frame of a sync, with the last entry that
 	// fits no more.
 	FrameBuffer = wire.TargetRaw + index.InlineLimit + 64<<10
 )
 
-// Options of a pass. All of them are needed but the booleans.
+// Options of a sync. All of them are needed but the booleans.
 type Options struct {
 	Source fsread.Source
 	Store  *index.Store
@@ -51,7 +51,7 @@ type Options struct {
 	Mask tree.Mask
 	// Preserve ships special files; otherwise the first one is an error.
 	Preserve bool
-	// Precopy: the pass is not to be verified.
+	// Precopy: the sync is not to be verified.
 	Precopy bool
 	Count   *count.Counters
 	// Queued is called for each frame, in order, from one goroutine.
@@ -86,7 +86,7 @@ type Sync struct {
 	record *index.Writer
 }
 
-// New prepares a pass, and the run of the store that its manifest is written to.
+// New prepares a sync, and the run of the store that its index is written to.
 func New(o Options) (*Sync, error) {
 	info := o.Source.Info()
 	record, err := o.Store.NewRun()
@@ -110,7 +110,7 @@ func (p *Sync) Waiting() int { return len(p.frames) }
 // Narrow reports whether it is the network that frames wait for: then they are compressed.
 func (p *Sync) Narrow(is bool) { p.narrow.Store(is) }
 
-// Manifest is what Run has read, complete when it has ended without an error.
+// Manifest is the index that Run has read, complete when it has ended without an error.
 func (p *Sync) Manifest() *index.Writer { return p.record }
 
 // Digest is that of the tree that Run has read.
@@ -187,7 +187,7 @@ func (p *Sync) closeOpen() {
 }
 
 // Run reads everything, and returns how the log ends. base is what the target has, known what
-// earlier passes knew, nil when that is what in base is our own copy; both are closed.
+// earlier syncs knew, nil when that is what in base is our own copy; both are closed.
 func (p *Sync) Run(ctx context.Context, base, known index.Iterator) (wire.Done, error) {
 	defer close(p.frames)
 	defer p.closeOpen()
@@ -315,7 +315,7 @@ func (p *Sync) beginContent(ctx context.Context, c *content) error {
 	return p.sendOp(ctx, &wire.Op{Kind: wire.OpOpen, Path: c.path, Size: c.size, Patch: c.patch, Allocated: c.node.Allocated})
 }
 
-// endContent puts the entry of a large content into log, digest and manifest.
+// endContent puts the entry of a large content into log, digest and index.
 func (p *Sync) endContent(ctx context.Context, c *content) error {
 	rec := recorded{r: index.Record{Entry: c.node.Entry, Stamp: c.node.Stamp, Rows: c.rows}}
 	e := &rec.r.Entry
