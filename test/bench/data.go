@@ -95,7 +95,7 @@ func makeSmall(dir string, files, perDir, limit int, round uint64) error {
 	return nil
 }
 
-// changeSmall writes one file in a hundred anew.
+// changeSmall rewrites one file in a hundred.
 func changeSmall(dir string, files, perDir int, round uint64) error {
 	r := seeded(1e6 + round)
 	buf := make([]byte, 16<<10)

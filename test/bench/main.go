@@ -88,8 +88,8 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.files, "files", 0, "small files; 0 means 100,000, quick 20,000")
 	f.Int64Var(&o.bigMiB, "big", 0, "size of the large file in MiB; 0 means 4096, quick 512")
 	f.IntVar(&o.many, "many", 1_000_000, "files in the rows about memory: with 10000000 they show that memory does not grow, and need 35 GiB")
-	f.DurationVar(&o.wait, "patience", 4*time.Hour, "a row that takes longer is void")
-	f.BoolVar(&o.warm, "warm", false, "leave the caches as they are: for trying this program, not for figures")
+	f.DurationVar(&o.wait, "row-timeout", 4*time.Hour, "a row that takes longer is void")
+	f.BoolVar(&o.warm, "warm", false, "leave the caches as they are: for trying this program, not for published results")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

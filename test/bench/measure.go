@@ -383,7 +383,7 @@ func walls(t []timing) []float64 {
 	return out
 }
 
-// cells words the figures of a row.
+// cells formats the results of a row.
 func (m *meter) cells(times [][]timing) (cells, notes []string, err error) {
 	all := m.contenders()
 	ours := walls(times[0])
@@ -392,7 +392,7 @@ func (m *meter) cells(times [][]timing) (cells, notes []string, err error) {
 		cpu = append(cpu, t.cpu.Seconds())
 	}
 	if !slices.ContainsFunc(all[1:], func(c contender) bool { return !c.near }) {
-		return nil, nil, errors.New("the row has nobody to compare with")
+		return nil, nil, errors.New("the row has no peer to compare with")
 	}
 	best := 0
 	var others []string

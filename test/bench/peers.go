@@ -18,7 +18,7 @@ type contender struct {
 	args func(w *world, src, dst, at string) []string
 	// lossy: it does not keep everything, and the oracle would say so.
 	lossy bool
-	// near: it has no other end to reach, and is shown without being what a mover is measured by.
+	// near: it has no other end to reach, and is shown, but is not the reference of a ratio.
 	near bool
 }
 

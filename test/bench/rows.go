@@ -36,7 +36,7 @@ type row struct {
 	limits func(m *meter, round int) [][]string
 	within float64
 	slack  time.Duration
-	// work is what a mover's processors cannot spare besides the limit's own calls: what it
+	// work is the processor time of a copy beyond the limit's own calls: what it
 	// takes is divided among all cores, and when that is more than the limit it is the limit.
 	work [][]string
 	// special rows measure themselves, and give the cells behind their name.

@@ -31,7 +31,7 @@ func rsyncDevice() contender {
 }
 
 // resumed kills a first copy when half of its time has passed, and has it finished. The
-// figure is both parts together beside a copy that nobody disturbed.
+// figure is both parts together beside an undisturbed copy.
 func resumed(m *meter) ([]string, error) {
 	m.row.first, m.row.ours = true, ours()
 	c := m.row.ours
