@@ -14,7 +14,7 @@ const (
 	// writers is how many requests are under way at the same time. It is the limit
 	// instead of a rate: the API server's priority and fairness guards it, and a
 	// rate would make a quick server wait. Sixteen keep a server nearby busy that has
-	// nothing else to do; a busy or a distant one takes more (decision 0069).
+	// nothing else to do; a busy or a distant one takes more (decision 0030).
 	writers = 64
 	// writersBytes is how many bytes of objects they carry together, so that objects
 	// of 1 MiB do not fill the memory of either end.

@@ -1,14 +1,16 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docs keeps what the documents say about the repository true: that the tests
-// exist which they name, and the files and packages, and that in a table with a column
-// of tests every line has one.
+// Package docs checks the documents against the repository: the tests, files and packages that
+// they name exist, links lead somewhere, each line of a table with a column of tests names one,
+// decisions have one form, the glossary has every term of the API and of the command line, and
+// words that are hard to understand are not used.
 package docs
 
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,30 +18,32 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 const root = "../.."
 
 var (
 	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
-	// A test in a document: its name, maybe with its package, cut short, with a part;
-	// behind -run it may be cut short, and behind func it is an example.
+	// The name of a test in a document: with its package or without, in full or up to an
+	// ellipsis, with a subtest or without. After -run a prefix is enough; after func it is an example.
 	testName = regexp.MustCompile("(-run |RUN=|func )?\\b(?:(\\w+)\\.)?((?:Test|Fuzz|Benchmark)[A-Z]\\w*)(…|\\.\\.\\.)?(/[^`\\s|)]+)?")
 	pathName = regexp.MustCompile("`((?:cmd|deploy|pkg|plugins|test)/[\\w./*-]*)`")
 )
 
-// tests are the files that have a test of a name.
+// tests maps the name of a test to the files that have one of this name.
 type tests map[string][]file
 
 type file struct{ folder, text string }
 
+// read adds the tests of a file.
 func (k tests) read(f file) {
 	for _, m := range testFunc.FindAllStringSubmatch(f.text, -1) {
 		k[m[1]] = append(k[m[1]], f)
 	}
 }
 
-// unknown are the tests that a document names and that do not exist.
+// unknown returns the tests that a document names and that do not exist.
 func (k tests) unknown(document string) []string {
 	var out []string
 	for _, m := range testName.FindAllStringSubmatch(document, -1) {
@@ -51,9 +55,9 @@ func (k tests) unknown(document string) []string {
 	return out
 }
 
-// has says whether there is a test of the name, or one that begins so, in a folder of
-// the package's name if that is said, with such a part: `go test` writes a blank in a
-// part's name as an underscore.
+// has reports whether there is a test of the name, or one with the name as its prefix, in a folder
+// of the package's name if one is given, with such a subtest: `go test` writes a blank in a
+// subtest's name as an underscore.
 func (k tests) has(folder, name string, short bool, part string) bool {
 	part = strings.TrimRight(strings.TrimPrefix(part, "/"), ".…")
 	for known, files := range k {
@@ -69,11 +73,10 @@ func (k tests) has(folder, name string, short bool, part string) bool {
 	return false
 }
 
-// withoutTests is the column of tests in a table that has none.
+// withoutTests is the column of tests in a table without such a column.
 const withoutTests = 1 << 30
 
-// untested are the lines of a document's tables whose last column is to name a test
-// and does not.
+// untested returns the lines of a document's tables that have a column of tests and name none there.
 func untested(document string) []string {
 	var out []string
 	column := -1
@@ -97,7 +100,7 @@ func untested(document string) []string {
 	return out
 }
 
-// everyTest of the repository.
+// everyTest returns the tests of the repository.
 func everyTest(t *testing.T) tests {
 	t.Helper()
 	known := tests{}
@@ -120,66 +123,133 @@ func everyTest(t *testing.T) tests {
 	return known
 }
 
-// documents by their names in the repository.
+// documents returns the Markdown documents by their paths in the repository.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md"} {
-		names, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
+	everyFile(t, func(name, text string) {
+		if path.Ext(name) == ".md" {
+			out[name] = text
 		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out[strings.TrimPrefix(filepath.ToSlash(name), root+"/")] = string(text)
-		}
-	}
+	})
 	if len(out) < 20 {
 		t.Fatalf("only %d documents", len(out))
 	}
 	return out
 }
 
-func TestEveryTestThatADocumentNamesExists(t *testing.T) {
-	known := everyTest(t)
-	for name, text := range documents(t) {
-		for _, u := range known.unknown(text) {
-			t.Errorf("%s names %s, and there is no such test", name, u)
+func TestDocuments(t *testing.T) {
+	all := documents(t)
+	t.Run("name tests that exist", func(t *testing.T) {
+		known := everyTest(t)
+		for name, text := range all {
+			for _, u := range known.unknown(text) {
+				t.Errorf("%s names %s, which does not exist", name, u)
+			}
 		}
-	}
+	})
+	t.Run("name files that exist", func(t *testing.T) {
+		for name, text := range all {
+			for _, m := range pathName.FindAllStringSubmatch(text, -1) {
+				// A pattern for all packages below, or for a package that a reader would add.
+				if strings.HasSuffix(m[1], "...") || strings.HasSuffix(m[1], "/NAME") || path.Dir(name) == "docs/decisions" {
+					continue
+				}
+				found, err := filepath.Glob(filepath.Join(root, m[1]))
+				if err != nil || len(found) == 0 {
+					t.Errorf("%s names %s, which does not exist: %v", name, m[1], err)
+				}
+			}
+		}
+	})
+	t.Run("link to files that exist", func(t *testing.T) {
+		for name, text := range all {
+			for _, target := range brokenLinks(all, name, text) {
+				t.Errorf("%s has a link to %s, which does not exist", name, target)
+			}
+		}
+	})
+	t.Run("name a test in each line of a table of tests", func(t *testing.T) {
+		for name, text := range all {
+			for _, line := range untested(text) {
+				t.Errorf("%s: no test is named in: %s", name, line)
+			}
+		}
+	})
 }
 
-func TestEveryFileThatADocumentNamesExists(t *testing.T) {
-	for name, text := range documents(t) {
-		// A decision tells of the day on which it was made.
-		if path.Dir(name) == "docs/decisions" {
+var (
+	link    = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+)
+
+// brokenLinks returns the targets of a document's links that are neither files of the repository nor
+// headings of its documents. Addresses on the network are not checked.
+func brokenLinks(all map[string]string, name, text string) []string {
+	var out []string
+	for _, m := range link.FindAllStringSubmatch(text, -1) {
+		target, anchor, _ := strings.Cut(m[1], "#")
+		if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") || target == "NNNN-title.md" {
 			continue
 		}
-		for _, m := range pathName.FindAllStringSubmatch(text, -1) {
-			// A pattern for every package below, or for one that somebody will write.
-			if strings.HasSuffix(m[1], "...") || strings.HasSuffix(m[1], "/NAME") {
-				continue
-			}
-			found, err := filepath.Glob(filepath.Join(root, m[1]))
-			if err != nil || len(found) == 0 {
-				t.Errorf("%s names %s, which is not there: %v", name, m[1], err)
-			}
+		file := name
+		if target != "" {
+			file = path.Join(path.Dir(name), target)
 		}
+		if _, err := os.Stat(filepath.Join(root, file)); err != nil || anchor != "" && !slices.Contains(anchors(all[file]), anchor) {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+// anchors returns the anchors of a document's headings, as GitHub makes them.
+func anchors(text string) []string {
+	var out []string
+	for _, m := range heading.FindAllStringSubmatch(text, -1) {
+		out = append(out, strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, m[1]))
+	}
+	return out
+}
+
+var decision = regexp.MustCompile(`(?s)^# (\d{4}): [^\n]+\n\nStatus: (?:proposed|accepted|replaced by \[\d{4}\]\([^)]*\))\n` +
+	`Date: \d{4}-\d{2}-\d{2}\n\n## Context\n.+\n## Decision\n.+\n## Alternatives not taken\n.+\n## Consequences\n`)
+
+func TestDecisions(t *testing.T) {
+	const folder = "docs/decisions"
+	all, number := documents(t), 0
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		base := path.Base(name)
+		if path.Dir(name) != folder || base == "README.md" || base == "template.md" {
+			continue
+		}
+		number++
+		m := decision.FindStringSubmatch(all[name])
+		if m == nil {
+			t.Errorf("%s is not in the form of template.md", name)
+			continue
+		}
+		if want := fmt.Sprintf("%04d", number); m[1] != want || !strings.HasPrefix(base, want+"-") {
+			t.Errorf("%s has number %s, want %s: numbers have no gaps", name, m[1], want)
+		}
+		if !strings.Contains(all[folder+"/README.md"], "]("+base+")") {
+			t.Errorf("%s is not in the index", name)
+		}
+	}
+	if number == 0 {
+		t.Error("no decisions were found")
 	}
 }
 
-func TestEveryLineOfATableOfTestsNamesOne(t *testing.T) {
-	for name, text := range documents(t) {
-		for _, line := range untested(text) {
-			t.Errorf("%s: no test is named in: %s", name, line)
-		}
-	}
-}
-
-func TestWhatIsWrongInADocumentIsSeen(t *testing.T) {
+func TestErrorsInDocumentsAreFound(t *testing.T) {
 	known := tests{}
 	known.read(file{"agent", "func TestOneThing(t *testing.T) {\n\tt.Run(\"in two words\", f)\n}\n"})
 	for text, want := range map[string]string{
@@ -203,5 +273,10 @@ func TestWhatIsWrongInADocumentIsSeen(t *testing.T) {
 	table := "| attack | test |\n|---|---|\n| one | `TestOneThing` |\n| two | `pkg/two` |\n\n| a | b |\n|---|---|\n| c | d |\n"
 	if got := untested(table); len(got) != 1 || !strings.Contains(got[0], "two") {
 		t.Errorf("lines without a test: %q", got)
+	}
+	all := map[string]string{"docs/README.md": "# A Thing, twice!\n", "README.md": ""}
+	text := "[a](docs/README.md) [b](docs/README.md#a-thing-twice) [c](https://example.com) [d](none.md) [e](docs/README.md#b)"
+	if got := brokenLinks(all, "README.md", text); !slices.Equal(got, []string{"none.md", "docs/README.md#b"}) {
+		t.Errorf("broken links: %q", got)
 	}
 }

@@ -74,7 +74,6 @@ var accepted = regexp.MustCompile(`(?i)there (?:is|are|was|were) no\b|\b(?:is|ar
 var notYet = []string{
 	".",
 	".ci",
-	"cmd/motion-agent",
 	"deploy",
 	"deploy/image",
 	"deploy/krew",

@@ -32,7 +32,7 @@ const (
 	// jobs is how many of them may be under way.
 	jobs = 256
 	// largeReads are under way at a time. Through the page cache more of them spoil its reading
-	// ahead (decision 24); past it there was no difference, and 8 MiB keep a fast disk busy.
+	// ahead (decision 0004); past it there was no difference, and 8 MiB keep a fast disk busy.
 	largeReads = 8
 	// memory bounds what jobs and frames take, in bytes.
 	memory = 64 << 20
