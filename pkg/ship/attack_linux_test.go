@@ -71,7 +71,7 @@ func (a *attacker) begin() {
 	a.say(a.control, wire.Open{Version: wire.Version, Session: a.session})
 	a.say(a.control, wire.Hello{Mask: tree.MaskSELinux, Preserve: true})
 	for {
-		m, err := wire.ReadMessage(a.control)
+		m, err := wire.ReadMessage(a.control, wire.FromReceiver)
 		must(a.t, err)
 		if b, ok := m.(wire.Base); ok && b.Last {
 			break
@@ -102,7 +102,7 @@ func (a *attacker) plant(op wire.Op) {
 	a.ops(op)
 	a.say(a.control, wire.Mark{Seq: a.seq})
 	for {
-		m, err := wire.ReadMessage(a.control)
+		m, err := wire.ReadMessage(a.control, wire.FromReceiver)
 		must(a.t, err)
 		if ack, ok := m.(wire.Ack); ok && ack.Seq == a.seq {
 			return
@@ -426,7 +426,7 @@ func TestASourceThatComesAgainAndAgainFillsNoMoreThanTheTargetHolds(t *testing.T
 // drain reads what the target has to say until it hangs up.
 func (a *attacker) drain() error {
 	for {
-		m, err := wire.ReadMessage(a.control)
+		m, err := wire.ReadMessage(a.control, wire.FromReceiver)
 		if err != nil {
 			return nil //nolint:nilerr // it hung up: that is all there is
 		}
@@ -588,7 +588,7 @@ func TestRule11AFalseTargetIsSeenThrough(t *testing.T) {
 					wait.Go(func() {
 						defer c.Close()
 						for range 2 { // Open, Hello
-							if _, err := wire.ReadMessage(c); err != nil {
+							if _, err := wire.ReadMessage(c, wire.FromSender); err != nil {
 								return
 							}
 						}
@@ -608,7 +608,7 @@ func TestRule11AFalseTargetIsSeenThrough(t *testing.T) {
 			must(t, err)
 			defer st.Close()
 			_, err = ship.Send(ctx, v, func(context.Context) (net.Conn, error) { return p.dial(), nil }, st, ship.SendOptions{Reconnects: -1})
-			if fault.Of(err) != fault.PeerProtocol {
+			if fault.Of(err) != fault.PeerRejected {
 				t.Errorf("the source says %q: %v", fault.Of(err), err)
 			}
 			cancel()

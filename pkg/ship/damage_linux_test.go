@@ -109,7 +109,7 @@ func TestAnotherVersionOfTheProtocolIsRefusedClearly(t *testing.T) {
 	c := p.dial()
 	_, err := c.Write(wire.AppendMessage(nil, wire.Open{Version: wire.Version + 1}))
 	must(t, err)
-	m, err := wire.ReadMessage(c)
+	m, err := wire.ReadMessage(c, wire.FromReceiver)
 	must(t, err)
 	f, ok := m.(wire.Failure)
 	if !ok || f.Reason != fault.PeerVersionMismatch || !strings.Contains(f.What, fmt.Sprint(wire.Version+1)) || !strings.Contains(f.What, fmt.Sprint(wire.Version)) {
@@ -136,7 +136,7 @@ func TestASilentTargetDoesNotHoldTheSource(t *testing.T) {
 	defer st.Close()
 	_, err = ship.Send(context.Background(), v, func(context.Context) (net.Conn, error) { return p.dial(), nil }, st,
 		ship.SendOptions{Reconnects: -1, Idle: 50 * time.Millisecond})
-	if fault.Of(err) != fault.ConnectionLost || !strings.Contains(err.Error(), "said nothing") {
+	if fault.Of(err) != fault.ConnectionLost || !strings.Contains(err.Error(), "sent nothing") {
 		t.Errorf("%v", err)
 	}
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
 const (
-	// openTimeout is how long a new connection may take to say what it is for.
+	// openTimeout bounds how long a new connection may take to send its Open message.
 	openTimeout = 10 * time.Second
-	// afterword is how long a source is waited for that may not have heard that the pass is
-	// over.
-	afterword = 5 * time.Second
+	// reconnectTimeout is how long to wait for a source that may not have received Committed.
+	reconnectTimeout = 5 * time.Second
 	// maxConns bounds the data connections of a session.
 	maxConns = 8
 )
@@ -35,16 +35,17 @@ func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOpt
 	}
 	r.o.Idle = idleOr(r.o.Idle)
 	if notice := r.store.Notice(); notice != "" {
-		r.log.Warn("the state at the target was damaged and has been set aside; the target will be read to rebuild it", "cause", notice)
+		r.log.Warn("the state at the target was damaged and has been set aside; the target is read to rebuild it", "cause", notice)
 	}
-	stop := r.count.Report(o.Progress)
+	stop := r.count.Report(o.Progress, r.log)
 	defer stop()
-	err := r.run(ctx)
+	err := fault.Guard(func() error { return r.run(ctx) })
+	fault.LogPanic(r.log, err)
 	r.result.Statistics = r.count.Statistics()
 	return r.result, err
 }
 
-// receiver is one call of Receive.
+// receiveEnd is one call of Receive.
 type receiveEnd struct {
 	target fswrite.Target
 	accept Conn
@@ -55,29 +56,34 @@ type receiveEnd struct {
 
 	controls chan *greeted
 	mu       sync.Mutex
-	current  *recvSession
+	current  *receiveSession
 
 	result Result
-	// over: the pass has ended durably; only the source may not know it yet.
+	// over: the sync has ended durably; only the source may not know it yet.
 	over bool
-	// moved is the run that says what rolling forward left behind; 0 when it did not run.
-	moved uint64
+	// agreed: the caller has agreed to the verification.
+	agreed bool
+	// rolled is the run that describes what rolling forward moved; 0 when it did not run.
+	rolled uint64
 }
 
-// greeted is a connection that has said what it is for.
+// greeted is a connection whose Open message was read.
 type greeted struct {
 	net.Conn
 	in   *bufio.Reader
 	open wire.Open
 }
 
-// run takes sessions until one ends as it should, or fails for good.
+// run takes sessions until one ends without an error, or with one that is final.
 func (r *receiveEnd) run(ctx context.Context) error {
-	if err := r.recover(ctx); err != nil {
+	if err := r.finishRoll(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	var group sync.WaitGroup
+	group := pipe.Group{Failed: func(err error) {
+		fault.LogPanic(r.log, err)
+		cancel(err)
+	}}
 	defer group.Wait()
 	defer cancel(errLost)
 	group.Go(func() { r.acceptAll(ctx, cancel, &group) })
@@ -101,45 +107,44 @@ func (r *receiveEnd) run(ctx context.Context) error {
 	}
 }
 
-// next waits for the next session. After the pass is over it gives up waiting, without an
-// error.
+// next waits for the next session. After the sync is over it stops waiting, without an error.
 func (r *receiveEnd) next(ctx context.Context) (*greeted, error) {
-	var enough <-chan time.Time
+	var timeout <-chan time.Time
 	if r.over {
-		t := time.NewTimer(afterword)
+		t := time.NewTimer(reconnectTimeout)
 		defer t.Stop()
-		enough = t.C
+		timeout = t.C
 	}
 	select {
 	case c := <-r.controls:
 		r.over = false
 		return c, nil
-	case <-enough:
+	case <-timeout:
 		return nil, nil
 	case <-ctx.Done():
 		return nil, fault.Wrap(fault.Cancelled, context.Cause(ctx), "wait for the source")
 	}
 }
 
-// acceptAll sorts connections as they come.
-func (r *receiveEnd) acceptAll(ctx context.Context, cancel context.CancelCauseFunc, group *sync.WaitGroup) {
+// acceptAll accepts connections and finds out what each is for.
+func (r *receiveEnd) acceptAll(ctx context.Context, cancel context.CancelCauseFunc, group *pipe.Group) {
 	for {
 		c, err := r.accept(ctx)
 		if err != nil {
 			cancel(fault.Wrap(fault.ConnectionLost, err, "accept connections"))
 			return
 		}
-		group.Go(func() { r.sort(ctx, c) })
+		group.Go(func() { r.greet(ctx, c) })
 	}
 }
 
-// sort reads what a connection is for and hands it over.
-func (r *receiveEnd) sort(ctx context.Context, c net.Conn) {
+// greet reads a connection's Open message: it either begins a session or belongs to one.
+func (r *receiveEnd) greet(ctx context.Context, c net.Conn) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	_ = c.SetReadDeadline(time.Now().Add(openTimeout))
 	g := &greeted{Conn: c, in: bufio.NewReaderSize(count.Reader{Reader: c, N: &r.count.Wire}, connBuffer)}
-	m, err := wire.ReadMessage(g.in)
+	m, err := wire.ReadMessage(g.in, wire.FromSender)
 	open, ok := m.(wire.Open)
 	if err != nil || !ok {
 		_ = c.Close()
@@ -148,7 +153,7 @@ func (r *receiveEnd) sort(ctx context.Context, c net.Conn) {
 	_ = c.SetReadDeadline(time.Time{})
 	g.open = open
 	if open.Version != wire.Version {
-		known := fault.New(fault.PeerVersionMismatch, "the target speaks version %d of the protocol, the source %d", wire.Version, open.Version)
+		known := fault.New(fault.PeerVersionMismatch, "the target uses protocol version %d, the source %d", wire.Version, open.Version)
 		_, _ = c.Write(wire.AppendMessage(nil, failure(known)))
 		_ = c.Close()
 		return
@@ -159,7 +164,7 @@ func (r *receiveEnd) sort(ctx context.Context, c net.Conn) {
 		}
 		return
 	}
-	// A new session means that the old one is dead, even where that is not yet felt.
+	// A new session means that the old one is dead, even if no read has failed yet.
 	r.mu.Lock()
 	if r.current != nil {
 		r.current.cancel(fault.New(fault.ConnectionLost, "the source has connected again"))
@@ -172,35 +177,38 @@ func (r *receiveEnd) sort(ctx context.Context, c net.Conn) {
 	}
 }
 
-// attach gives a data connection to the session it belongs to.
+// attach passes a data connection to the session it belongs to.
 func (r *receiveEnd) attach(g *greeted) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.current != nil && r.current.id == g.open.Session && r.current.attach(g)
+	return r.current != nil && r.current.transport.id == g.open.Session && r.current.transport.attach(r.current.ctx, g)
 }
 
-// session runs one session to its end. When it returns, nothing of it is left.
+// session runs one session to its end. When it returns, none of its goroutines is left.
 func (r *receiveEnd) session(ctx context.Context, c *greeted) error {
 	inPlace, err := r.writesInPlace()
 	if err != nil {
 		return err
 	}
-	x := newRecvSession(ctx, r, c, inPlace)
-	r.mu.Lock()
-	r.current = x
-	r.mu.Unlock()
+	x := newReceiveSession(ctx, r, c, inPlace)
+	r.setCurrent(x)
 	err = x.run()
-	r.mu.Lock()
-	r.current = nil
-	r.mu.Unlock()
+	r.setCurrent(nil)
 	x.close()
-	if x.fallBack {
-		return r.tear(err)
+	if x.stageFull {
+		return r.continueInPlace(err)
 	}
 	return err
 }
 
-// writesInPlace decides whether there is anything on the target to protect.
+func (r *receiveEnd) setCurrent(x *receiveSession) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current = x
+}
+
+// writesInPlace decides whether the target is written in place: when it holds nothing that must
+// be protected.
 func (r *receiveEnd) writesInPlace() (bool, error) {
 	switch r.store.Head().Phase {
 	case index.Torn:

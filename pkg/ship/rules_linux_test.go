@@ -386,7 +386,7 @@ func TestRule3AForeignWriteOnTheTargetIsSeenAndRepaired(t *testing.T) {
 			}
 			p.Mirror()
 			meddle(shiptest.At(t, p.Target))
-			if o := p.Mirror(); o.Received.Strength != ship.Stamps {
+			if o := p.Mirror(); o.Received.Strength != ship.Timestamps {
 				t.Errorf("strength %q", o.Received.Strength)
 			}
 		})
@@ -403,7 +403,7 @@ func TestRule3TheThreeStrengthsAreNamedAsTheyWereWon(t *testing.T) {
 		want ship.Strength
 	}{
 		{ship.ReceiveOptions{TrustTarget: true}, ship.Transport},
-		{ship.ReceiveOptions{}, ship.Stamps},
+		{ship.ReceiveOptions{}, ship.Timestamps},
 		{ship.ReceiveOptions{Verify: true}, ship.Readback},
 	} {
 		p.Recv = c.o
@@ -749,7 +749,7 @@ func TestRule2WhatDoesNotFitBesideTheOldSyncIsWrittenInPlaceAndTorn(t *testing.T
 	p.Recv.Logger = slog.New(slog.NewTextHandler(&said, nil))
 	agreed := false
 	p.Recv.BeforeVerify = func(context.Context) error { agreed = true; return nil }
-	if o := p.Mirror(); o.Sent.Sessions < 2 || !agreed || !strings.Contains(said.String(), "torn") {
+	if o := p.Mirror(); o.Sent.Sessions < 2 || !agreed || !strings.Contains(said.String(), "partially applied") {
 		t.Errorf("%d sessions, agreed %v, said %s", o.Sent.Sessions, agreed, said.String())
 	}
 	// Only what does not fit: the next one is staged again.

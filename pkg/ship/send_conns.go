@@ -15,12 +15,12 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
-// dialError is the caller's own failure to give a connection: it is not tried again here.
+// dialError is an error of the caller's Conn. It is not retried here.
 type dialError struct{ error }
 
 func (e *dialError) Unwrap() error { return e.error }
 
-// owns makes the session's end close c, and says whether the session still goes on.
+// owns registers c to be closed with the session. It is false when the session is over.
 func (x *sendSession) owns(c net.Conn) bool {
 	x.connMu.Lock()
 	defer x.connMu.Unlock()
@@ -41,21 +41,21 @@ func (x *sendSession) closeAll() {
 	}
 }
 
-// connect makes a connection and says what it is for.
+// connect makes a connection and sends its Open message.
 func (x *sendSession) connect(index int) (net.Conn, error) {
 	c, err := x.dial(x.ctx)
 	if err != nil {
-		return nil, &fault.Error{Reason: fault.ConnectionLost, What: "connect to the other end", Err: &dialError{err}}
+		return nil, &fault.Error{Reason: fault.ConnectionLost, What: "connect to the target", Err: &dialError{err}}
 	}
 	if !x.owns(c) {
 		return nil, context.Cause(x.ctx)
 	}
 	_, err = c.Write(wire.AppendMessage(nil, wire.Open{Version: wire.Version, Session: x.id, Index: uint8(index)}))
-	return c, fault.Wrap(fault.ConnectionLost, err, "greet the other end")
+	return c, fault.Wrap(fault.ConnectionLost, err, "open a connection to the target")
 }
 
 // connectData makes the data connections, all at once and while the source is already being
-// read: over a long way each takes three round trips.
+// read: each takes three round trips.
 func (x *sendSession) connectData() {
 	var mu sync.Mutex
 	var data []net.Conn
@@ -69,7 +69,7 @@ func (x *sendSession) connectData() {
 			mu.Lock()
 			data = append(data, c)
 			if len(data) == x.o.Connections {
-				x.group.Go(func() { x.watch(data) })
+				x.group.Go(func() { x.watchCongestion(data) })
 			}
 			mu.Unlock()
 			x.pump(c)
@@ -78,8 +78,8 @@ func (x *sendSession) connectData() {
 }
 
 // missing ends the session because of a data connection that cannot be made, once there is
-// something to send. A pass that has nothing to send needs none, and its other end may be gone
-// before the last one stands.
+// something to send. A sync that has nothing to send needs none, and the target may be gone
+// before the last one is made.
 func (x *sendSession) missing(err error) {
 	select {
 	case f, ok := <-x.pass.Frames():
@@ -111,7 +111,7 @@ func (x *sendSession) pump(c net.Conn) {
 		x.count.Wire.Add(int64(len(f.Bytes())))
 		f.Done()
 		if err != nil {
-			x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
+			x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the target")})
 			return
 		}
 	}
@@ -128,7 +128,7 @@ func (x *sendSession) nextFrame(out *bufio.Writer) (sender.Frame, bool) {
 	default:
 		if out.Buffered() > 0 {
 			if err := out.Flush(); err != nil {
-				x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
+				x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the target")})
 				return sender.Frame{}, false
 			}
 		}
@@ -142,7 +142,7 @@ func (x *sendSession) nextFrame(out *bufio.Writer) (sender.Frame, bool) {
 		return sender.Frame{}, false
 	}
 	if err := out.Flush(); err != nil {
-		x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the other end")})
+		x.event(session.Failed{Err: fault.Wrap(fault.ConnectionLost, err, "write to the target")})
 	}
 	return sender.Frame{}, false
 }

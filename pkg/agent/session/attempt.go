@@ -381,12 +381,10 @@ func reasonOf(e *ship.Error) string {
 	switch name := string(e.Reason); name {
 	case v1alpha1.ReasonTargetFull, v1alpha1.ReasonTargetUnsupported, v1alpha1.ReasonTargetTooSmall, v1alpha1.ReasonUnreadable,
 		v1alpha1.ReasonSpecialFileRefused, v1alpha1.ReasonSourceChanged, v1alpha1.ReasonDigestMismatch, v1alpha1.ReasonPeerVersionMismatch,
-		v1alpha1.ReasonStateCorrupt, v1alpha1.ReasonConnectionLost:
+		v1alpha1.ReasonPeerRejected, v1alpha1.ReasonStateCorrupt, v1alpha1.ReasonConnectionLost:
 		return name
 	case "TargetUnwritable":
 		return v1alpha1.ReasonTargetUnsupported
-	case "PeerProtocol":
-		return v1alpha1.ReasonPeerRejected
 	case "Torn":
 		return v1alpha1.ReasonStateCorrupt
 	case "Refused":

@@ -1,23 +1,27 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package count counts what a pass does while it runs, for those who want to know how far it is.
-// Its counters may be used from any goroutine.
+// Package count counts what a sync does while it runs, and reports its progress. Its counters may
+// be used from any goroutine.
 package count
 
 import (
 	"context"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/pipe"
 )
 
-// Statistics say how far a pass is. Each end fills in what it knows.
+// Statistics are the progress of a sync. Each end fills in what it knows.
 type Statistics struct {
-	// Entries seen so far; TotalEntries is the base's count, 0 when unknown.
+	// Entries scanned so far; TotalEntries is the base's count, 0 when unknown.
 	Entries, TotalEntries int64
-	// ScannedBytes is the size of all content seen; ReadBytes what was read of it. At a
+	// ScannedBytes is the size of all content scanned, ReadBytes how much of it was read. At a
 	// target the latter is what had to be read of the target itself.
 	ScannedBytes, ReadBytes int64
 	// Changed entries: sent whole, in part, as metadata only, or as a deletion.
@@ -27,12 +31,12 @@ type Statistics struct {
 	// Moved entries changed while they were read; MovedPath is the first of them.
 	Moved     int64
 	MovedPath string
-	// Elapsed since the pass began.
+	// Elapsed since the sync began.
 	Elapsed time.Duration
 }
 
-// Counters are what Figures are made of while a pass runs. Entries to Sent and Wire are
-// counted by whoever does the work.
+// Counters are the source of Statistics while a sync runs. Entries to Sent and Wire are counted
+// where the work is done.
 type Counters struct {
 	start                                        time.Time
 	Entries, Total, Scanned, Read, Changed, Sent atomic.Int64
@@ -42,7 +46,7 @@ type Counters struct {
 	movedPath string
 }
 
-// New begins to count now.
+// New starts counting.
 func New() *Counters { return &Counters{start: time.Now()} }
 
 // Move counts an entry that changed while it was read.
@@ -57,7 +61,7 @@ func (c *Counters) Move(path string) {
 // Moved is how many those were.
 func (c *Counters) Moved() int64 { return c.moved.Load() }
 
-// Restart sets what is counted anew in each session; bytes stay, they were spent.
+// Restart resets what each session counts on its own; bytes stay.
 func (c *Counters) Restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,7 +71,7 @@ func (c *Counters) Restart() {
 	c.movedPath = ""
 }
 
-// Statistics says how far it is.
+// Statistics returns the progress so far.
 func (c *Counters) Statistics() Statistics {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,13 +82,14 @@ func (c *Counters) Statistics() Statistics {
 	}
 }
 
-// Report calls progress about once a second until the function it gives is called.
-func (c *Counters) Report(progress func(Statistics)) (stop func()) {
+// Report calls progress about once a second, and once more when stop is called. A panic of
+// progress ends the reports, and is logged.
+func (c *Counters) Report(progress func(Statistics), log *slog.Logger) (stop func()) {
 	if progress == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
+	done := pipe.Group{Failed: func(err error) { fault.LogPanic(log, err) }}
 	done.Go(func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()

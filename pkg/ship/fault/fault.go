@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fault names why a shipment stopped: a closed set of reasons that
-// crosses the wire, so that both ends report the same one and a caller can tell
-// what may be tried again from what needs a person.
+// Package fault defines why a shipment stopped: a closed set of reasons that
+// crosses the wire, so that both ends report the same one and a caller can distinguish
+// what can be retried from what needs a person. Where a reason has the name of a
+// VolumeShipment condition's reason, it means the same.
 //
-// An *Error carries the reason, the offending path where there is one (the first
-// that was met, components separated by NUL as everywhere in pkg/ship), what was
+// An *Error has the reason, the path where there is one (the first
+// that was found, components separated by NUL as everywhere in pkg/ship), what was
 // being done, and the cause. Errors without a reason count as Internal.
 package fault
 
@@ -18,7 +19,7 @@ import (
 	"strings"
 )
 
-// Reason says why a shipment stopped. The set is closed: a value that is not
+// Reason is why a shipment stopped. The set is closed: a value that is not
 // listed here never leaves this package (see Parse).
 type Reason string
 
@@ -39,19 +40,20 @@ const (
 	// SpecialFileRefused: the policy Refuse met a setuid-root file, a device, a file
 	// capability or a trusted.* attribute.
 	SpecialFileRefused Reason = "SpecialFileRefused"
-	// SourceChanged: an entry changed while a view was read that promised to stand still.
+	// SourceChanged: an entry changed during read, in a source that must not change.
 	SourceChanged Reason = "SourceChanged"
 	// DigestMismatch: what the target holds is not what the source described.
 	DigestMismatch Reason = "DigestMismatch"
-	// PeerVersionMismatch: the other end speaks another version of the protocol.
+	// PeerVersionMismatch: the other end uses another version of the protocol.
 	PeerVersionMismatch Reason = "PeerVersionMismatch"
-	// PeerProtocol: the other end broke the protocol or one of its limits.
-	PeerProtocol Reason = "PeerProtocol"
+	// PeerRejected: the other end violates the protocol or one of its limits, or ships another
+	// sync.
+	PeerRejected Reason = "PeerRejected"
 	// StateCorrupt: the local state cannot be used and could not be set aside either.
 	StateCorrupt Reason = "StateCorrupt"
-	// StateBusy: another process holds the state of this volume.
+	// StateBusy: another process uses the state of this volume.
 	StateBusy Reason = "StateBusy"
-	// Torn: the target is between two generations and must not be started.
+	// Torn: the volume is partially applied and must not be started.
 	Torn Reason = "Torn"
 	// Refused: the caller of one end did not agree to the verification.
 	Refused Reason = "Refused"
@@ -67,7 +69,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		TargetFull, TargetUnsupported, TargetTooSmall, TargetUnwritable, Unreadable, SpecialFileRefused, SourceChanged,
-		DigestMismatch, PeerVersionMismatch, PeerProtocol, StateCorrupt, StateBusy, Torn, Refused, ConnectionLost, Cancelled,
+		DigestMismatch, PeerVersionMismatch, PeerRejected, StateCorrupt, StateBusy, Torn, Refused, ConnectionLost, Cancelled,
 		Internal,
 	}
 }
@@ -82,7 +84,7 @@ func Parse(name string) Reason {
 	return Internal
 }
 
-// Retryable says whether calling again without anybody's help can succeed.
+// Retryable reports whether the same call can succeed later without a change by a person.
 func (r Reason) Retryable() bool {
 	switch r {
 	case ConnectionLost, SourceChanged, StateBusy, TargetFull, DigestMismatch, Torn:
@@ -96,18 +98,18 @@ func (r Reason) Retryable() bool {
 type Error struct {
 	Reason Reason
 	// Path of the first offending entry, components separated by NUL; empty when no
-	// single entry is at fault (HasPath tells it from the root).
+	// single entry is at fault (HasPath distinguishes it from the root).
 	Path    string
 	HasPath bool
-	// Remote is true when the other end reported it.
+	// Remote: the other end reported it.
 	Remote bool
 	// What was being done, lower case, no period.
 	What string
-	// Err is the cause; nil when What says everything, and always nil when Remote.
+	// Err is the cause; nil when What is complete, and always nil when Remote.
 	Err error
 }
 
-// Error gives one line without control characters: the path is shown with '/' and
+// Error returns one line without control characters: the path is shown with '/' and
 // escaped.
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -126,7 +128,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // New makes an Error without a path.
@@ -139,7 +141,7 @@ func At(r Reason, path string, err error, what string) *Error {
 	return &Error{Reason: r, Path: path, HasPath: true, What: what, Err: err}
 }
 
-// Wrap gives err the reason r unless it already has one. A nil err stays nil.
+// Wrap adds the reason r to err unless it already has one. A nil err stays nil.
 func Wrap(r Reason, err error, what string) error {
 	if err == nil {
 		return nil
@@ -153,7 +155,7 @@ func Wrap(r Reason, err error, what string) error {
 	return &Error{Reason: r, What: what, Err: err}
 }
 
-// Of gives the reason of err; errors without one are Cancelled when a context
+// Of returns the reason of err; errors without one are Cancelled when a context
 // ended, otherwise Internal. Of(nil) is "".
 func Of(err error) Reason {
 	if err == nil {
@@ -168,8 +170,8 @@ func Of(err error) Reason {
 	return Internal
 }
 
-// Show makes a path fit for people: components joined by '/', everything that a
-// terminal could act on escaped. The root is ".".
+// Show formats a path for people: components joined by '/', everything that a
+// terminal could interpret escaped. The root is ".".
 func Show(path string) string {
 	if path == "" {
 		return "."

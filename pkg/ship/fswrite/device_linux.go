@@ -99,7 +99,7 @@ func (d *Device) Edit(Place) (File, error) { return &deviceFile{d: d}, nil }
 func (d *Device) Create(Place) (File, error) { return &deviceFile{d: d}, nil }
 
 func notATree() error {
-	return fault.New(fault.PeerProtocol, "an operation on a directory tree, but the target is a device")
+	return fault.New(fault.PeerRejected, "an operation on a directory tree, but the target is a device")
 }
 
 // OpenStage is for trees.
@@ -173,7 +173,7 @@ func (f *deviceFile) Zero(off, length int64, _ bool) error {
 // Resize does nothing: a device has the size it has.
 func (f *deviceFile) Resize(size int64, _ bool) error {
 	if size > f.d.used {
-		return fault.New(fault.PeerProtocol, "%d bytes for a target of %d", size, f.d.used)
+		return fault.New(fault.PeerRejected, "%d bytes for a target of %d", size, f.d.used)
 	}
 	return nil
 }

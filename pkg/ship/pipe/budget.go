@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Budget hands out bytes of memory. Whoever asks for more than all of it gets it when
-// nothing else is out, so that no request waits for ever.
+// Budget bounds the memory that is in use, in bytes. A request for more than all of it is
+// granted once nothing else is in use, so that no request waits for ever.
 type Budget struct {
 	mu    sync.Mutex
 	size  int64
@@ -22,10 +22,10 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// NewBudget makes a budget of size bytes.
+// NewBudget returns a budget of size bytes.
 func NewBudget(size int64) *Budget { return &Budget{size: size} }
 
-// Acquire waits for n bytes, in the order of asking.
+// Acquire waits for n bytes, in the order of the calls.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	b.mu.Lock()
 	if len(b.queue) == 0 && b.fits(n) {
@@ -51,7 +51,7 @@ func (b *Budget) forget(w *waiter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
-	case <-w.ready: // it was granted after all
+	case <-w.ready: // it was granted meanwhile
 		b.release(w.n)
 		return
 	default:
@@ -65,7 +65,7 @@ func (b *Budget) forget(w *waiter) {
 	b.grant()
 }
 
-// Release gives n bytes back.
+// Release returns n bytes.
 func (b *Budget) Release(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +75,7 @@ func (b *Budget) Release(n int64) {
 func (b *Budget) release(n int64) {
 	b.out -= n
 	if b.out < 0 {
-		panic("internal error: more memory given back than taken")
+		panic("internal error: more memory released than acquired")
 	}
 	b.grant()
 }
@@ -89,7 +89,7 @@ func (b *Budget) grant() {
 	}
 }
 
-// Out gives the bytes that are out.
+// Out returns the bytes that are in use.
 func (b *Budget) Out() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

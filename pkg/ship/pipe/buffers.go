@@ -3,19 +3,19 @@
 
 package pipe
 
-// Buffers keeps a few large buffers for reuse: memory that is asked from the system anew for
-// every frame is zeroed twice, by the kernel and by the runtime.
+// Buffers keeps a few large buffers for reuse: memory that is allocated for every frame is
+// zeroed twice, by the kernel and by the runtime.
 type Buffers struct {
 	free chan []byte
 	make func() []byte
 }
 
-// NewBuffers keeps up to keep buffers that newOne made.
+// NewBuffers keeps up to keep buffers; newOne allocates one.
 func NewBuffers(keep int, newOne func() []byte) *Buffers {
 	return &Buffers{free: make(chan []byte, keep), make: newOne}
 }
 
-// Get gives a buffer with whatever is in it.
+// Get returns a buffer with undefined content.
 func (b *Buffers) Get() []byte {
 	select {
 	case buf := <-b.free:
@@ -25,7 +25,7 @@ func (b *Buffers) Get() []byte {
 	}
 }
 
-// Put takes back a buffer as Get gave it.
+// Put takes back a buffer as Get returned it.
 func (b *Buffers) Put(buf []byte) {
 	select {
 	case b.free <- buf:

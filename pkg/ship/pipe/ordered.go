@@ -1,27 +1,28 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pipe runs work in parallel and keeps it in order, inside bounds.
+// Package pipe runs work in parallel, keeps its outcome in order, and bounds the memory and
+// bandwidth that it takes. A panic in one of its goroutines becomes an error.
 package pipe
 
 import (
 	"context"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 )
 
 // Ordered runs produce, which calls emit for each piece of work in order; work for many
 // pieces at once; and consume for each outcome, in the order in which the pieces were
 // emitted, from one goroutine. At most window pieces are between emit and the end of
-// consume. The first error stops everything and is returned.
+// consume. The first error, or a panic turned into one, stops everything and is returned.
 func Ordered[In, Out any](
 	ctx context.Context, workers, window int,
 	produce func(ctx context.Context, emit func(In) error) error,
 	work func(ctx context.Context, in In) (Out, error),
 	consume func(Out) error,
 ) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := WithContext(ctx)
 	todo := make(chan *piece[In, Out], window)
 	order := make(chan *piece[In, Out], window)
 	slots := make(chan struct{}, window)
@@ -64,7 +65,7 @@ type piece[In, Out any] struct {
 	in   In
 	out  Out
 	err  error
-	done sync.Mutex // locked until out is there
+	done sync.Mutex // locked until out is set
 }
 
 func drain[In, Out any](ctx context.Context, todo <-chan *piece[In, Out], work func(ctx context.Context, in In) (Out, error)) error {
@@ -72,7 +73,10 @@ func drain[In, Out any](ctx context.Context, todo <-chan *piece[In, Out], work f
 		if err := context.Cause(ctx); err != nil {
 			p.err = err
 		} else {
-			p.out, p.err = work(ctx, p.in)
+			p.err = fault.Guard(func() (err error) {
+				p.out, err = work(ctx, p.in)
+				return err
+			})
 		}
 		var none In
 		p.in = none

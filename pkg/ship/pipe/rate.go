@@ -9,11 +9,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rate limits a flow of bytes. A nil Rate does not.
+// Rate limits a flow of bytes. A nil Rate does not limit.
 type Rate struct{ limiter *rate.Limiter }
 
 // NewRate allows bytesPerSecond, in bursts of at most a tenth of a second but at least
-// one frame's worth; 0 gives nil, which does not limit.
+// one frame's worth; 0 returns nil, which does not limit.
 func NewRate(bytesPerSecond int64) *Rate {
 	if bytesPerSecond <= 0 {
 		return nil

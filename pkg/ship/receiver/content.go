@@ -66,7 +66,7 @@ func (a *Applier) begin(f *Frame, op *wire.Op) error {
 		fresh: !op.Patch && !a.target.Image(), image: a.target.Image(),
 	}
 	if in.patch && base.Leaves() == 0 {
-		return fault.At(fault.PeerProtocol, op.Path, nil, "a patch of a content that does not exist")
+		return fault.At(fault.PeerRejected, op.Path, nil, "a patch of a content that does not exist")
 	}
 	if a.o.MaxSize > 0 && op.Allocated {
 		// Room is taken for it before a byte of it comes.
@@ -118,7 +118,7 @@ func (a *Applier) data(f *Frame, op *wire.Op) error {
 	in := a.open
 	if in == nil || op.Offset < in.end || op.Offset+op.Length > in.size ||
 		op.Length%tree.LeafSize != 0 && op.Offset+op.Length != in.size {
-		return fault.New(fault.PeerProtocol, "data outside the open content")
+		return fault.New(fault.PeerRejected, "data outside the open content")
 	}
 	in.end = op.Offset + op.Length
 	i := len(f.results)
@@ -152,7 +152,7 @@ func (a *Applier) complete(f *Frame, op *wire.Op) error {
 	a.open = nil
 	a.o.Count.Changed.Add(1)
 	if op.Entry.Size != in.size {
-		return fault.At(fault.PeerProtocol, in.path, nil, "its size differs from the announced size")
+		return fault.At(fault.PeerRejected, in.path, nil, "its size differs from the announced size")
 	}
 	rec := &index.Record{Entry: op.Entry, Staged: in.place.Staged, Patch: in.overlay}
 	f.results = append(f.results, result{record: rec, closes: in})

@@ -83,7 +83,7 @@ func settle(rec *index.Record, n fsread.Node, err error) error {
 // keep changes the description of a file that keeps its content.
 func (a *Applier) keep(f *Frame, op *wire.Op, base index.Record) error {
 	if base.Entry.Kind != tree.File || base.Partial || base.Entry.Content != op.Entry.Content || base.Entry.Size != op.Entry.Size {
-		return fault.At(fault.PeerProtocol, op.Entry.Path, nil, "keeps a content that the target does not have")
+		return fault.At(fault.PeerRejected, op.Entry.Path, nil, "keeps a content that the target does not have")
 	}
 	rec := &index.Record{Entry: op.Entry, Stamp: base.Stamp, Rows: base.Rows, Staged: base.Staged, Patch: base.Patch}
 	f.results = append(f.results, result{record: rec})

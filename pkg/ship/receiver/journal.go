@@ -110,7 +110,7 @@ func (j *Journal) fill(to int64) error {
 		kept = min(to, j.in.base.Leaves())
 	}
 	if to > max(kept, j.leaf) && !j.in.fresh {
-		return fault.At(fault.PeerProtocol, j.in.path, nil, "missing part of the content")
+		return fault.At(fault.PeerRejected, j.in.path, nil, "missing part of the content")
 	}
 	for j.leaf < kept {
 		part := j.scratch(kept - j.leaf)

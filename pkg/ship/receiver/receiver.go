@@ -225,7 +225,7 @@ func (a *Applier) put(f *Frame, op *wire.Op) error {
 	a.o.Count.Changed.Add(1)
 	switch op.Entry.Kind {
 	case tree.Image:
-		return fault.New(fault.PeerProtocol, "an image without content")
+		return fault.New(fault.PeerRejected, "an image without content")
 	case tree.Dir:
 		return a.directory(f, op, base)
 	case tree.Hardlink:
@@ -290,12 +290,12 @@ func (a *Applier) admit(n int64) error {
 func (a *Applier) checkOrder(path string, closes bool) error {
 	if closes {
 		if a.open == nil || a.open.path != path {
-			return fault.At(fault.PeerProtocol, path, nil, "end of a content that is not open")
+			return fault.At(fault.PeerRejected, path, nil, "end of a content that is not open")
 		}
 		return nil
 	}
 	if a.open != nil || a.any && path <= a.last {
-		return fault.At(fault.PeerProtocol, path, nil, "operation out of order")
+		return fault.At(fault.PeerRejected, path, nil, "operation out of order")
 	}
 	a.last, a.any = path, true
 	return nil

@@ -154,7 +154,7 @@ func (r *Receiver) message(m wire.Message) {
 
 func (r *Receiver) frame(seq uint64) {
 	if r.state != receiving || seq < r.next || r.arrived[seq] || r.last != nil && seq > r.last.Last {
-		r.fail(fault.New(fault.PeerProtocol, "the other end sent frame %d out of turn", seq))
+		r.fail(fault.New(fault.PeerRejected, "the other end sent frame %d out of turn", seq))
 		return
 	}
 	r.arrived[seq] = true

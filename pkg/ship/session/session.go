@@ -149,7 +149,7 @@ func (Acknowledged) action()      {}
 
 // unexpected is the complaint about a message that does not belong where it came.
 func unexpected(m wire.Message) error {
-	return fault.New(fault.PeerProtocol, "the other end sent %T out of turn", m)
+	return fault.New(fault.PeerRejected, "the other end sent %T out of turn", m)
 }
 
 // remote turns a message of failure into the error it stands for.

@@ -12,13 +12,13 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// Limits of frames, checked before memory is taken.
+// Limits of frames, in bytes, checked before memory is allocated.
 const (
 	// TargetRaw is where a sender closes a frame.
 	TargetRaw = 1 << 20
 	// MaxRaw is the largest frame before compression.
 	MaxRaw = 2 << 20
-	// BlockRaw is how much of a frame is compressed together.
+	// BlockRaw is how much of a frame is compressed as one block.
 	BlockRaw = 256 << 10
 	// frameHeader: sequence 8, raw length 4, body length 4.
 	frameHeader = 16
@@ -53,7 +53,7 @@ func (p *Packer) Pack(body, raw []byte, compress bool) []byte {
 	return body
 }
 
-// compress appends the compressed block and gives its length, or 0 when it is not worth it.
+// compress appends the compressed block and gives its length, or 0 when it saves too little.
 func (p *Packer) compress(body, block []byte) ([]byte, int) {
 	room := len(block) - len(block)/20
 	at := len(body)
@@ -77,7 +77,7 @@ func Unpack(raw, body []byte, rawLen int) ([]byte, error) {
 	end := len(raw) + rawLen
 	for len(raw) < end {
 		if len(body) < 4 {
-			return nil, protocol("a frame's body ends too early")
+			return nil, protocol("a frame's body ends early")
 		}
 		head := binary.LittleEndian.Uint32(body)
 		n := int(head &^ stored)
@@ -107,9 +107,9 @@ func Unpack(raw, body []byte, rawLen int) ([]byte, error) {
 	return raw, nil
 }
 
-// Frame is a part of a pass's log on a data connection.
+// Frame is a part of a sync's log on a data connection.
 type Frame struct {
-	// Seq numbers the frames of a pass: 1, 2, 3 ...
+	// Seq numbers the frames of a session: 1, 2, 3 ...
 	Seq uint64
 	// RawLen is the length of the operations before compression.
 	RawLen int
@@ -123,7 +123,7 @@ func AppendFrameHeader(b []byte, f Frame) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(len(f.Body)))
 }
 
-// Header is a frame's header as it came.
+// Header is a frame's header as it was read.
 type Header struct {
 	Seq     uint64
 	RawLen  int
@@ -147,11 +147,11 @@ func ReadHeader(r io.Reader) (Header, error) {
 	return h, nil
 }
 
-// FrameRoom is what is left free in front of the operations of a frame that is to be stored.
+// FrameRoom is how many bytes are left free before the operations of a frame that is stored.
 const FrameRoom = frameHeader + 4
 
 // SealStored makes a frame of b, which has its operations behind FrameRoom bytes: as one
-// stored block. The number comes later, by Number.
+// stored block. Number sets its number.
 func SealStored(b []byte) {
 	n := len(b) - FrameRoom
 	header := AppendFrameHeader(b[:0], Frame{RawLen: n})
@@ -159,7 +159,7 @@ func SealStored(b []byte) {
 	binary.LittleEndian.PutUint32(b[len(header):], uint32(n)|stored)
 }
 
-// Seal appends to b the frame of raw, compressed. The number comes later, by Number.
+// Seal appends to b the frame of raw, compressed. Number sets its number.
 func (p *Packer) Seal(b, raw []byte) []byte {
 	at := len(b)
 	b = AppendFrameHeader(b, Frame{RawLen: len(raw)})
@@ -168,11 +168,11 @@ func (p *Packer) Seal(b, raw []byte) []byte {
 	return b
 }
 
-// Number gives a sealed frame its number.
+// Number sets the number of a sealed frame.
 func Number(frame []byte, seq uint64) { binary.LittleEndian.PutUint64(frame, seq) }
 
-// DataAt looks at the beginning of a body and says, when the body is one stored block that
-// begins with an operation's data, where in the body these data are; otherwise 0.
+// DataAt returns, from the beginning of a body that is one stored block and begins with an
+// operation's data, where in the body these data begin; otherwise 0.
 func DataAt(body []byte, h Header) int {
 	if len(body) < 5 || binary.LittleEndian.Uint32(body) != uint32(h.RawLen)|stored || OpKind(body[4]) != OpData {
 		return 0
@@ -188,7 +188,7 @@ func DataAt(body []byte, h Header) int {
 	return at
 }
 
-// Whole gives the operations in body without copying them, when it is one stored block.
+// Whole returns the operations in body without copying them, if it is one stored block.
 func Whole(body []byte, rawLen int) (raw []byte, ok bool) {
 	if len(body) != rawLen+4 || rawLen <= 0 || rawLen > MaxRaw || binary.LittleEndian.Uint32(body) != uint32(rawLen)|stored {
 		return nil, false

@@ -1,17 +1,17 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wire is what the two ends of a shipment say to each other: control messages and
-// frames, with their limits. It is pure over byte slices, io.Reader and io.Writer. What comes
-// from the other end is not trusted: every number is bounded before memory is taken for it,
-// every encoding has one form only, and what is left over is an error.
+// Package wire defines what the two ends of a shipment send to each other: control messages and
+// frames, with their limits. It is pure over byte slices, io.Reader and io.Writer. What the other
+// end sends is not trusted: every number is bounded before memory is allocated for it, every
+// encoding has one form only, and trailing data is an error.
 //
 // The exchange, S the sender and R the receiver, on the control connection:
 //
-//	S  Hello      what this pass is, and which base S has a copy of
-//	R  Welcome    which base R really has: that copy or none, and what differs from it
-//	R  Base...    the differences, in path order, while R looks at its target
-//	S  Mark...    please make everything up to frame n durable
+//	S  Hello      which sync this is, and which base S has a record of
+//	R  Welcome    which base R really has: that one or none, and how it is written
+//	R  Base...    the differences from it, in path order, while R surveys its target
+//	S  Mark...    make everything up to frame n durable
 //	R  Ack...     everything up to frame n is durable
 //	S  Done       the last frame, and the digest of the source
 //	R  Verdict    the digest of the target
@@ -19,7 +19,8 @@
 //	R  Committed  it is durable
 //	S  Bye
 //
-// and either end Error at any time, and Alive every now and then. Frames flow from S to R on the data connections.
+// Either end may send Failure at any time, and sends Alive at intervals. Frames are sent from S to
+// R on the data connections.
 package wire
 
 import (
@@ -35,8 +36,13 @@ import (
 // Version of the messages and frames. Other versions are refused.
 const Version = 1
 
-// MaxMessage bounds a control message.
-const MaxMessage = 1 << 20
+const (
+	// MaxMessage bounds a control message, in bytes.
+	MaxMessage = 1 << 20
+	// MaxBaseRecords bounds the records of a Base: one takes a few bytes on the wire, and some
+	// two hundred in memory.
+	MaxBaseRecords = 8192
+)
 
 // Message is one control message.
 type Message interface {
@@ -44,15 +50,15 @@ type Message interface {
 	encode(b []byte) []byte
 }
 
-// Open is the first message on each connection: it says which session the connection
-// belongs to. Index 0 is the control connection.
+// Open is the first message on each connection: the session that the connection belongs to.
+// Index 0 is the control connection.
 type Open struct {
 	Version uint16
 	Session [16]byte
 	Index   uint8
 }
 
-// Hello says what a pass is.
+// Hello describes the sync, and the source.
 type Hello struct {
 	Sync  int64
 	Image bool
@@ -61,28 +67,29 @@ type Hello struct {
 	Mask tree.Mask
 	// Preserve special files; otherwise both ends refuse them.
 	Preserve bool
-	// Have is the digest of the base S has a copy of; Known says that there is one.
+	// Have is the digest of the base S has a record of; Known is false when there is none.
 	Known bool
 	Have  tree.Digest
 }
 
 // Welcome answers Hello.
 type Welcome struct {
-	// Same: R's base is what S has a copy of, but for the differences that follow.
-	// Otherwise they follow on an empty base.
+	// Same: R's base is the one S has a record of, and only differences follow. Otherwise
+	// they follow on an empty base.
 	Same bool
 	// InPlace: the target is written in place.
 	InPlace bool
-	// Verified is the digest of the generation that R holds; Whole says that there is one.
+	// Verified is the digest of the verified copy that R holds; Whole is false when there is
+	// none.
 	Whole    bool
 	Verified tree.Digest
-	// Entries R knows of, for estimates.
+	// Entries in R's record, for estimates.
 	Entries int64
 }
 
-// Base gives differences of R's base. Everything up to and including the path Through is
-// then settled; Last means everything is. When the last record's content is of the size
-// that has leaf digests, they follow in BaseRows.
+// Base is differences of R's base: all of them up to and including the path Through, or all
+// there are when Last is set. When the last record's content has leaf digests, they follow in
+// BaseRows.
 type Base struct {
 	Through string
 	Last    bool
@@ -92,20 +99,19 @@ type Base struct {
 // BaseRecord is one path of R's base.
 type BaseRecord struct {
 	Gone bool
-	// Partial: there is something at the path, but of its content only the first Known
-	// leaves are known.
+	// Partial: of the content at the path only the first Known leaves are known.
 	Partial bool
 	Known   int64
 	Entry   tree.Entry
 }
 
-// BaseRows gives further leaf digests of the last record.
+// BaseRows is further leaf digests of the last record.
 type BaseRows struct{ Rows []byte }
 
-// Mark asks R to make everything up to a frame durable.
+// Mark requests that R makes everything up to a frame durable.
 type Mark struct{ Seq uint64 }
 
-// Ack says that everything up to a frame is durable.
+// Ack confirms that everything up to a frame is durable.
 type Ack struct{ Seq uint64 }
 
 // Done ends the log.
@@ -113,31 +119,31 @@ type Done struct {
 	Last    uint64
 	Entries int64
 	Digest  tree.Digest
-	// Authorize the result; otherwise what was sent only serves later passes.
+	// Verify the result; otherwise what was sent only serves later syncs.
 	Verify bool
 }
 
-// Verdict says what R has got.
+// Verdict is the digest of what R holds.
 type Verdict struct{ Digest tree.Digest }
 
-// Commit asks to verify what the verdict spoke of.
+// Commit requests the verification of what the verdict describes.
 type Commit struct{}
 
-// Committed says that the pass has ended durably.
+// Committed confirms that the sync has ended durably.
 type Committed struct {
 	Verified bool
-	// Strength is 1 transport, 2 stamps, 3 readback.
+	// Strength is 1 transport, 2 timestamps, 3 readback.
 	Strength uint8
 }
 
-// Bye says that Committed has arrived.
+// Bye confirms that Committed has arrived.
 type Bye struct{}
 
-// Alive says nothing but that its end is still there. Either end sends it now and then, so
-// that the other can tell work that takes long from a process that hangs.
+// Alive has no content. Either end sends it at intervals, so that the other can distinguish
+// work that takes long from a process that hangs.
 type Alive struct{}
 
-// Failure is an error that crosses the wire.
+// Failure is the error that ends a session.
 type Failure struct {
 	Reason  fault.Reason
 	HasPath bool
@@ -278,15 +284,55 @@ func AppendMessage(b []byte, m Message) []byte {
 	return b
 }
 
-// ReadMessage reads and decodes a message; io.EOF means the connection ended between two.
-func ReadMessage(r io.Reader) (Message, error) {
+// Sender is who sends a message.
+type Sender uint8
+
+// The two ends, and what each of them may send.
+const (
+	FromSender Sender = iota
+	FromReceiver
+)
+
+// maxSmall bounds every message but Base, BaseRows and Failure.
+const maxSmall = 1 << 10
+
+// limit is the largest payload of a kind of message from one end; -1 means that it does not
+// send any.
+func (s Sender) limit(kind byte) int {
+	switch kind {
+	case kindAlive:
+		return 0
+	case kindFailure:
+		return maxSmall + tree.MaxPath + 4096
+	case kindBase, kindBaseRows:
+		if s == FromReceiver {
+			return MaxMessage
+		}
+		return -1
+	case kindWelcome, kindAck, kindVerdict, kindCommitted:
+		if s == FromReceiver {
+			return maxSmall
+		}
+		return -1
+	default:
+		if s == FromSender {
+			return maxSmall
+		}
+		return -1
+	}
+}
+
+// ReadMessage reads and decodes a message from one end; io.EOF means that the connection ended
+// between two. A message that this end does not send, or that is too large for its kind, is an
+// error before memory is allocated for it.
+func ReadMessage(r io.Reader, from Sender) (Message, error) {
 	var head [messageHeader]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
 	n := binary.LittleEndian.Uint32(head[1:])
-	if n > MaxMessage {
-		return nil, protocol("a message of %d bytes", n)
+	if limit := from.limit(head[0]); limit < 0 || int64(n) > int64(limit) {
+		return nil, protocol("a message of type %d with %d bytes", head[0], n)
 	}
 	payload := make([]byte, n)
 	if _, err := io.ReadFull(r, payload); err != nil {
@@ -384,6 +430,10 @@ func decodeBase(d *tree.Decoder) Message {
 	bools(d, &m.Last)
 	m.Through = d.Path()
 	for d.Err() == nil && len(d.Rest()) > 0 {
+		if len(m.Records) == MaxBaseRecords {
+			d.Fail(protocol("more than %d records in a message", MaxBaseRecords))
+			break
+		}
 		var r BaseRecord
 		decodeBaseRecord(d, &r)
 		m.Records = append(m.Records, r)
@@ -430,7 +480,8 @@ func decodeFailure(d *tree.Decoder) Message {
 	return m
 }
 
-// Leaves says how many leaf digests follow a record, which then comes last in its message.
+// Leaves is the number of leaf digests that follow a record, which is then the last of its
+// message.
 func (r *BaseRecord) Leaves() int64 {
 	switch {
 	case r.Gone || !hasContent(&r.Entry):

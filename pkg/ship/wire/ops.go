@@ -31,7 +31,7 @@ const (
 	OpZero OpKind = 5
 )
 
-// Content says where the content of a put entry is.
+// Content is where the content of an entry is.
 type Content uint8
 
 const (
@@ -43,7 +43,7 @@ const (
 	ContentOpen Content = 2
 )
 
-// Op is one operation of a pass's log.
+// Op is one operation of a sync's log.
 type Op struct {
 	Kind      OpKind
 	Path      string // OpDelete, OpOpen
@@ -110,19 +110,33 @@ func appendText(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// ErrProtocol is wrapped by every complaint about what the other end sent.
-var ErrProtocol = errors.New("the other end breaks the protocol")
+// ErrProtocol is wrapped by every error about what the other end sent.
+var ErrProtocol = errors.New("the other end violates the protocol")
 
 func protocol(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrProtocol}, args...)...)
 }
 
-// DecodeOps decodes a frame's operations. Data refers to raw. Nothing that breaks a limit
-// is accepted; whether the operations make sense together is the receiver's to judge.
+const (
+	// MaxOps bounds the operations of a frame: one takes a few bytes on the wire, and some
+	// hundred in memory. A sender puts about 1,000 entries into a frame.
+	MaxOps = 8192
+	// minOp is the size of the shortest operation.
+	minOp = 3
+)
+
+// MaxOpsOf is how many operations a frame of rawLen bytes can have.
+func MaxOpsOf(rawLen int) int { return min(MaxOps, rawLen/minOp) }
+
+// DecodeOps decodes a frame's operations. Data refers to raw. Nothing that exceeds a limit
+// is accepted; whether the operations are consistent with each other is for the receiver to check.
 func DecodeOps(raw []byte) ([]Op, error) {
 	d := tree.NewDecoder(raw)
 	var ops []Op
 	for len(d.Rest()) > 0 {
+		if len(ops) == MaxOps {
+			return nil, protocol("more than %d operations in a frame", MaxOps)
+		}
 		op := decodeOp(d)
 		if err := d.Err(); err != nil {
 			return nil, protocol("%w", err)
@@ -138,7 +152,7 @@ func decodeOp(d *tree.Decoder) (op Op) {
 	case OpDelete:
 		op.Path = d.Path()
 		if op.Path == "" {
-			d.Fail(protocol("it deletes the root"))
+			d.Fail(protocol("an operation deletes the root"))
 		}
 	case OpPut:
 		decodePut(d, &op)
@@ -176,7 +190,7 @@ func decodePut(d *tree.Decoder, op *Op) {
 	case ContentInline:
 		op.Data = d.Bytes(int(d.Uvarint(index.InlineLimit)))
 		if d.Err() == nil && (op.Entry.Kind != tree.File || int64(len(op.Data)) != op.Entry.Size) {
-			d.Fail(protocol("inline content that is not the entry's"))
+			d.Fail(protocol("inline content of another size than the entry's"))
 		}
 	case ContentOpen:
 		if !hasContent {

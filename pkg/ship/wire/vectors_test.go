@@ -79,7 +79,10 @@ func (v *vector) encode() []byte {
 func (v *vector) decode(b []byte) (same bool, err error) {
 	switch {
 	case v.message != nil:
-		m, err := ReadMessage(bytes.NewReader(b))
+		m, err := ReadMessage(bytes.NewReader(b), FromSender)
+		if err != nil {
+			m, err = ReadMessage(bytes.NewReader(b), FromReceiver)
+		}
 		return reflect.DeepEqual(m, v.message), err
 	case v.op != nil:
 		ops, err := DecodeOps(b)

@@ -9,22 +9,21 @@ import (
 	"io"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fswrite"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
-	"github.com/kubectl-motion/kubectl-motion/pkg/ship/verify"
 )
 
-// recover finishes what was committed before this call.
-func (r *receiveEnd) recover(ctx context.Context) error {
+// finishRoll completes an increment that was committed before this call.
+func (r *receiveEnd) finishRoll(ctx context.Context) error {
 	head := r.store.Head()
 	if head.Phase != index.Rolling {
 		return nil
 	}
-	r.log.Info("a committed increment is carried out to its end", "digest", head.Expected)
-	if err := r.target.Probe(tree.Mask(head.Mask), 0); err != nil {
+	r.log.Info("completing a committed increment", "digest", head.Expected)
+	mask := tree.Mask(head.Mask)
+	if err := r.target.Probe(mask, 0); err != nil {
 		return err
 	}
 	if _, err := r.target.OpenStage(head.Stage, false); err != nil {
@@ -33,28 +32,24 @@ func (r *receiveEnd) recover(ctx context.Context) error {
 	if err := r.roll(ctx, head); err != nil {
 		return err
 	}
-	x := &recvSession{receiveEnd: r, ctx: ctx, mask: tree.Mask(head.Mask), agreed: true}
-	defer func() {
-		if x.tree != nil {
-			_ = x.tree.Close()
-			r.store.Discard(x.tree.Number())
-		}
-	}()
-	digest, err := x.describeAll(ctx, r.store.Head())
+	j := newJournal(r.store)
+	defer j.close()
+	digest, err := r.describeTree(ctx, j, mask, r.store.Head())
 	if err != nil {
 		return err
 	}
 	if digest.String() != head.Expected {
-		// Somebody else wrote. The next pass repairs it, in place: there is no whole generation.
+		// Another process wrote. The next sync repairs it in place: there is no verified copy.
 		r.log.Warn("the target is not what was committed", "expected", head.Expected, "found", digest.String())
 		head = r.store.Head()
 		head.Phase, head.Stage, head.Expected, head.ExpectedSync = index.Torn, "", "", 0
 		return r.store.Commit(head)
 	}
-	return x.writeVerification(r.store.Head(), digest, head.ExpectedSync)
+	return r.commitTree(j, mask, digest, head.ExpectedSync)
 }
 
-// roll carries out what is staged. It can be repeated at any point, and needs nobody else.
+// roll moves what is staged to its place. It can be repeated from any point, and does not need
+// the source.
 func (r *receiveEnd) roll(ctx context.Context, head index.Head) error {
 	if err := r.moveAll(ctx, head); err != nil {
 		return err
@@ -65,90 +60,98 @@ func (r *receiveEnd) roll(ctx context.Context, head index.Head) error {
 	if err := r.target.RemoveStages(""); err != nil {
 		return err
 	}
-	return r.settle(ctx, head)
+	return r.finishDirectories(ctx, head)
 }
 
-// settle arranges the directories, and makes that durable: whatever is verified afterwards
-// must survive a power failure as it was described.
-func (r *receiveEnd) settle(ctx context.Context, head index.Head) error {
+// finishDirectories describes the directories, and makes that durable: what is verified
+// afterwards must survive a power failure as it was described.
+func (r *receiveEnd) finishDirectories(ctx context.Context, head index.Head) error {
 	if r.target.Image() || len(head.Journal) == 0 {
 		return nil
 	}
-	if err := r.arrange(ctx, head); err != nil {
+	if err := r.describeDirectories(ctx, head); err != nil {
 		return err
 	}
 	return r.target.Sync()
 }
 
-// moveAll brings every staged path to its place, in path order.
+// moveAll moves every staged path to its place, in path order, and records what is then there.
 func (r *receiveEnd) moveAll(ctx context.Context, head index.Head) error {
-	it, err := r.all(head)
+	base, err := r.recordedTree(head, false)
 	if err != nil {
 		return err
 	}
-	defer it.Close()
-	standing, err := r.standing(head, false)
-	if err != nil {
-		return err
-	}
-	base := index.NewCursor(index.Present(standing))
-	defer base.Close()
-	staged, err := r.store.ReadAll(head.Journal...)
-	if err != nil {
-		return err
-	}
-	cursor := index.NewCursor(staged)
-	defer cursor.Close()
+	before := index.NewCursor(index.Present(base))
+	defer before.Close()
 	moved, err := r.store.NewRun()
 	if err != nil {
 		return err
 	}
 	defer func() {
 		_ = moved.Close()
-		if r.moved != moved.Number() {
+		if r.rolled != moved.Number() {
 			r.store.Discard(moved.Number())
 		}
 	}()
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return err
+	err = r.eachPath(ctx, head, func(rec *index.Record, journaled bool) error {
+		if !journaled || rec.Found {
+			return nil
 		}
-		rec, err := it.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+		there, _, err := before.Find(rec.Entry.Path)
 		if err != nil {
 			return err
 		}
-		if _, ok, err := cursor.Find(rec.Entry.Path); err != nil || !ok || rec.Found {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		there, has, err := base.Find(rec.Entry.Path)
-		if err != nil {
-			return err
-		}
-		if !has {
-			there = index.Record{}
-		}
-		if err := r.move(&rec, &there); err != nil {
+		if err := r.move(rec, &there); err != nil {
 			return err
 		}
 		rec.Staged, rec.Patch, rec.Found = 0, false, true
-		if err := moved.Add(&rec); err != nil {
-			return err
-		}
+		return moved.Add(rec)
+	})
+	if err != nil {
+		return err
 	}
 	if err := r.store.Seal(moved, 0, tree.Time{}); err != nil {
 		return err
 	}
-	r.moved = moved.Number()
+	r.rolled = moved.Number()
 	return nil
 }
 
-// move brings one path to what rec says; there is what the target had before.
+// eachPath calls f for every path of the increment and what is below it. journaled: the
+// increment has a record of the path itself.
+func (r *receiveEnd) eachPath(ctx context.Context, head index.Head, f func(rec *index.Record, journaled bool) error) error {
+	all, err := r.overlayAll(head)
+	if err != nil {
+		return err
+	}
+	defer all.Close()
+	journal := index.Empty()
+	if len(head.Journal) > 0 {
+		if journal, err = r.store.ReadAll(head.Journal...); err != nil {
+			return err
+		}
+	}
+	cursor := index.NewCursor(journal)
+	defer cursor.Close()
+	join := index.JoinRecords(all, cursor)
+	for {
+		p, err := join.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil && p.OnLeft {
+			err = f(&p.Left, p.Right != nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// move makes one path what rec describes; there is what the target had before.
 func (r *receiveEnd) move(rec, there *index.Record) error {
 	e := &rec.Entry
 	if rec.Gone {
@@ -189,7 +192,7 @@ func (r *receiveEnd) patch(rec, there *index.Record) error {
 	src, err := r.target.Edit(fswrite.Place{Path: e.Path, Staged: rec.Staged})
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil // its work was done before
+			return nil // it was copied before
 		}
 		return err
 	}
@@ -270,108 +273,75 @@ func copyRange(dst, src fswrite.File, kind change, off int64, buf []byte, keep b
 	return nil
 }
 
-// arrange describes every directory that was touched, after everything in it.
-func (r *receiveEnd) arrange(ctx context.Context, head index.Head) error {
-	it, err := r.all(head)
-	if err != nil {
+// describeDirectories describes every directory that was touched, after everything in it.
+func (r *receiveEnd) describeDirectories(ctx context.Context, head index.Head) error {
+	s := dirStack{describe: func(e *tree.Entry) error {
+		_, err := r.target.Describe(e)
 		return err
-	}
-	defer it.Close()
-	journal, err := r.store.ReadAll(head.Journal...)
-	if err != nil {
-		return err
-	}
-	changed := index.NewCursor(journal)
-	defer changed.Close()
-	type open struct {
-		e       tree.Entry
-		touched bool
-	}
-	var stack []open
-	leave := func() error {
-		d := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if !d.touched {
-			return nil
-		}
-		_, err := r.target.Describe(&d.e)
-		return err
-	}
-	for {
-		rec, err := it.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+	}}
+	err := r.eachPath(ctx, head, func(rec *index.Record, journaled bool) error {
+		if err := s.leaveTo(rec.Entry.Path); err != nil {
 			return err
 		}
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		path := rec.Entry.Path
-		for len(stack) > 0 && !tree.Inside(path, stack[len(stack)-1].e.Path) {
-			if err := leave(); err != nil {
-				return err
-			}
-		}
-		_, touched, err := changed.Find(path)
-		if err != nil {
-			return err
-		}
-		if touched && len(stack) > 0 {
-			stack[len(stack)-1].touched = true
+		if journaled {
+			s.touch()
 		}
 		if !rec.Gone && rec.Entry.Kind == tree.Dir {
-			stack = append(stack, open{rec.Entry, touched || path == ""})
+			s.enter(rec.Entry, journaled || rec.Entry.Path == "")
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	for len(stack) > 0 {
-		if err := leave(); err != nil {
+	return s.leaveAll()
+}
+
+// dirStack is the directories that a walk in path order is in.
+type dirStack struct {
+	dirs     []openDir
+	describe func(*tree.Entry) error
+}
+
+type openDir struct {
+	entry   tree.Entry
+	touched bool
+}
+
+func (s *dirStack) enter(e tree.Entry, touched bool) { s.dirs = append(s.dirs, openDir{e, touched}) }
+
+// touch notes that something in the innermost directory changed.
+func (s *dirStack) touch() {
+	if n := len(s.dirs); n > 0 {
+		s.dirs[n-1].touched = true
+	}
+}
+
+// leaveTo leaves every directory that path is not in.
+func (s *dirStack) leaveTo(path string) error {
+	for n := len(s.dirs); n > 0 && !tree.Inside(path, s.dirs[n-1].entry.Path); n-- {
+		if err := s.leave(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// describeAll walks the target after the last operation on it and writes down what is
-// there, with stamps that are settled, in a run of its own.
-func (x *recvSession) describeAll(ctx context.Context, head index.Head) (tree.Digest, error) {
-	// Let the clock of ctime move on, so that what was done last counts as settled.
-	if err := pause(ctx, 2*tree.Granularity*time.Nanosecond); err != nil {
-		return tree.Digest{}, err
-	}
-	source, err := x.target.Source(x.mask)
-	if err != nil {
-		return tree.Digest{}, err
-	}
-	defer source.Close()
-	runs := append([]uint64{head.Base}, head.Journal...)
-	if x.moved != 0 {
-		runs = append(runs, x.moved)
-		defer x.store.Discard(x.moved)
-	}
-	recorded, err := x.store.ReadAll(runs...)
-	if err != nil {
-		return tree.Digest{}, err
-	}
-	if x.tree, err = x.store.NewRun(); err != nil {
-		return tree.Digest{}, err
-	}
-	root := tree.NewRoot(x.mask)
-	s := &verify.Survey{Source: source, Store: x.store, All: x.o.Verify, Count: x.count}
-	s.Emit = func(f *verify.Found) error {
-		if f.R.Gone {
-			return nil
-		}
-		f.R.Staged, f.R.Patch, f.R.Found, f.R.Partial = 0, false, false, false
-		root.Add(&f.R.Entry)
-		if err := verify.KeepRows(x.store, x.tree, f); err != nil {
+func (s *dirStack) leaveAll() error {
+	for len(s.dirs) > 0 {
+		if err := s.leave(); err != nil {
 			return err
 		}
-		return x.tree.Add(&f.R)
 	}
-	if err := s.Run(ctx, recorded); err != nil {
-		return tree.Digest{}, err
+	return nil
+}
+
+// leave describes the innermost directory if it was touched.
+func (s *dirStack) leave() error {
+	d := s.dirs[len(s.dirs)-1]
+	s.dirs = s.dirs[:len(s.dirs)-1]
+	if !d.touched {
+		return nil
 	}
-	return root.Sum(), nil
+	return s.describe(&d.entry)
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// staged makes sure that a staged inode is what its record says. A session that died may
-// have written into it beyond what it put on record. What is there counts; under is the
-// record of the tree at the same path, the zero record when there is none. ok is false when
-// nothing of the staged inode can be used.
-func (b *baseSender) checkStaged(rec, under *index.Record) (_ index.Record, ok bool, err error) {
+// checkStaged compares a staged inode with its record: a session that died may have written
+// into it more than it recorded. The result describes what the inode holds. under is the record
+// of the tree at the same path, the zero record when there is none. ok is false when nothing of
+// the staged inode can be used.
+func (s *survey) checkStaged(rec, under *index.Record) (_ index.Record, ok bool, err error) {
 	if rec.Staged == 0 || rec.Entry.Kind != tree.File {
 		return *rec, true, nil // symlinks and the like are not written into
 	}
-	f, err := b.x.target.Edit(fswrite.Place{Path: rec.Entry.Path, Staged: rec.Staged})
+	f, err := s.x.target.Edit(fswrite.Place{Path: rec.Entry.Path, Staged: rec.Staged})
 	if errors.Is(err, os.ErrNotExist) {
 		return *rec, false, nil
 	}
@@ -36,12 +36,12 @@ func (b *baseSender) checkStaged(rec, under *index.Record) (_ index.Record, ok b
 	if !rec.Partial && rec.Stamp.Same(stamp) {
 		return *rec, true, nil
 	}
-	return b.reread(f, rec, under, stamp)
+	return s.reread(f, rec, under, stamp)
 }
 
-// reread describes a staged inode by what it holds: the leaves that are on record, and of
-// an overlay only those in which it differs from what it lies over.
-func (b *baseSender) reread(f fswrite.File, rec, under *index.Record, stamp tree.Stamp) (index.Record, bool, error) {
+// reread describes a staged inode by what it holds: the leaves that are recorded, and of an
+// overlay only those in which it differs from the file below it.
+func (s *survey) reread(f fswrite.File, rec, under *index.Record, stamp tree.Stamp) (index.Record, bool, error) {
 	leaves := tree.LeafCount(rec.Entry.Size)
 	if rec.Partial {
 		leaves = rec.Known
@@ -51,20 +51,21 @@ func (b *baseSender) reread(f fswrite.File, rec, under *index.Record, stamp tree
 	}
 	out := *rec
 	out.Stamp = stamp
-	b.x.runMu.Lock()
-	defer b.x.runMu.Unlock()
-	out.Rows = b.x.drift.Rows()
+	j := s.x.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	out.Rows = j.drift.Rows()
 	hash := tree.NewContent(rec.Entry.Size)
 	const atOnce = 1 << 20
 	buf := make([]byte, atOnce)
 	const step = atOnce / tree.LeafSize
 	for first := int64(0); first < leaves; first += step {
-		rows, err := b.rowsOf(rec, under, first, min(step, leaves-first), f, buf)
+		rows, err := s.rowsOf(rec, under, first, min(step, leaves-first), f, buf)
 		if err != nil {
 			return out, false, err
 		}
 		hash.Add(rows)
-		if err := b.x.drift.AddRows(rows); err != nil {
+		if err := j.drift.AddRows(rows); err != nil {
 			return out, false, err
 		}
 	}
@@ -74,12 +75,12 @@ func (b *baseSender) reread(f fswrite.File, rec, under *index.Record, stamp tree
 	if rec.Entry.Kind == tree.File && !rec.Partial && !index.HasRows(rec.Entry.Size) {
 		out.Rows = index.Rows{}
 	}
-	return out, true, b.x.drift.FlushRows()
+	return out, true, j.drift.FlushRows()
 }
 
-// rowsOf gives the digests of n leaves from first on as they are in the staged inode, or
-// under it.
-func (b *baseSender) rowsOf(rec, under *index.Record, first, n int64, f fswrite.File, buf []byte) ([]byte, error) {
+// rowsOf returns the digests of n leaves from first on, as the staged inode or the file below
+// it has them.
+func (s *survey) rowsOf(rec, under *index.Record, first, n int64, f fswrite.File, buf []byte) ([]byte, error) {
 	off := first * tree.LeafSize
 	data := buf[:min(n*tree.LeafSize, rec.Entry.Size-off)]
 	if _, err := f.ReadAt(data, off); err != nil {
@@ -89,21 +90,21 @@ func (b *baseSender) rowsOf(rec, under *index.Record, first, n int64, f fswrite.
 	if !rec.Patch {
 		return rows, nil
 	}
-	said := make([]byte, n*tree.LeafDigestSize)
-	if err := b.x.store.ReadRows(rec.Rows, first, said); err != nil {
+	recorded := make([]byte, n*tree.LeafDigestSize)
+	if err := s.x.store.ReadRows(rec.Rows, first, recorded); err != nil {
 		return nil, err
 	}
 	below := make([]byte, n*tree.LeafDigestSize)
 	if had := min(n, under.Leaves()-first); had > 0 {
-		if err := b.x.store.ReadRows(under.Rows, first, below[:had*tree.LeafDigestSize]); err != nil {
+		if err := s.x.store.ReadRows(under.Rows, first, below[:had*tree.LeafDigestSize]); err != nil {
 			return nil, err
 		}
 	}
 	for at := 0; at < len(rows); at += tree.LeafDigestSize {
 		leaf := func(of []byte) []byte { return of[at : at+tree.LeafDigestSize] }
-		zero := tree.LeafDigest(leaf(said)).IsZero()
-		if zero || bytes.Equal(leaf(said), leaf(below)) {
-			copy(leaf(rows), leaf(said)) // neither is taken from the overlay
+		zero := tree.LeafDigest(leaf(recorded)).IsZero()
+		if zero || bytes.Equal(leaf(recorded), leaf(below)) {
+			copy(leaf(rows), leaf(recorded)) // neither is taken from the overlay
 		}
 	}
 	return rows, nil

@@ -39,20 +39,18 @@ func TestWhatWaitsForTheJournalCountsAsMemory(t *testing.T) {
 	fail(err)
 	defer store.Close()
 
-	x := newRecvSession(t.Context(), &receiveEnd{target: target, store: store, count: count.New()}, &greeted{}, true)
-	x.drift, err = store.NewRun()
-	fail(err)
-	defer x.drift.Close()
-	x.journal, err = store.NewRun()
-	fail(err)
-	defer x.journal.Close()
-	x.found.End(nil)
-	x.applier = receiver.New(x.ctx, target, receiver.Options{
-		InPlace: true, Base: verify.NewRecord(index.NewCursor(index.Empty()), x.found), Count: x.count, Fail: x.failed,
+	end := &receiveEnd{target: target, store: store, count: count.New()}
+	x := newReceiveSession(t.Context(), end, &greeted{}, true)
+	fail(x.journal.open())
+	x.survey.found.End(nil)
+	x.pipeline.applier = receiver.New(x.ctx, target, receiver.Options{
+		InPlace: true, Base: verify.NewRecord(index.NewCursor(index.Empty()), x.survey.found), Count: x.count, Fail: x.failed,
 	})
-	defer x.applier.Close()
-	x.group.Go(func() { x.applier.Work(x.ctx) })
-	x.group.Go(x.writeJournal)
+	defer x.journal.close()
+	defer x.pipeline.close()
+	x.group.Go(func() { x.pipeline.applier.Work(x.ctx) })
+	window := x.transport.window
+	x.group.Go(func() { x.journal.write(x.ctx, x.events, window.release) })
 	defer x.group.Wait()
 	defer x.cancel(errLost)
 
@@ -61,23 +59,23 @@ func TestWhatWaitsForTheJournalCountsAsMemory(t *testing.T) {
 	for i := range links {
 		f.ops = append(f.ops, wire.Op{Kind: wire.OpPut, Entry: tree.Entry{Path: fmt.Sprintf("%04d", i), Kind: tree.Symlink, Link: "x", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), MTime: tree.Time{}.Add(1)}})
 	}
-	if !x.window.admit(f.seq, f.cost) {
+	if !window.admit(f.seq, f.cost) {
 		t.Fatal("not admitted")
 	}
-	frame := &receiver.Frame{Seq: f.seq, Done: x.frameDone(f)}
-	fail(x.applier.Dispatch(frame, f.ops))
+	frame := &receiver.Frame{Seq: f.seq, Done: x.pipeline.done(x.ctx, f)}
+	fail(x.pipeline.applier.Dispatch(frame, f.ops))
 	if in := <-x.events; in != (session.Applied{Seq: 1}) {
 		t.Fatalf("%+v", in)
 	}
-	if used := x.window.used; used != frame.Size() || used < links*100 {
+	if used := window.used; used != frame.Size() || used < links*100 {
 		t.Errorf("%d bytes count for %d records that take %d", used, links, frame.Size())
 	}
-	x.journalQ <- journalItem{frame: frame}
-	x.journalQ <- journalItem{persist: 1}
+	x.journal.add(frame)
+	x.journal.persist(1)
 	if in := <-x.events; in != (session.Persisted{Through: 1}) {
 		t.Fatalf("%+v", in)
 	}
-	if x.window.used != 0 || x.journal.Records() != links {
-		t.Errorf("%d bytes still count, %d records are in the journal", x.window.used, x.journal.Records())
+	if window.used != 0 || x.journal.applied.Records() != links {
+		t.Errorf("%d bytes still count, %d records are in the journal", window.used, x.journal.applied.Records())
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trafficOf asks the kernel about a connection; ok is false when it has nothing to say.
+// trafficOf reads the kernel's statistics of a connection; ok is false when there are none.
 func trafficOf(c net.Conn) (t traffic, ok bool) {
 	s, isSocket := c.(syscall.Conn)
 	if !isSocket {
@@ -26,7 +26,7 @@ func trafficOf(c net.Conn) (t traffic, ok bool) {
 		return t, false
 	}
 	return traffic{
-		busy: time.Duration(info.Busy_time) * time.Microsecond, refused: time.Duration(info.Rwnd_limited) * time.Microsecond,
+		busy: time.Duration(info.Busy_time) * time.Microsecond, closed: time.Duration(info.Rwnd_limited) * time.Microsecond,
 		bytes: info.Bytes_acked, trip: info.Rtt,
 	}, true
 }
