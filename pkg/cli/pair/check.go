@@ -60,7 +60,7 @@ func newCmdCheck(config *genericclioptions.ConfigFlags, streams genericiooptions
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args) },
 	}
 	cmd.Flags().BoolVarP(&f.all, "all-namespaces", "A", false, "Pairs of all namespaces")
-	cmd.Flags().BoolVar(&f.noRoute, "NoRoute", false, "Do not try the route between the agents")
+	cmd.Flags().BoolVar(&f.noRoute, "no-route", false, "Do not try the route between the agents")
 	f.output.Add(cmd.Flags())
 	return cmd
 }
