@@ -17,6 +17,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,7 +25,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,6 +53,11 @@ type Link struct {
 	// Brought: connections can be brought to the sender, so that it can do without
 	// addresses where there are none.
 	Brought bool
+
+	// placed are the endpoints that place has compared with the pods, by role.
+	placed map[v1alpha1.Role]placement
+	// misplaced is why an end's agent is not the one of the volume's node; "" if both are.
+	misplaced string
 }
 
 // Name of a shipment: the same for the same claim, peer and role.
@@ -168,7 +173,18 @@ func (l *Link) Connect(ctx context.Context, p Pair) (bool, error) {
 			return false, l.Ensure(ctx)
 		}
 	}
-	if !Assigned(p.Send) || !Assigned(p.Receive) {
+	l.misplaced = ""
+	for _, side := range []struct {
+		end End
+		s   *v1alpha1.VolumeShipment
+	}{{l.Target, p.Receive}, {l.Source, p.Send}} {
+		why, err := l.place(ctx, side.end, side.s)
+		if err != nil {
+			return false, err
+		}
+		l.misplaced = cmp.Or(l.misplaced, why)
+	}
+	if l.misplaced != "" || !Assigned(p.Send) || !Assigned(p.Receive) {
 		return false, nil
 	}
 	addresses := p.Receive.Status.Endpoint.Addresses
@@ -239,11 +255,6 @@ func Assigned(s *v1alpha1.VolumeShipment) bool {
 func (p Pair) Last() int64 {
 	return max(p.Send.Spec.Sync, p.Receive.Spec.Sync,
 		p.Send.Status.ActiveSync, p.Receive.Status.ActiveSync)
-}
-
-// MountPodUID is the pod through which the end has its volume.
-func MountPodUID(s *v1alpha1.VolumeShipment, pod *corev1.Pod) bool {
-	return s.Status.Endpoint != nil && s.Status.Endpoint.PodUID == string(pod.UID)
 }
 
 func condition(s *v1alpha1.VolumeShipment, t string) metav1.Condition {

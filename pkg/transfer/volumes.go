@@ -281,6 +281,8 @@ func (v *Volume) hopeless(s *v1alpha1.VolumeShipment) error {
 // waitsFor names the end that is not ready.
 func (v *Volume) waitsFor(p Pair) string {
 	switch {
+	case v.link.misplaced != "":
+		return v.link.misplaced
 	case !Assigned(p.Receive):
 		return "no agent on " + v.link.Target.Cluster.Name + " serves it yet" + reason(p.Receive)
 	case !Assigned(p.Send):

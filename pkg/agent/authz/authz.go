@@ -100,10 +100,17 @@ func (v *Authorizer) Shipment(ctx context.Context, namespace, name string, uid t
 		return nil, fmt.Errorf("shipment %s/%s: %w", namespace, name, err)
 	case s.UID != uid || s.DeletionTimestamp != nil:
 		return nil, fault.New(v1alpha1.ReasonSuperseded, "the shipment was deleted")
+	case v.forOtherNode(s):
+		return nil, fault.New(v1alpha1.ReasonSuperseded, "the mount pod of the shipment runs on node %s", s.Spec.NodeName)
 	case s.Status.NodeName != v.Node:
 		return nil, fault.New(v1alpha1.ReasonSuperseded, "the shipment is no longer assigned to node %s", v.Node)
 	}
 	return s, nil
+}
+
+// forOtherNode reports whether spec.nodeName excludes this node.
+func (v *Authorizer) forOtherNode(s *v1alpha1.VolumeShipment) bool {
+	return s.Spec.NodeName != "" && s.Spec.NodeName != v.Node
 }
 
 // Authorize proves all that can be proved of the shipment with uid without touching
@@ -181,6 +188,9 @@ func (v *Authorizer) AnyAccepts(ctx context.Context, addr netip.Addr) (bool, err
 // that has a reason, the returned volume holds what was proved before it.
 func (v *Authorizer) Volume(ctx context.Context, s *v1alpha1.VolumeShipment) (*Volume, error) {
 	out := &Volume{}
+	if v.forOtherNode(s) {
+		return out, fault.New(v1alpha1.ReasonWaitingForMountPod, "the mount pod of the shipment runs on node %s", s.Spec.NodeName)
+	}
 	var err error
 	if out.Claim, out.PV, err = v.claim(ctx, s); err != nil {
 		return out, err

@@ -34,6 +34,7 @@ func TestEveryObjectOfTheChainIsLookedAt(t *testing.T) {
 		"shipment being deleted":    {func(w *agenttest.World) { w.Shipment.DeletionTimestamp = new(metav1.Now()) }, v1alpha1.ReasonSuperseded},
 		"shipment made again":       {func(w *agenttest.World) { w.Shipment.UID = agenttest.PeerUID }, v1alpha1.ReasonSuperseded},
 		"shipment of another node":  {func(w *agenttest.World) { w.Shipment.Status.NodeName = "node-2" }, v1alpha1.ReasonSuperseded},
+		"mount pod on another node": {func(w *agenttest.World) { w.Shipment.Spec.NodeName = "node-2" }, v1alpha1.ReasonSuperseded},
 		"shipment of no node":       {func(w *agenttest.World) { w.Shipment.Status.NodeName = "" }, v1alpha1.ReasonSuperseded},
 		"namespace not selected":    {func(w *agenttest.World) { w.Namespace.Labels = nil }, v1alpha1.ReasonPolicyDenied},
 		"peer not named":            {func(w *agenttest.World) { w.Policy.Spec.Peers[0].ClusterID = "other" }, v1alpha1.ReasonPolicyDenied},

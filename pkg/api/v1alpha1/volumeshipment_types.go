@@ -216,7 +216,8 @@ type ShipmentSnapshot struct {
 }
 
 // VolumeShipmentSpec is the requested state of a shipment. It has no fields for a
-// pod, node, PersistentVolume or path: the agent finds and verifies those.
+// pod, PersistentVolume or path: the agent finds and verifies those. nodeName only
+// narrows down which agent may be assigned.
 // +kubebuilder:validation:XValidation:rule="self.role == oldSelf.role && self.claimName == oldSelf.claimName && self.claimUID == oldSelf.claimUID",message="role, claimName and claimUID are immutable: a shipment belongs to one PersistentVolumeClaim"
 // +kubebuilder:validation:XValidation:rule="self.sync >= oldSelf.sync",message="sync must not decrease"
 // +kubebuilder:validation:XValidation:rule="self.sync > oldSelf.sync || self.copyMethod == oldSelf.copyMethod",message="copyMethod may only change together with sync"
@@ -235,6 +236,11 @@ type VolumeShipmentSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	ClaimUID string `json:"claimUID"`
+	// nodeName is the node on which the mount pod runs. When it is set, only the agent of that node may be
+	// assigned (status.nodeName); admission rejects any other. The plugin sets it when the mount pod is scheduled.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName,omitempty"`
 	// peer is the shipment at the other end.
 	Peer ShipmentPeer `json:"peer"`
 	// copyMethod is how the source is read during this sync: Live (while the application runs), Stopped or
