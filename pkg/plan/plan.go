@@ -94,13 +94,13 @@ type Plan struct {
 type Stage string
 
 const (
-	// StageStandby: with all the others, before anything runs.
-	StageStandby Stage = "rest"
-	// StageVolume: a claim whose data is shipped; it is created with its mount pod.
-	StageVolume Stage = "volume"
-	// StageActivation: at activation, because the object cannot be on standby: a bare
-	// pod that uses a claim, a custom resource whose operator starts pods.
-	StageActivation Stage = "start"
+	// StageStandby is for objects that are written before anything runs.
+	StageStandby Stage = "Standby"
+	// StageVolume is for PVCs whose data is copied; each is created with its mount pod.
+	StageVolume Stage = "Volume"
+	// StageActivation is for objects that cannot be on standby: bare pods that use
+	// a PVC, custom resources whose operator starts pods.
+	StageActivation Stage = "Activation"
 )
 
 // Action is what writing an object will do on the target.
@@ -108,11 +108,11 @@ type Action string
 
 // Actions of items with the verdict Move.
 const (
-	Create    Action = "create"
-	Configure Action = "configure"
-	Unchanged Action = "unchanged"
-	// Recreate deletes the target's object and makes it anew.
-	Recreate Action = "recreate"
+	Create    Action = "Create"
+	Configure Action = "Configure"
+	Unchanged Action = "Unchanged"
+	// Recreate deletes the target's object and creates it again.
+	Recreate Action = "Recreate"
 )
 
 // Item is one object of the source.
@@ -305,8 +305,8 @@ func (p *Plan) NeedsAdmin() []Item {
 	return out
 }
 
-// Counts sums up the items for the Migration's status, as if everything that
-// moves had moved.
+// Counts sums up the items as in the Migration's status, as if the plan had been
+// run without a failure. Objects for the activation wait unless the plan activates.
 func (p *Plan) Counts() v1alpha1.MigrationCounts {
 	c := v1alpha1.MigrationCounts{NotExamined: int32(len(p.NotExamined))}
 	for _, i := range p.Items {
@@ -317,6 +317,8 @@ func (p *Plan) Counts() v1alpha1.MigrationCounts {
 			c.NeedsAdmin++
 		case i.Action == Unchanged:
 			c.Unchanged++
+		case i.Stage == StageActivation && p.Mode == v1alpha1.ModeStandby:
+			c.Waiting++
 		default:
 			c.Moved++
 		}

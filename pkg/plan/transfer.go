@@ -13,15 +13,15 @@ import (
 type Basis string
 
 const (
-	// BasisClaim: the size of the volume. How much of it is in use only the
+	// BasisCapacity: the size of the volume. How much of it is in use only the
 	// kubelet knows, and users may not ask it.
-	BasisClaim Basis = "claim"
+	BasisCapacity Basis = "Capacity"
 	// BasisShipment: what the last shipment of the volume found in it.
 	BasisShipment Basis = "LastShipment"
 	// BasisMeasured: what earlier shipments from this namespace to the target did.
-	BasisMeasured Basis = "measured"
+	BasisMeasured Basis = "Measured"
 	// BasisAssumed: nothing was measured yet.
-	BasisAssumed Basis = "assumed"
+	BasisAssumed Basis = "Assumed"
 )
 
 // AssumedRate, in bytes per second, stands in as long as nothing was shipped to
@@ -112,7 +112,7 @@ func (v *Volume) estimate(shipped []Shipped) {
 	if size.IsZero() {
 		size = v.Requested
 	}
-	v.AtMostBytes, v.BytesBasis = size.Value(), BasisClaim
+	v.AtMostBytes, v.BytesBasis = size.Value(), BasisCapacity
 	for _, s := range shipped {
 		if s.ClaimUID == string(v.UID) && s.TotalBytes > 0 {
 			v.AtMostBytes, v.BytesBasis = s.TotalBytes, BasisShipment

@@ -40,7 +40,7 @@ func TestWithoutShipmentsTheSizeOfTheVolumesCountsAndTheRateIsAssumed(t *testing
 		t.Errorf("the objects weigh %d bytes", tr.ObjectBytes)
 	}
 	for _, v := range p.Volumes {
-		if v.BytesBasis != BasisClaim || v.AtMostBytes != v.Capacity.Value() {
+		if v.BytesBasis != BasisCapacity || v.AtMostBytes != v.Capacity.Value() {
 			t.Errorf("%s: %d bytes by %s", v.Claim, v.AtMostBytes, v.BytesBasis)
 		}
 	}

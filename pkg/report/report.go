@@ -1,17 +1,16 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report keeps the account of a migration: what became of every object.
+// Package report records the outcome of a migration for every object.
 //
-// The account has two forms. The whole of it, a Report, has a row for each
-// object that was found and belongs to whoever ran the migration. The ledger is
-// the part that stays on the clusters, next to the Migration: the counts, and
-// the rows of those objects that did not simply move, in ConfigMaps of limited
-// size. A namespace of twenty thousand objects that all moved has an empty
-// ledger.
+// A report has two forms. A Report has a row for each object that was found and
+// is printed or saved by the client. A Summary is stored on both clusters, next to
+// the Migration: the counts, and the rows of objects that did not simply move, in
+// ConfigMaps of limited size. The Summary of a namespace of twenty thousand
+// objects that all moved has no rows.
 //
-// Neither holds the value of a Secret, nor a digest of one: a digest of a short
-// password is the password.
+// Neither holds the value of a Secret, nor a digest of one: a short password can
+// be guessed from its digest.
 package report
 
 import (
@@ -25,37 +24,37 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 )
 
-// Outcome is what became of an object. Every object has exactly one.
+// Outcome is the result for one object. Every object has exactly one.
 type Outcome string
 
 // Outcomes.
 const (
-	Moved      Outcome = "moved"
-	Unchanged  Outcome = "unchanged"
-	Skipped    Outcome = "skipped"
+	Moved      Outcome = "Moved"
+	Unchanged  Outcome = "Unchanged"
+	Skipped    Outcome = "Skipped"
 	NeedsAdmin Outcome = "NeedsAdmin"
-	Failed     Outcome = "failed"
-	// Pruned objects are the target's: an earlier migration brought them.
-	Pruned Outcome = "pruned"
+	Failed     Outcome = "Failed"
+	// Pruned objects are the target's: an earlier migration created them.
+	Pruned Outcome = "Pruned"
 	// Waiting objects are written when the copy is activated.
-	Waiting Outcome = "waiting"
+	Waiting Outcome = "Waiting"
 )
 
-// Row is what became of one object.
+// Row is the result for one object.
 type Row struct {
 	// Object is written as kubectl does: deployment.apps/web.
 	Object  string  `json:"object"`
 	Outcome Outcome `json:"outcome"`
 	// Reason is the verdict's, or the cause of a failure.
 	Reason string `json:"reason,omitempty"`
-	// Message says more in a line.
+	// Message is one line for people.
 	Message string `json:"message,omitempty"`
-	// Changes are what is different about the object on the target; a ledger
-	// has the notable ones only.
+	// Changes are the differences of the object on the target. A Summary has the
+	// notable ones only.
 	Changes []string `json:"changes,omitempty"`
 }
 
-// Report is the whole account.
+// Report has a row for every object.
 type Report struct {
 	Source      ref.Namespace            `json:"source"`
 	Target      ref.Namespace            `json:"target"`
@@ -65,17 +64,17 @@ type Report struct {
 	NotExamined []inventory.NotExamined  `json:"notExamined,omitempty"`
 }
 
-// New makes the account of a plan that was run. sets are what Apply and Prune
-// returned; an object of the plan that is in none of them, and was to be
-// written, has failed. volumes says which claims arrived: a claim that is not in
-// it has failed, too.
+// New reports on a plan that was run. sets are what Apply and Prune returned: an
+// object that was to be written and is in none of them has failed. volumes are the
+// PVCs of the source whose data was copied and verified: a PVC of the plan that is
+// not in it has failed, too.
 func New(p *plan.Plan, volumes map[string]bool, sets ...apply.ChangeSet) Report {
 	written := map[inventory.ID]apply.Row{}
 	r := Report{Source: p.Source, Target: p.Target, Mode: p.Mode, NotExamined: p.NotExamined}
 	for _, set := range sets {
 		for _, row := range set.Rows {
 			if row.Outcome == apply.Pruned {
-				r.Rows = append(r.Rows, Row{Object: row.Ref.String(), Outcome: Pruned, Message: "the source does not have it any more"})
+				r.Rows = append(r.Rows, Row{Object: row.Ref.String(), Outcome: Pruned, Message: "deleted on the source"})
 				continue
 			}
 			written[row.Ref.ID()] = row
@@ -104,10 +103,10 @@ func rowOf(i plan.Item, volumes map[string]bool, written map[inventory.ID]apply.
 	case i.Stage == plan.StageVolume:
 		row.Outcome = Moved
 		if !volumes[i.Source.Name] {
-			row.Outcome, row.Message = Failed, "its data did not arrive"
+			row.Outcome, row.Message = Failed, "its data was not copied"
 		}
 	case i.Stage == plan.StageActivation && written[i.Target.ID()].Outcome == "":
-		row.Outcome, row.Message = Waiting, "is written when the copy is activated"
+		row.Outcome, row.Message = Waiting, "created on activation"
 	case i.Stage == "":
 		row.Outcome = Unchanged
 	default:
@@ -116,7 +115,7 @@ func rowOf(i plan.Item, volumes map[string]bool, written map[inventory.ID]apply.
 	return row
 }
 
-// applied takes over what Apply said.
+// applied takes the result of Apply.
 func (r *Row) applied(row apply.Row) {
 	switch row.Outcome {
 	case apply.Created, apply.Configured:
@@ -124,7 +123,7 @@ func (r *Row) applied(row apply.Row) {
 	case apply.Unchanged:
 		r.Outcome = Unchanged
 	default:
-		r.Outcome, r.Message = Failed, "it was not written"
+		r.Outcome, r.Message = Failed, "not applied"
 		if row.Problem != nil {
 			r.Reason, r.Message = string(row.Problem.Cause), row.Problem.Error()
 		}
@@ -135,8 +134,10 @@ func count(r Report) v1alpha1.MigrationCounts {
 	c := v1alpha1.MigrationCounts{NotExamined: int32(len(r.NotExamined))}
 	for _, row := range r.Rows {
 		switch row.Outcome {
-		case Moved, Waiting:
+		case Moved:
 			c.Moved++
+		case Waiting:
+			c.Waiting++
 		case Unchanged:
 			c.Unchanged++
 		case Skipped:
@@ -150,12 +151,12 @@ func count(r Report) v1alpha1.MigrationCounts {
 	return c
 }
 
-// simple says whether a row is not worth a line in the ledger.
+// simple is true for objects that the Summary leaves out.
 func (r Row) simple() bool {
 	return (r.Outcome == Moved || r.Outcome == Unchanged) && len(r.Changes) == 0 && r.Message == ""
 }
 
-// Summary is the part that stays on the clusters.
+// Summary returns the part that is stored on the clusters.
 func (r Report) Summary() Summary {
 	l := Summary{Counts: r.Counts, NotExamined: r.NotExamined}
 	for _, row := range r.Rows {
@@ -166,7 +167,7 @@ func (r Report) Summary() Summary {
 	return l
 }
 
-// Summary is the account without the objects that simply moved.
+// Summary is a report without the rows of objects that simply moved.
 type Summary struct {
 	Counts      v1alpha1.MigrationCounts `json:"counts"`
 	Rows        []Row                    `json:"rows,omitempty"`

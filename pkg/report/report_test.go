@@ -59,8 +59,11 @@ func TestEveryObjectEndsInExactlyOneOutcome(t *testing.T) {
 		t.Error(d)
 	}
 	c := r.Counts
-	if sum := int(c.Moved + c.Unchanged + c.Skipped + c.NeedsAdmin + c.Failed); sum != len(p.Items) {
+	if sum := int(c.Moved + c.Unchanged + c.Skipped + c.NeedsAdmin + c.Failed + c.Waiting); sum != len(p.Items) {
 		t.Errorf("%d of %d objects are counted: %+v", sum, len(p.Items), c)
+	}
+	if c.Waiting != 1 || c.Moved != 2 {
+		t.Errorf("objects that wait for the activation must not count as moved: %+v", c)
 	}
 }
 

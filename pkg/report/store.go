@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// shardBytes is how much of a ledger one ConfigMap takes: a quarter of what
-	// an object may weigh, so that a shard is never refused.
+	// shardBytes is the size of the rows in one ConfigMap: a quarter of the limit
+	// for an object, so that a shard is never rejected.
 	shardBytes = 256 << 10
-	// maxShards bounds what a migration leaves on a cluster; what is beyond is
-	// counted, and is in the client's own report.
+	// maxShards bounds the size of a stored report; rows beyond it are counted, and
+	// are in the client's own Report.
 	maxShards = 16
 
-	labelReport = v1alpha1.GroupName + "/ledger"
+	labelReport = v1alpha1.GroupName + "/report"
 	keyHead     = "head.json"
 	keyRows     = "rows.jsonl"
 )
@@ -36,12 +36,12 @@ const (
 type head struct {
 	Summary
 	Shards int `json:"shards"`
-	// Dropped rows had no place in maxShards.
+	// Dropped is the number of rows beyond maxShards.
 	Dropped int `json:"dropped,omitempty"`
 }
 
-// Save keeps the ledger next to the Migration m, which owns it, in the place of
-// that of an earlier run.
+// Save stores the summary next to the Migration m, which owns it. It replaces the
+// summary of an earlier run.
 func Save(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, l Summary) error {
 	shards, dropped, err := split(l.Rows, shardBytes, maxShards)
 	if err != nil {
@@ -61,7 +61,7 @@ func Save(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, l Summ
 			data[keyHead] = string(top)
 		}
 		if err := put(ctx, c, shard(m, i, data)); err != nil {
-			return fmt.Errorf("keeping the ledger of migration %s: %w", m.Name, err)
+			return fmt.Errorf("saving the report of migration %s: %w", m.Name, err)
 		}
 	}
 	return drop(ctx, c, m, len(shards))
@@ -93,7 +93,7 @@ func split(rows []Row, size, most int) (shards [][]byte, dropped int, err error)
 
 // name of a shard stays within 253 bytes: a Migration's name has at most 63.
 func name(migration string, i int) string {
-	return "motion-ledger-" + migration + "-" + strconv.Itoa(i)
+	return "motion-report-" + migration + "-" + strconv.Itoa(i)
 }
 
 func shard(m *v1alpha1.Migration, i int, data map[string]string) *corev1.ConfigMap {
@@ -122,7 +122,7 @@ func put(ctx context.Context, c *cluster.Cluster, cm *corev1.ConfigMap) error {
 	return err
 }
 
-// drop removes the shards of an earlier, longer ledger.
+// drop deletes the shards of an earlier, longer report.
 func drop(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, from int) error {
 	for i := from; i < maxShards; i++ {
 		err := c.Kube.CoreV1().ConfigMaps(m.Namespace).Delete(ctx, name(m.Name, i), metav1.DeleteOptions{})
@@ -136,8 +136,8 @@ func drop(ctx context.Context, c *cluster.Cluster, m *v1alpha1.Migration, from i
 	return nil
 }
 
-// Load reads the ledger of a migration. A migration that kept none has an empty
-// one; dropped counts the rows that had no place.
+// Load reads the report of a migration; it is empty when none was saved. dropped
+// is the number of rows that were not stored.
 func Load(ctx context.Context, c *cluster.Cluster, namespace, migration string) (l Summary, dropped int, err error) {
 	var h head
 	for i := 0; i == 0 || i < h.Shards; i++ {
@@ -146,16 +146,16 @@ func Load(ctx context.Context, c *cluster.Cluster, namespace, migration string) 
 			return Summary{}, 0, nil
 		}
 		if err != nil {
-			return Summary{}, 0, fmt.Errorf("reading the ledger of migration %s: %w", migration, err)
+			return Summary{}, 0, fmt.Errorf("reading the report of migration %s: %w", migration, err)
 		}
 		if i == 0 {
 			if err := json.Unmarshal([]byte(cm.Data[keyHead]), &h); err != nil {
-				return Summary{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
+				return Summary{}, 0, fmt.Errorf("configmap %s/%s: the report cannot be parsed: %w", namespace, cm.Name, err)
 			}
 		}
 		rows, err := parse([]byte(cm.Data[keyRows]))
 		if err != nil {
-			return Summary{}, 0, fmt.Errorf("configmap %s/%s: the ledger does not parse: %w", namespace, cm.Name, err)
+			return Summary{}, 0, fmt.Errorf("configmap %s/%s: the report cannot be parsed: %w", namespace, cm.Name, err)
 		}
 		h.Rows = append(h.Rows, rows...)
 	}

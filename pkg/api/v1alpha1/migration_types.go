@@ -165,6 +165,9 @@ type MigrationCounts struct {
 	// failed counts objects that could not be created or changed on the target.
 	// +optional
 	Failed int32 `json:"failed,omitempty"`
+	// waiting counts objects that are created on activation.
+	// +optional
+	Waiting int32 `json:"waiting,omitempty"`
 	// notExamined counts resource types (not objects) that the user may not list.
 	// +optional
 	NotExamined int32 `json:"notExamined,omitempty"`

@@ -53,7 +53,7 @@ func full() *plan.Plan {
 			{Source: quota, Target: &quota, Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted},
 		},
 		Volumes: []plan.Volume{{
-			Claim: "data", TargetRequest: resource.MustParse("2Gi"), StorageClass: "fast", TargetClass: "ssd", AtMostBytes: 2 << 30, BytesBasis: plan.BasisClaim,
+			Claim: "data", TargetRequest: resource.MustParse("2Gi"), StorageClass: "fast", TargetClass: "ssd", AtMostBytes: 2 << 30, BytesBasis: plan.BasisCapacity,
 			VolumeMode: corev1.PersistentVolumeFilesystem, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Workloads: []inventory.Ref{web},
 		}},
 		Transfer:    &plan.Transfer{AtMostBytes: 2 << 30, BytesPerSecond: plan.AssumedRate, RateBasis: plan.BasisAssumed, AtMostSeconds: 41},
@@ -100,7 +100,7 @@ func TestEverythingThatTheTextSaysIsThereForPrograms(t *testing.T) {
 			t.Errorf("the field %s is missing in %s", f, raw)
 		}
 	}
-	for _, word := range []string{`"verdict":"NeedsAdmin"`, `"reason":"NotPermitted"`, `"action":"configure"`, `"code":"Conflict"`, `"bytesBasis":"claim"`} {
+	for _, word := range []string{`"verdict":"NeedsAdmin"`, `"reason":"NotPermitted"`, `"action":"Configure"`, `"code":"Conflict"`, `"bytesBasis":"Capacity"`} {
 		if !strings.Contains(string(raw), word) {
 			t.Errorf("%s is missing in %s", word, raw)
 		}
