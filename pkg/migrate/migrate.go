@@ -352,7 +352,7 @@ func (r *Run) account(ctx context.Context) error {
 			return err
 		}
 		if err := report.Save(ctx, p.Cluster, m, rep.Summary()); err != nil {
-			return fmt.Errorf("the ledger in %s: %w", p, err)
+			return fmt.Errorf("saving the report to %s: %w", p, err)
 		}
 	}
 	return nil

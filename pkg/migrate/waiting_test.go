@@ -27,7 +27,7 @@ type heard struct{ texts []string }
 func (h *heard) Emit(e progress.Event) { h.texts = append(h.texts, e.Message) }
 func (*heard) Close()                  {}
 
-// end is one side of a migration that ended on standby, with its ledger.
+// end is one side of a migration that ended on standby, with its report.
 func end(t *testing.T, id string, m *v1alpha1.Migration, rows ...report.Row) *cluster.Cluster {
 	t.Helper()
 	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(m)

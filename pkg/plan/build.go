@@ -17,8 +17,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// Build makes the plan of a draft and what the target said about it. It is
-// pure: the same arguments give the same plan.
+// Build computes the plan from a draft and the target's answers. It is pure: the
+// same arguments give the same plan.
 func Build(d *Draft, observed Observation) (*Plan, error) {
 	b := &builder{Draft: d, observed: observed, found: append([]Finding(nil), d.blockers...), warned: append([]Finding(nil), d.warnings...)}
 	items := slices.Clone(d.items)
@@ -27,7 +27,7 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 	}
 	volumes := slices.Clone(d.volumes)
 	for i := range volumes {
-		volumes[i].meet(observed[volumes[i].ref.ID()])
+		volumes[i].adopt(observed[volumes[i].ref.ID()])
 	}
 	b.references(items)
 	b.pullSecrets(items)
@@ -54,7 +54,7 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	way := b.way(volumes)
+	chosen := b.chooseRoute(volumes)
 	pruned := b.prune()
 	manifests, err := b.manifests(items)
 	if err != nil {
@@ -65,15 +65,15 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 		Target: ref.Namespace{ClusterID: d.facts.ClusterID, Namespace: d.request.TargetNamespace},
 		Mode:   d.request.Mode,
 		Items:  items, Volumes: volumes, Groups: groups,
-		Transfer: d.estimate(items, volumes), Route: way, Routes: d.facts.Routes, Links: b.links(items),
-		Blockers: foremost(b.found), Warnings: b.warned,
+		Transfer: d.estimate(items, volumes), Route: chosen, Routes: d.facts.Routes, Links: b.links(items),
+		Blockers: activeFirst(b.found), Warnings: b.warned,
 		Hooks: hooked, Prune: pruned, Manifests: manifests,
 		NotExamined: d.inv.NotExamined, Ignored: d.inv.Ignored,
 	}, nil
 }
 
-// way chooses how the volumes' data goes.
-func (b *builder) way(volumes []Volume) *route.Choice {
+// chooseRoute chooses the route of the volumes' data.
+func (b *builder) chooseRoute(volumes []Volume) *route.Choice {
 	if len(volumes) == 0 {
 		return nil
 	}
@@ -89,9 +89,9 @@ func (b *builder) way(volumes []Volume) *route.Choice {
 	return nil
 }
 
-// foremost keeps to what matters while the copy on the target is active: whatever
-// else is in the way is in the way of writing under it.
-func foremost(found []Finding) []Finding {
+// activeFirst drops all other blockers while the copy on the target is active: they
+// are caused by it.
+func activeFirst(found []Finding) []Finding {
 	active := slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return f.Code != CodeTargetActive })
 	if len(active) > 0 {
 		return active
@@ -108,7 +108,7 @@ type builder struct {
 func (b *builder) block(f Finding) { b.found = append(b.found, f) }
 func (b *builder) warn(f Finding)  { b.warned = append(b.warned, f) }
 
-// judge says what becomes of an item on the target.
+// judge decides verdict and action of an item from the target's answers.
 func (b *builder) judge(item *Item) {
 	if item.Reason == inventory.ReasonKindMissing {
 		b.kindMissing(item)
@@ -135,13 +135,13 @@ func (b *builder) judge(item *Item) {
 	if s.Problem != nil && !b.cannotGrow(item, s) {
 		b.problem(item, s.Problem)
 	}
-	// A template that the target does not know has been said already.
+	// A template with unknown fields is reported already.
 	if s.PodProblem != nil && (s.Problem == nil || s.Problem.Cause == apply.CauseNotPermitted) {
 		b.podProblem(item, s.PodProblem)
 	}
 }
 
-// kindMissing blocks once per kind, however many objects there are.
+// kindMissing blocks once for each kind.
 func (b *builder) kindMissing(item *Item) {
 	ref := item.Source
 	if slices.ContainsFunc(b.found, func(f Finding) bool {
@@ -152,7 +152,7 @@ func (b *builder) kindMissing(item *Item) {
 	b.block(Finding{
 		Code: CodeKindMissing, Object: &ref,
 		Message: fmt.Sprintf("the target does not serve %s of %s", item.Source.Resource, groupName(item.Source.Group)),
-		Hint:    fmt.Sprintf("have its CustomResourceDefinition and operator installed there, or leave it out with --exclude %s.%s", item.Source.Resource, item.Source.Group),
+		Hint:    fmt.Sprintf("install its CustomResourceDefinition and operator on the target, or use --exclude %s.%s", item.Source.Resource, item.Source.Group),
 	})
 }
 
@@ -163,8 +163,8 @@ func groupName(g string) string {
 	return g
 }
 
-// clash says whether what is there must not be written at all: it runs, or it
-// holds data, and it is not this source's copy on standby.
+// clash blocks, and returns true, when the target's object must not be written: it
+// runs, or it holds data, and it is not the standby copy of this source.
 func (b *builder) clash(item *Item, live *Live) bool {
 	ref := *item.Target
 	mine := b.ours(live.Source) || b.returning(item, live)
@@ -172,20 +172,20 @@ func (b *builder) clash(item *Item, live *Live) bool {
 	case live.Active && !live.Suspended, live.Active && b.ours(live.Source):
 		b.block(Finding{
 			Code: CodeTargetActive, Object: &ref,
-			Message: "the copy on the target is active; nothing is written under a running application",
-			Hint:    fmt.Sprintf("put it to rest with kubectl motion deactivate -n %s", b.request.SourceNamespace),
+			Message: "the copy on the target is active, and a running application is not written to",
+			Hint:    fmt.Sprintf("run: kubectl motion deactivate -n %s", b.request.SourceNamespace),
 		})
 	case workload.Suspendable(ref.GroupKind()) && !live.Suspended:
 		b.block(Finding{
 			Code: CodeNameInUse, Object: &ref,
-			Message: "the target runs a workload of this name that no migration from here brought",
-			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude " + named(ref),
+			Message: "the target runs a workload with this name that was not created by a migration of this source",
+			Hint:    "delete it, choose another namespace with --to-namespace, or use --exclude " + named(ref),
 		})
 	case item.Stage == StageVolume && !mine:
 		b.block(Finding{
 			Code: CodeNameInUse, Object: &ref,
-			Message: "the target has a claim of this name that no migration from here brought; its data would be overwritten",
-			Hint:    "remove it, move to another namespace with --to-namespace, or leave it out with --exclude pvc/" + ref.Name,
+			Message: "the target has a PVC with this name that was not created by a migration of this source; its data would be overwritten",
+			Hint:    "delete it, choose another namespace with --to-namespace, or use --exclude pvc/" + ref.Name,
 		})
 	default:
 		return false
@@ -193,9 +193,9 @@ func (b *builder) clash(item *Item, live *Live) bool {
 	return true
 }
 
-// foreign says whether the live object is somebody else's and is left as it is:
-// because it is the same already, or because it is a limit that the target's
-// administrator has set. Others are completed where nobody objects.
+// foreign returns true when the target's object was not created by a migration and
+// is left as it is: it is the same already, or it is a limit that the target's
+// administrator has set. Other objects are completed if there is no conflict.
 func (b *builder) foreign(item *Item, s TargetState) bool {
 	if s.Live.Source != "" || b.returning(item, s.Live) || workload.Suspendable(item.Target.GroupKind()) {
 		return false
@@ -205,12 +205,12 @@ func (b *builder) foreign(item *Item, s TargetState) bool {
 	case item.Source.Group == "" && (item.Source.Kind == "ResourceQuota" || item.Source.Kind == "LimitRange") && s.Changed:
 		item.Verdict, item.Reason, item.Action, item.Stage = inventory.Skip, inventory.ReasonTargetManaged, "", ""
 	case !s.Changed:
-		item.Stage, item.Detail = "", "the target has the same already"
+		item.Stage, item.Detail = "", "already the same on the target"
 	case s.Problem == nil:
 		b.warn(Finding{
 			Code: CodeAdopted, Object: &ref,
-			Message: "the target has one that no migration brought; what is missing in it is added",
-			Hint:    "leave it as it is with --exclude " + named(ref),
+			Message: "it exists on the target and was not created by a migration; missing fields are added",
+			Hint:    "to leave it unchanged, use --exclude " + named(ref),
 		})
 		return false
 	default:
@@ -219,43 +219,43 @@ func (b *builder) foreign(item *Item, s TargetState) bool {
 	return true
 }
 
-// home says whether the live object is the very one that the source's object
-// was once made from: the way back of an application that had moved.
+// returning is true when the source's object was once created from this object of the
+// target: an application is migrated back.
 func (b *builder) returning(item *Item, live *Live) bool {
 	o := b.inv.FindUID(item.Source.UID)
 	return o != nil && o.Annotations[v1alpha1.AnnotationSource] ==
 		b.facts.ClusterID+"/"+b.facts.Namespace+"/"+string(live.UID)
 }
 
-// problem turns the target's refusal into a verdict or a blocker.
+// problem turns the target's error into a verdict or a blocker.
 func (b *builder) problem(item *Item, p *apply.Problem) {
 	ref := *item.Target
 	f := Finding{Object: &ref, Message: p.Error(), Problem: p}
 	switch p.Cause {
 	case apply.CauseNotPermitted:
 		item.Verdict, item.Reason, item.Detail, item.Action = inventory.NeedsAdmin, inventory.ReasonNotPermitted, p.Message, ""
-		f.Code, f.Message = CodeNeedsAdmin, "you may not write it on the target"
-		f.Hint = "hand its manifest to an administrator of the target"
+		f.Code, f.Message = CodeNeedsAdmin, "you are not allowed to create or change it on the target"
+		f.Hint = "use --export-admin FILE and ask an administrator of the target to apply the file"
 		b.warn(f)
 		return
 	case apply.CauseConflict:
-		f.Code, f.Hint = CodeConflict, "take the fields over with --force-conflicts"
+		f.Code, f.Hint = CodeConflict, "use --force-conflicts to take over the fields"
 	case apply.CauseQuota:
-		f.Code, f.Hint = CodeQuota, "have the quota of the target namespace raised"
+		f.Code, f.Hint = CodeQuota, "ask an administrator to raise the quota of the target namespace"
 	case apply.CauseDenied:
-		f.Code, f.Hint = CodeDenied, "change it on the source or with --patch, or leave it out with --exclude "+named(ref)
+		f.Code, f.Hint = CodeDenied, "change it on the source or with --patch, or use --exclude "+named(ref)
 	case apply.CauseImmutable:
 		if apply.Recreatable(ref.GroupKind()) {
 			if b.request.Recreate {
 				item.Action = Recreate
 				return
 			}
-			f.Code, f.Hint = CodeImmutable, "--recreate deletes the target's copy and makes it anew"
+			f.Code, f.Hint = CodeImmutable, "use --recreate to delete and recreate the target's copy"
 			break
 		}
-		f.Code, f.Hint = CodeImmutable, "delete the target's copy to have it made anew"
+		f.Code, f.Hint = CodeImmutable, "delete the target's copy, and it is created again"
 	case apply.CauseFields:
-		f.Code, f.Hint = CodeUnknownFields, "the target's version does not know them; remove them with --patch"
+		f.Code, f.Hint = CodeUnknownFields, "the target's version does not support these fields; remove them with --patch"
 	case apply.CauseInvalid:
 		f.Code, f.Hint = CodeInvalid, "change it on the source or with --patch"
 	default:
@@ -264,7 +264,8 @@ func (b *builder) problem(item *Item, p *apply.Problem) {
 	b.block(f)
 }
 
-// references warns about what moving objects need and will not find.
+// references warns about objects that migrated objects reference and that will be
+// missing on the target.
 func (b *builder) references(items []Item) {
 	moving := map[inventory.ID]bool{}
 	for _, i := range items {
@@ -293,14 +294,14 @@ func (b *builder) dangling(item Item, n inventory.Need) {
 		return
 	}
 	ref := item.Source
-	f := Finding{Code: CodeMissingReference, Object: &ref, Message: fmt.Sprintf("%s names %s, which does not move", n.Path, n.ID)}
+	f := Finding{Code: CodeMissingReference, Object: &ref, Message: fmt.Sprintf("%s references %s, which is not migrated", n.Path, n.ID)}
 	o := b.inv.Find(n.ID)
 	switch {
 	case n.ID.Kind == "ServiceAccount":
-		f.Message = fmt.Sprintf("%s names %s; service accounts do not move", n.Path, n.ID)
-		f.Hint = fmt.Sprintf("if it is not there yet: kubectl --context TARGET -n %s create serviceaccount %s", b.request.TargetNamespace, n.ID.Name)
+		f.Message = fmt.Sprintf("%s references %s; ServiceAccounts are not migrated", n.Path, n.ID)
+		f.Hint = fmt.Sprintf("if it does not exist yet, run: kubectl --context TARGET -n %s create serviceaccount %s", b.request.TargetNamespace, n.ID.Name)
 	case o == nil:
-		f.Message = fmt.Sprintf("%s names %s, which is not on the source either", n.Path, n.ID)
+		f.Message = fmt.Sprintf("%s references %s, which does not exist on the source either", n.Path, n.ID)
 	case o.Reason == inventory.ReasonGenerated:
 		return
 	default:
@@ -314,7 +315,7 @@ func (b *builder) notExamined() {
 		b.warn(Finding{
 			Code:    CodeNotExamined,
 			Message: fmt.Sprintf("%s of %s: %s", n.Resource, groupName(n.Group), n.Message),
-			Hint:    "what you may not list is not moved, and the migration counts as incomplete; --exclude " + n.Resource + dotted(n.Group) + " leaves it out knowingly",
+			Hint:    "objects that you are not allowed to list are not migrated, and the migration counts as incomplete; use --exclude " + n.Resource + dotted(n.Group) + " to leave them out",
 		})
 	}
 }
@@ -326,9 +327,9 @@ func dotted(group string) string {
 	return "." + group
 }
 
-// manifests are what an administrator of the target has to write: definitions of
-// kinds, and objects that are beyond the user's rights. Secrets are not among
-// them; whoever may read them on the source hands them over himself.
+// manifests are the objects that an administrator of the target has to create:
+// CustomResourceDefinitions, ServiceAccounts that pods use, and objects beyond the
+// user's rights. Secrets are not among them: users export those themselves.
 func (b *builder) manifests(items []Item) ([]map[string]any, error) {
 	var out []map[string]any
 	for _, name := range slices.Sorted(maps.Keys(b.facts.Definitions)) {

@@ -146,7 +146,7 @@ kind: Pod
 metadata: {name: reader, annotations: {kubectl-motion.dev/skip: "true"}}
 spec: {containers: [{name: a, image: x}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}`)
 	s.request.Mode = v1alpha1.ModeCutover
-	s.tells(s.plan().Blockers, CodeUserNotMoved, "pod/reader", "claim data")
+	s.tells(s.plan().Blockers, CodeUserNotMoved, "pod/reader", "PVC data")
 }
 
 func TestABarePodThatUsesAClaimWaitsForActivation(t *testing.T) {

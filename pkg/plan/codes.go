@@ -5,66 +5,66 @@ package plan
 
 // Codes of blockers.
 const (
-	// CodeNamespaceMissing: the target namespace is not there.
+	// CodeNamespaceMissing: the target namespace does not exist.
 	CodeNamespaceMissing Code = "NamespaceMissing"
-	// CodeTargetActive: a copy made by an earlier migration runs on the target.
+	// CodeTargetActive: a copy created by an earlier migration runs on the target.
 	CodeTargetActive Code = "TargetActive"
-	// CodeNameInUse: somebody else's workload or claim has the name on the target.
+	// CodeNameInUse: another workload or PVC has the name on the target.
 	CodeNameInUse Code = "NameInUse"
-	// CodeConflict: others own fields of the object on the target.
+	// CodeConflict: other managers own fields of the object on the target.
 	CodeConflict Code = "Conflict"
-	// CodeUnknownFields: the target's version does not know some fields.
+	// CodeUnknownFields: the target's version does not support some fields.
 	CodeUnknownFields Code = "UnknownFields"
-	// CodeDenied: admission on the target refuses the object.
+	// CodeDenied: admission on the target rejects the object.
 	CodeDenied Code = "Denied"
 	// CodeQuota: a quota on the target is exhausted.
 	CodeQuota Code = "Quota"
-	// CodeImmutable: the change needs the object to be made anew.
+	// CodeImmutable: the object must be deleted and recreated for the change.
 	CodeImmutable Code = "Immutable"
-	// CodeInvalid: the target's validation refuses the object.
+	// CodeInvalid: the target's validation rejects the object.
 	CodeInvalid Code = "Invalid"
-	// CodeTargetUnavailable: the target gave no clear answer.
+	// CodeTargetUnavailable: the target returned another error.
 	CodeTargetUnavailable Code = "TargetUnavailable"
-	// CodeStorageClassMissing: no storage class on the target fits the claim.
+	// CodeStorageClassMissing: no storage class on the target fits the PVC.
 	CodeStorageClassMissing Code = "StorageClassMissing"
 	// CodeKindMissing: the target does not serve the kind.
 	CodeKindMissing Code = "KindMissing"
-	// CodePodDenied: admission on the target refuses the pods of the workload.
+	// CodePodDenied: admission on the target rejects the pods of the workload.
 	CodePodDenied Code = "PodDenied"
-	// CodeServiceAccountMissing: the pods' service account is not on the target. A
-	// warning while nothing is to start.
+	// CodeServiceAccountMissing: the pods' ServiceAccount does not exist on the target.
+	// A warning for a plan that does not start the copy.
 	CodeServiceAccountMissing Code = "ServiceAccountMissing"
-	// CodePatchUnused: a patch of the user's selects nothing.
+	// CodePatchUnused: a patch selects no object.
 	CodePatchUnused Code = "PatchUnused"
-	// CodeSnapshotUnavailable: the volume cannot be looked at as the migration needs it.
+	// CodeSnapshotUnavailable: the volume cannot be read by snapshot as requested.
 	CodeSnapshotUnavailable Code = "SnapshotUnavailable"
-	// CodeNoRoute: the volumes' data has no way to the target.
+	// CodeNoRoute: there is no network route to the target agents.
 	CodeNoRoute Code = "NoRoute"
-	// CodeTransformFailed: the object cannot be rewritten.
+	// CodeTransformFailed: the object cannot be transformed for the target.
 	CodeTransformFailed Code = "TransformFailed"
 
-	// CodeSnapshotHook: a hook for snapshots cannot be run as it is written.
+	// CodeSnapshotHook: a hook for snapshots is invalid.
 	CodeSnapshotHook Code = "SnapshotHook"
-	// CodeReadOnlyClaim: the target's claim could not be filled.
+	// CodeReadOnlyClaim: the target's PVC cannot be written to.
 	CodeReadOnlyClaim Code = "ReadOnlyClaim"
-	// CodeBlockVolumesUnsupported: the target's class makes no raw block volumes.
+	// CodeBlockVolumesUnsupported: the target's class does not support raw block volumes.
 	CodeBlockVolumesUnsupported Code = "BlockVolumesUnsupported"
-	// CodeBlockDevicesDisabled: the agents of a cluster may not open raw block volumes.
+	// CodeBlockDevicesDisabled: block devices are disabled for the agents of a cluster.
 	CodeBlockDevicesDisabled Code = "BlockDevicesDisabled"
-	// CodeTargetTooSmall: the target's claim of an earlier run cannot grow as the
-	// source's has.
+	// CodeTargetTooSmall: the target's PVC of an earlier run cannot be expanded to the
+	// size of the source's.
 	CodeTargetTooSmall Code = "TargetTooSmall"
 
-	// The following refuse a cutover only: something would undo the stop, or
-	// the stop would destroy data.
+	// The following block a cutover only: something would undo the stop, or the stop
+	// would destroy data.
 
 	// CodeAutoscaled: an autoscaler sets the replicas.
 	CodeAutoscaled Code = "Autoscaled"
 	// CodeOperatorOwned: an operator sets the replicas.
 	CodeOperatorOwned Code = "OperatorOwned"
-	// CodeGitOpsManaged: a GitOps controller puts back what the cluster differs in.
+	// CodeGitOpsManaged: a GitOps controller reverts the stop.
 	CodeGitOpsManaged Code = "GitOpsManaged"
-	// CodeUserNotMoved: something that stays behind uses a claim that moves.
+	// CodeUserNotMoved: an object that is not migrated uses a migrated PVC.
 	CodeUserNotMoved Code = "UserNotMoved"
 )
 
@@ -72,37 +72,37 @@ const (
 const (
 	// CodeNotExamined: a kind could not be listed.
 	CodeNotExamined Code = "NotExamined"
-	// CodeNeedsAdmin: somebody with more rights must write the object.
+	// CodeNeedsAdmin: an administrator must create the object.
 	CodeNeedsAdmin Code = "NeedsAdmin"
-	// CodeMissingReference: the object needs one that will not be on the target.
+	// CodeMissingReference: the object references one that will not exist on the target.
 	CodeMissingReference Code = "MissingReference"
-	// CodeOwnerNotMoved: the owner of the object does not move.
+	// CodeOwnerNotMoved: the owner of the object is not migrated.
 	CodeOwnerNotMoved Code = "OwnerNotMoved"
-	// CodeStorageClassSelected: the storage class was chosen by ability.
+	// CodeStorageClassSelected: another storage class was selected by its properties.
 	CodeStorageClassSelected Code = "StorageClassSelected"
-	// CodeAdopted: an object of somebody else on the target is completed.
+	// CodeAdopted: an object on the target that no migration created is completed.
 	CodeAdopted Code = "Adopted"
-	// CodePullSecret: a service account gave the pods a pull secret.
+	// CodePullSecret: the ServiceAccount adds a pull secret on the source only.
 	CodePullSecret Code = "PullSecret"
-	// CodeServiceAccountBound: a service account has an identity of a cloud.
+	// CodeServiceAccountBound: the ServiceAccount is bound to a cloud identity.
 	CodeServiceAccountBound Code = "ServiceAccountBound"
-	// CodeClassMissing: an IngressClass is not on the target.
+	// CodeClassMissing: an IngressClass does not exist on the target.
 	CodeClassMissing Code = "ClassMissing"
-	// CodeNodeUnavailable: no node of the target has what the pods ask for.
+	// CodeNodeUnavailable: no node of the target matches the node selector of the pods.
 	CodeNodeUnavailable Code = "NodeUnavailable"
-	// CodeAccessMode: the target's storage may not support the mode.
+	// CodeAccessMode: the target's storage may not support the access mode.
 	CodeAccessMode Code = "AccessMode"
-	// CodeWhenScaledDelete: scaling the StatefulSet to zero would delete its claims; they
-	// are retained first.
+	// CodeWhenScaledDelete: scaling the StatefulSet to zero would delete its PVCs; the
+	// policy is set to Retain first.
 	CodeWhenScaledDelete Code = "WhenScaledDelete"
-	// CodeNotPruned: an object stays although its source may be gone.
+	// CodeNotPruned: an object is not pruned although it may be deleted on the source.
 	CodeNotPruned Code = "NotPruned"
-	// CodeTwoCopies: a copy beside the running source does for a second time
-	// what can be seen from outside.
+	// CodeTwoCopies: a copy beside the running source has a second effect outside of
+	// the cluster.
 	CodeTwoCopies Code = "TwoCopies"
-	// CodeReadOnlyWhenStopped: nothing can be read of the volume before its application is
+	// CodeReadOnlyWhenStopped: the volume can be read only after the application is
 	// stopped.
 	CodeReadOnlyWhenStopped Code = "ReadOnlyWhenStopped"
-	// CodeDataNotMoved: data outside of claims stays behind.
+	// CodeDataNotMoved: data outside of PVCs is not migrated.
 	CodeDataNotMoved Code = "DataNotMoved"
 )

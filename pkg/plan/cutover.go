@@ -13,8 +13,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// refuseCutover blocks a cutover whose stop would not hold, because something
-// else sets the replicas, or would destroy data.
+// refuseCutover blocks a cutover whose stop would be undone, because something else
+// sets the replicas, or would destroy data.
 func (b *builder) refuseCutover(items []Item) error {
 	for _, item := range items {
 		o := b.inv.FindUID(item.Source.UID)
@@ -36,9 +36,8 @@ func (b *builder) refuseCutover(items []Item) error {
 	return nil
 }
 
-// whenScaled: scaling such a StatefulSet to zero makes its controller delete
-// the claims, and with them the data that is to move. Package workload retains
-// them first.
+// whenScaled warns about StatefulSets whose controller deletes the PVCs when it is
+// scaled to zero. Package workload sets the policy to Retain first.
 func (b *builder) whenScaled(o *inventory.Object) error {
 	u, err := o.Unstructured()
 	if err != nil {
@@ -51,15 +50,15 @@ func (b *builder) whenScaled(o *inventory.Object) error {
 	ref := o.Ref
 	b.warn(Finding{
 		Code: CodeWhenScaledDelete, Object: &ref,
-		Message: "its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, and stopping it would delete its volumes: " +
-			"it is set to Retain before it is stopped, and put back when it is started again",
+		Message: "its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, and stopping it would delete its PVCs: " +
+			"the policy is set to Retain before the stop, and restored when it is started again",
 	})
 	return nil
 }
 
-// autoscaled: KEDA wakes a workload that has no replicas unless it is paused, and
-// so does an autoscaler that may scale to zero itself. One that may not is off
-// while its workload has none, and is on again once it has some.
+// autoscaled blocks when KEDA, unless it is paused, or an autoscaler with a minimum
+// of 0 would scale the stopped workload up. An autoscaler with a higher minimum is
+// disabled while its workload has no replicas.
 func (b *builder) autoscaled(o *inventory.Object) error {
 	if _, paused := o.Annotations["autoscaling.keda.sh/paused"]; paused {
 		return nil
@@ -75,15 +74,15 @@ func (b *builder) autoscaled(o *inventory.Object) error {
 		ref := target.Ref
 		b.block(Finding{
 			Code: CodeAutoscaled, Object: &ref,
-			Message: fmt.Sprintf("%s sets its replicas and would start it again", o.Ref),
-			Hint:    fmt.Sprintf("remove the autoscaler for the cutover: kubectl -n %s delete %s", o.Ref.Namespace, o.Ref),
+			Message: fmt.Sprintf("%s sets its replicas and would start it again after the stop", o.Ref),
+			Hint:    fmt.Sprintf("delete the autoscaler for the cutover: kubectl -n %s delete %s", o.Ref.Namespace, o.Ref),
 		})
 	}
 	return nil
 }
 
-// offAtZero says whether the autoscaler is Kubernetes' own, and disabled as long
-// as its target has no replicas: that is so unless its own minimum is 0.
+// offAtZero is true for a HorizontalPodAutoscaler whose minimum is above 0: it is
+// disabled as long as its target has no replicas.
 func offAtZero(o *inventory.Object) (bool, error) {
 	if o.Ref.Group != "autoscaling" {
 		return false, nil
@@ -96,29 +95,28 @@ func offAtZero(o *inventory.Object) (bool, error) {
 	return !found || least > 0, nil
 }
 
-// operator: a custom resource that runs pods has an operator that puts back
-// whatever is stopped. So has a workload whose owner is not in the namespace.
+// operator blocks for custom resources that run pods, because their operator undoes
+// the stop, and for workloads whose owner is not in the namespace.
 func (b *builder) operator(o *inventory.Object) {
 	ref := o.Ref
 	switch {
 	case !inventory.BuiltIn(o.Ref.Group) && b.inv.RunsPods(o):
 		b.block(Finding{
 			Code: CodeOperatorOwned, Object: &ref,
-			Message: "its operator runs pods and would start them again",
-			Hint:    "stop it the way its operator offers, then migrate without --cutover",
+			Message: "its operator runs pods and would start them again after the stop",
+			Hint:    "stop it as its operator documents, then migrate without --cutover",
 		})
 	case workload.Suspendable(o.Ref.GroupKind()) && len(o.Owners) > 0 && b.inv.FindUID(o.Owners[0].UID) == nil:
 		owner := o.Owners[0]
 		b.block(Finding{
 			Code: CodeOperatorOwned, Object: &ref,
-			Message: fmt.Sprintf("its owner %s %s is not in the namespace and would start it again", owner.Kind, owner.Name),
-			Hint:    "stop it the way its owner offers, then migrate without --cutover",
+			Message: fmt.Sprintf("its owner %s %s is not in the namespace and would start it again after the stop", owner.Kind, owner.Name),
+			Hint:    "stop it through its owner, then migrate without --cutover",
 		})
 	}
 }
 
-// gitOps: a controller that compares the cluster with a repository undoes the
-// stop within minutes.
+// gitOps blocks for workloads that a GitOps controller manages: it reverts the stop.
 func (b *builder) gitOps(o *inventory.Object) {
 	who := o.GitOps()
 	if who == "" || !workload.Suspendable(o.Ref.GroupKind()) {
@@ -127,12 +125,12 @@ func (b *builder) gitOps(o *inventory.Object) {
 	ref := o.Ref
 	b.block(Finding{
 		Code: CodeGitOpsManaged, Object: &ref,
-		Message: fmt.Sprintf("%s manages it and would start it again", who),
-		Hint:    "suspend its synchronisation on the source, and remove the mark, before the cutover",
+		Message: fmt.Sprintf("%s manages it and would start it again after the stop", who),
+		Hint:    "suspend synchronization on the source and remove its label or annotation from the workload before the cutover",
 	})
 }
 
-// usersThatStay: a claim that moves must not be used by what stays.
+// usersThatStay blocks when an object that is not migrated uses a migrated PVC.
 func (b *builder) usersThatStay(items []Item) {
 	moves := map[inventory.Ref]bool{}
 	for _, i := range items {
@@ -148,8 +146,8 @@ func (b *builder) usersThatStay(items []Item) {
 			ref := w
 			b.block(Finding{
 				Code: CodeUserNotMoved, Object: &ref,
-				Message: fmt.Sprintf("it does not move but uses the claim %s, which does", v.Claim),
-				Hint:    "let it move too, or stop it, or leave the claim out with --exclude pvc/" + v.Claim,
+				Message: fmt.Sprintf("it is not migrated but uses the PVC %s, which is", v.Claim),
+				Hint:    "include it, delete it, or use --exclude pvc/" + v.Claim,
 			})
 		}
 	}

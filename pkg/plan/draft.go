@@ -17,7 +17,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
-// Draft is a plan before the target was asked about its objects.
+// Draft is a plan before the dry-runs on the target.
 type Draft struct {
 	request  Request
 	inv      *inventory.Inventory
@@ -32,7 +32,7 @@ type Draft struct {
 
 var kindClaim = schema.GroupKind{Kind: "PersistentVolumeClaim"}
 
-// NewDraft rewrites every object that moves. It is pure.
+// NewDraft transforms every migrated object. It is pure.
 func NewDraft(inv *inventory.Inventory, facts Facts, req Request) (*Draft, error) {
 	d := &Draft{request: req, inv: inv, facts: facts}
 	d.options = transform.Options{
@@ -51,8 +51,8 @@ func NewDraft(inv *inventory.Inventory, facts Facts, req Request) (*Draft, error
 	if facts.NamespaceMissing {
 		d.block(Finding{
 			Code:    CodeNamespaceMissing,
-			Message: fmt.Sprintf("the namespace %s is not on the target", req.TargetNamespace),
-			Hint:    "ask an administrator to run kubectl motion pair for it, or name another with --to-namespace",
+			Message: fmt.Sprintf("the namespace %s does not exist on the target", req.TargetNamespace),
+			Hint:    "ask an administrator to run kubectl motion pair for it, or choose another namespace with --to-namespace",
 		})
 	}
 	for _, o := range inv.Objects {
@@ -68,8 +68,8 @@ func NewDraft(inv *inventory.Inventory, facts Facts, req Request) (*Draft, error
 	return d, nil
 }
 
-// WithOrphans tells the draft what an earlier run brought and the source does
-// not have any more.
+// WithOrphans sets the objects that an earlier run created and that are missing on
+// the source.
 func (d *Draft) WithOrphans(orphans []Orphan) *Draft {
 	d.orphans = orphans
 	return d
@@ -78,7 +78,7 @@ func (d *Draft) WithOrphans(orphans []Orphan) *Draft {
 func (d *Draft) block(f Finding) { d.blockers = append(d.blockers, f) }
 func (d *Draft) warn(f Finding)  { d.warnings = append(d.warnings, f) }
 
-// mapClasses finds the target's classes for all that o asks for.
+// mapClasses selects the target's storage classes for the PVCs and templates of o.
 func (d *Draft) mapClasses(o *inventory.Object) error {
 	if o.Verdict != inventory.Move || !o.AsksForVolumes() {
 		return nil
@@ -104,21 +104,21 @@ func (d *Draft) mapClass(ref inventory.Ref, name string) {
 		delete(d.options.StorageClasses, name)
 		d.block(Finding{
 			Code: CodeStorageClassMissing, Object: &ref,
-			Message: fmt.Sprintf("the target has neither the storage class %q nor one that can stand in for it", name),
-			Hint:    "name one with --storage-class " + name + "=CLASS",
+			Message: fmt.Sprintf("the target has no storage class %q and no suitable replacement", name),
+			Hint:    "choose one with --storage-class " + name + "=CLASS",
 		})
 	case guessed:
 		d.warn(Finding{
 			Code: CodeStorageClassSelected, Object: &ref,
-			Message: fmt.Sprintf("the target has no storage class %q; %q was chosen", name, class),
-			Hint:    "--storage-class " + name + "=CLASS chooses another",
+			Message: fmt.Sprintf("the target has no storage class %q, selected %q", name, class),
+			Hint:    "choose another with --storage-class " + name + "=CLASS",
 		})
 	}
 }
 
-// classNames returns the classes that a claim, the claim templates of a
-// StatefulSet or the ephemeral volumes of a pod ask for. A template without a
-// class is the target's default class's business.
+// classNames returns the storage classes of a PVC, of the volume claim templates of
+// a StatefulSet or of the ephemeral volumes of a pod. A template without a class gets
+// the target's default class.
 func classNames(u *unstructured.Unstructured) []string {
 	if u.GetKind() == kindClaim.Kind {
 		name, found, _ := unstructured.NestedString(u.Object, "spec", "storageClassName")
@@ -136,7 +136,7 @@ func classNames(u *unstructured.Unstructured) []string {
 	return out
 }
 
-// add makes the item of one object.
+// add adds the item of one object.
 func (d *Draft) add(o *inventory.Object) error {
 	item := Item{Source: o.Ref, Verdict: o.Verdict, Reason: o.Reason, Detail: o.Detail}
 	if o.Verdict == inventory.Skip {
@@ -150,9 +150,9 @@ func (d *Draft) add(o *inventory.Object) error {
 	after, changes, err := transform.Object(before, d.options)
 	if err != nil {
 		ref := o.Ref
-		d.block(Finding{Code: CodeTransformFailed, Object: &ref, Message: err.Error(), Hint: "exclude it with --exclude " + named(o.Ref)})
+		d.block(Finding{Code: CodeTransformFailed, Object: &ref, Message: err.Error(), Hint: "change it on the source, or use --exclude " + named(o.Ref)})
 		d.items = append(d.items, item)
-		return nil //nolint:nilerr // it is a finding of the plan, and the others go on
+		return nil //nolint:nilerr // it is a finding, and the other objects are planned
 	}
 	target := inventory.RefOf(after, o.Ref.Resource)
 	item.Target, item.Changes, item.Stage = &target, changes, d.stage(o, before)
@@ -171,7 +171,7 @@ func (d *Draft) add(o *inventory.Object) error {
 	return nil
 }
 
-// stage says when the object is written.
+// stage returns the step in which the object is written.
 func (d *Draft) stage(o *inventory.Object, u *unstructured.Unstructured) Stage {
 	switch {
 	case o.Ref.GroupKind() == kindClaim:
@@ -186,7 +186,8 @@ func (d *Draft) stage(o *inventory.Object, u *unstructured.Unstructured) Stage {
 	return StageStandby
 }
 
-// ours says whether a live object of the target was made from this source.
+// ours is true for the source annotation of an object that was created from this
+// source.
 func (d *Draft) ours(source string) bool {
 	return strings.HasPrefix(source, d.options.SourceAnnotation(""))
 }

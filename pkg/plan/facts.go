@@ -12,43 +12,43 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
-// Authorization are what the two clusters offer, as far as the user may see it. What
-// may not be seen is unknown, never empty: each list says whether it is known.
+// Facts are what the two clusters offer, as far as the user is allowed to read it.
+// A list that cannot be read is unknown, never empty.
 type Facts struct {
 	ClusterID string
 	Namespace string
-	// NamespaceMissing is true when the namespace is known not to be there.
+	// NamespaceMissing is true when the namespace is known not to exist.
 	NamespaceMissing bool
 
 	// Classes of the target and of the source.
 	Classes       Known[Class]
 	SourceClasses Known[Class]
-	// Names of what the target has of kinds that objects refer to.
+	// Names of the target's objects of cluster-scoped kinds that objects refer to.
 	PriorityClasses Known[string]
 	RuntimeClasses  Known[string]
 	IngressClasses  Known[string]
 	Accounts        Known[Account]
-	// SourceAccounts tell what the source's accounts had.
+	// SourceAccounts are the ServiceAccounts of the source namespace.
 	SourceAccounts Known[Account]
 	Nodes          Known[Node]
 	Quotas         Known[corev1.ResourceQuota]
-	// SourceQuotas count the mount pods there.
+	// SourceQuotas limit the mount pods on the source.
 	SourceQuotas Known[corev1.ResourceQuota]
-	// Agents and SourceAgents are what the agents of the two clusters are made of:
-	// one, or none where no agent is installed.
+	// Agents and SourceAgents are the configuration of the agents of the two
+	// clusters: one element, or none where no agent is installed.
 	Agents, SourceAgents Known[Agents]
-	// Shipped is what earlier passes from this namespace to the target did.
+	// Shipped are the statistics of earlier syncs from this namespace to the target.
 	Shipped []Shipped
 
-	// Ways of the volumes' data to the target.
+	// Routes are the observations that the route is chosen by.
 	Routes route.Options
 
 	// IPFamilies of the target's Services, the first one first; empty when
 	// unknown.
 	IPFamilies []string
 	// Definitions are the source's CustomResourceDefinitions of kinds that the
-	// target does not serve, by <resource>.<group>; nil where they may not be
-	// read.
+	// target does not serve, by <resource>.<group>; nil where the user is not allowed
+	// to read them.
 	Definitions map[string]*unstructured.Unstructured
 }
 
@@ -63,7 +63,7 @@ type Class struct {
 	Name        string
 	Provisioner string
 	Default     bool
-	// Waits is true when the volume is made for the first pod that uses it.
+	// Waits is true for WaitForFirstConsumer.
 	Waits     bool
 	Expansion bool
 }
@@ -72,17 +72,17 @@ type Class struct {
 type Account struct {
 	Name        string
 	PullSecrets []string
-	// Bound annotations tie it to an identity of a cloud.
+	// Bound are the annotations that bind it to a cloud identity.
 	Bound []string
 }
 
-// Agents are the agents of one cluster.
+// Agents is the configuration of the agents of one cluster.
 type Agents struct {
-	// Devices: an administrator lets them open raw block volumes.
+	// Devices is true when raw block volumes are enabled.
 	Devices bool
 }
 
-// Node is what pods can ask of a node.
+// Node is what pods can select a node by.
 type Node struct {
 	Labels map[string]string
 	Taints []corev1.Taint
@@ -100,11 +100,11 @@ func find[T any](list []T, match func(T) bool) (T, bool) {
 	return none, false
 }
 
-// resolveClass finds the target's class for a class of the source: what the
-// user said, the same name, the only class of the same driver, the default.
-// guessed is true for the last two; ok is false when there is none.
-func (f Facts) resolveClass(name string, said map[string]string) (class string, guessed, ok bool) {
-	if to, found := said[name]; found {
+// resolveClass selects the target's class for a class of the source: the user's
+// choice, the same name, a class of the same driver, the default. guessed is true
+// for the last two; ok is false when there is none.
+func (f Facts) resolveClass(name string, overrides map[string]string) (class string, guessed, ok bool) {
+	if to, found := overrides[name]; found {
 		_, there := f.class(to)
 		return to, false, there || !f.Classes.Known
 	}
@@ -114,15 +114,15 @@ func (f Facts) resolveClass(name string, said map[string]string) (class string, 
 	if _, found := f.class(name); found && name != "" {
 		return name, false, true
 	}
-	if c, found := f.byAbility(name); found {
+	if c, found := f.similarClass(name); found {
 		return c.Name, true, true
 	}
 	return "", false, false
 }
 
-// byAbility prefers a class of the same driver, then the default class; among
-// several, one that binds and grows like the source's.
-func (f Facts) byAbility(name string) (Class, bool) {
+// similarClass prefers a class of the same driver, then the default class; among
+// several, one with the same binding mode and expansion as the source's.
+func (f Facts) similarClass(name string) (Class, bool) {
 	was, known := find(f.SourceClasses.List, func(c Class) bool { return c.Name == name })
 	score := func(c Class) int {
 		n := 0

@@ -15,9 +15,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// hooks finds what the application wants done around a snapshot: in any of its
-// running pods, whether it has a volume or not. A mistake in a hook blocks: a
-// snapshot without it would be taken for more than it is.
+// hooks returns the snapshot hooks of the application's running pods, with or
+// without volumes. An invalid hook blocks: a snapshot without it would claim a
+// consistency that it does not have.
 func (b *builder) hooks() ([]hooks.Pod, error) {
 	var pods []corev1.Pod
 	for _, o := range b.inv.Objects {
@@ -41,11 +41,11 @@ func (b *builder) hooks() ([]hooks.Pod, error) {
 	snapshots := func(v Volume) bool { return v.CopyMethod.Offer != nil }
 	if len(found) > 0 && !slices.ContainsFunc(b.volumes, snapshots) {
 		b.warn(Finding{
-			Code: CodeSnapshotHook, Message: "the application has hooks for snapshots, and none is taken of its volumes: the hooks are not run",
+			Code: CodeSnapshotHook, Message: "the application has snapshot hooks, but no snapshot of its volumes is taken: the hooks are not run",
 		})
 	}
 	for _, err := range wrong {
-		b.block(Finding{Code: CodeSnapshotHook, Message: err.Error(), Hint: "correct the annotation or the flag, or take it away"})
+		b.block(Finding{Code: CodeSnapshotHook, Message: err.Error(), Hint: "correct or remove the annotation or the flag"})
 	}
 	return found, nil
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
-// leftBehind warns about what objects use that does not come along: data
-// outside of claims, owners outside of the namespace, classes and nodes that
-// the target does not have.
+// leftBehind warns about things that objects use and that are not migrated: data
+// outside of PVCs, owners outside of the namespace, classes and nodes that the
+// target does not have.
 func (b *builder) leftBehind(items []Item) {
 	scratch := 0
 	for i := range items {
@@ -32,7 +32,7 @@ func (b *builder) leftBehind(items []Item) {
 		}
 		u, err := items[i].active()
 		if err != nil {
-			continue // whatever is wrong with it is said where it is applied
+			continue // reported where the object is applied
 		}
 		b.hostPaths(o, u)
 		if hasEmptyDir(u) {
@@ -44,7 +44,7 @@ func (b *builder) leftBehind(items []Item) {
 	if scratch > 0 {
 		b.warn(Finding{
 			Code:    CodeDataNotMoved,
-			Message: fmt.Sprintf("%d of the objects have emptyDir volumes; what is in those is not moved", scratch),
+			Message: fmt.Sprintf("%d objects have emptyDir volumes, whose data is not migrated", scratch),
 		})
 	}
 	for _, v := range b.volumes {
@@ -71,12 +71,12 @@ func (b *builder) ownerLost(o *inventory.Object) {
 		ref := o.Ref
 		b.warn(Finding{
 			Code: CodeOwnerNotMoved, Object: &ref,
-			Message: fmt.Sprintf("its owner %s %s is not in the namespace; on the target nobody owns it", owner.Kind, owner.Name),
+			Message: fmt.Sprintf("its owner %s %s is not in the namespace; on the target it has no owner", owner.Kind, owner.Name),
 		})
 	}
 }
 
-// hostPaths: what lies in the node's own folders is no volume.
+// hostPaths warns about directories of the node.
 func (b *builder) hostPaths(o *inventory.Object, u *unstructured.Unstructured) {
 	volumes, _, _ := unstructured.NestedSlice(inventory.PodSpec(u), "volumes")
 	for _, v := range volumes {
@@ -88,12 +88,12 @@ func (b *builder) hostPaths(o *inventory.Object, u *unstructured.Unstructured) {
 		ref := o.Ref
 		b.warn(Finding{
 			Code: CodeDataNotMoved, Object: &ref,
-			Message: fmt.Sprintf("it uses %s of its node; what lies there is not moved", path),
+			Message: fmt.Sprintf("it uses the hostPath %s, whose data is not migrated", path),
 		})
 	}
 }
 
-// nodesFor: a node selector that fits no node leaves the pods pending.
+// nodesFor warns when a node selector matches no node: the pods stay pending.
 func (b *builder) nodesFor(o *inventory.Object, u *unstructured.Unstructured) {
 	selector, _, _ := unstructured.NestedStringMap(inventory.PodSpec(u), "nodeSelector")
 	if len(selector) == 0 || !b.facts.Nodes.Known {
@@ -105,7 +105,7 @@ func (b *builder) nodesFor(o *inventory.Object, u *unstructured.Unstructured) {
 	ref := o.Ref
 	b.warn(Finding{
 		Code: CodeNodeUnavailable, Object: &ref,
-		Message: fmt.Sprintf("no node of the target has the labels %s that its pods ask for", joined(selector)),
+		Message: fmt.Sprintf("no node of the target matches the node selector %s of its pods", joined(selector)),
 		Hint:    "label a node, or change the selector with --patch",
 	})
 }
@@ -139,14 +139,13 @@ func (b *builder) ingressClass(o *inventory.Object, u *unstructured.Unstructured
 	ref := o.Ref
 	b.warn(Finding{
 		Code: CodeClassMissing, Object: &ref,
-		Message: fmt.Sprintf("the target has no ingress class %q: nothing will serve it", class),
-		Hint:    "have the class installed, or name another with --patch",
+		Message: fmt.Sprintf("the target has no ingress class %q: no controller will serve it", class),
+		Hint:    "ask an administrator to install the class, or change it with --patch",
 	})
 }
 
 // singleNodeDrivers lists drivers whose volumes cannot be used from several nodes as
-// filesystems; nothing in the API tells. Each fact is from the driver's own
-// documentation.
+// filesystems, from the drivers' own documentation: no API has it.
 func singleNodeDrivers() []string {
 	return []string{
 		"rancher.io/local-path", "k8s.io/minikube-hostpath", "kubernetes.io/no-provisioner", "openebs.io/local", "local.csi.openebs.io",
@@ -165,12 +164,12 @@ func (b *builder) accessModes(v Volume) {
 	ref := v.ref
 	b.warn(Finding{
 		Code: CodeAccessMode, Object: &ref,
-		Message: fmt.Sprintf("it asks for %v, and volumes of the class %s (%s) can be used from one node only", v.AccessModes, class.Name, class.Provisioner),
-		Hint:    "name a shared class with --storage-class " + v.StorageClass + "=CLASS",
+		Message: fmt.Sprintf("it requests %v, and volumes of the class %s (%s) can be used from one node only", v.AccessModes, class.Name, class.Provisioner),
+		Hint:    "choose a shared class with --storage-class " + v.StorageClass + "=CLASS",
 	})
 }
 
-// patchesUnused: a patch that selects nothing is a mistake in its target.
+// patchesUnused blocks when a patch selects nothing: its target is probably wrong.
 func (b *builder) patchesUnused() {
 	for _, p := range b.request.Patches {
 		if slices.ContainsFunc(b.items, func(i Item) bool {
@@ -179,8 +178,8 @@ func (b *builder) patchesUnused() {
 			continue
 		}
 		b.block(Finding{
-			Code: CodePatchUnused, Message: fmt.Sprintf("the patch %s selects no object that moves", p.Where),
-			Hint: "correct its target, or leave it out",
+			Code: CodePatchUnused, Message: fmt.Sprintf("the patch %s selects no migrated object", p.Where),
+			Hint: "correct its target, or remove the patch",
 		})
 	}
 }

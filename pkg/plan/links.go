@@ -11,9 +11,9 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// links are the owners that moving objects get back on the target: where owner
-// and object both move, so that deleting the one there collects the other as it
-// would on the source.
+// links are the owner references that are set again on the target, where owner and
+// object are both migrated: deleting the owner there deletes the object as on the
+// source.
 func (b *builder) links(items []Item) []apply.Link {
 	moving := map[types.UID]*Item{}
 	for i := range items {
@@ -45,9 +45,9 @@ func (b *builder) links(items []Item) []apply.Link {
 	return out
 }
 
-// linkable: a Pod comes and goes with every activation, and nothing may go with
-// it; the claims of a StatefulSet are its controller's to tie, by the policy that
-// it reads itself.
+// linkable excludes owners that are Pods, which are deleted and created with every
+// activation, and the PVCs of a StatefulSet, which its controller owns according to
+// its retention policy.
 func linkable(owner, child schema.GroupKind) bool {
 	return owner != kindPod && (child != kindClaim || owner != schema.GroupKind{Group: "apps", Kind: "StatefulSet"})
 }

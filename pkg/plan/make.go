@@ -12,11 +12,11 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// Make captures the source, asks the target, and builds the plan. A plan with
-// blockers is no error.
+// Make lists the source, observes the target, and builds the plan. A plan with
+// blockers is not an error.
 func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, error) {
 	if req.SourceNamespace == "" {
-		return nil, errors.New("no source namespace: name one with -n")
+		return nil, errors.New("no source namespace, use -n")
 	}
 	if req.TargetNamespace == "" {
 		req.TargetNamespace = req.SourceNamespace
@@ -36,11 +36,11 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	views, err := req.CopyMethods.Choose(ctx, src, draft.inUse())
+	methods, err := req.CopyMethods.Choose(ctx, src, draft.inUse())
 	if err != nil {
 		return nil, err
 	}
-	draft.WithCopyMethods(views)
+	draft.WithCopyMethods(methods)
 	if req.Prune && !facts.NamespaceMissing {
 		orphans, err := ObserveOrphans(ctx, src, dst, inv, req.TargetNamespace)
 		if err != nil {

@@ -27,23 +27,23 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// TargetState is what the target said about one object of the draft.
+// TargetState is the target's answer about one object of the draft.
 type TargetState struct {
-	// Live is nil when nothing of that name is there.
+	// Live is nil when the object does not exist.
 	Live *Live
-	// Changed says whether writing the object would change the live one.
+	// Changed is true when writing the object would change the live one.
 	Changed bool
-	// Problem is the answer to the dry-run, nil when it would be accepted.
+	// Problem is the error of the dry-run, nil when the object is accepted.
 	Problem *apply.Problem
 
-	// PodProblem is the answer to the dry-run of a pod of the workload.
+	// PodProblem is the error of the dry-run of a pod of the workload.
 	PodProblem *apply.Problem
 
-	// fitted is the object when it had to be fitted to the live one.
+	// fitted is the object when it was adapted to the live one.
 	fitted []byte
 }
 
-// Live is an object that is on the target already.
+// Live is an object that exists on the target.
 type Live struct {
 	UID             types.UID
 	ResourceVersion string
@@ -51,9 +51,9 @@ type Live struct {
 	Source string
 	// Suspended is true when none of its pods can run.
 	Suspended bool
-	// Active is true for a workload that a migration brought and activated.
+	// Active is true for a workload that a migration created and activated.
 	Active bool
-	// Class and Request are a claim's.
+	// Class and Request are those of a PVC.
 	Class   *string
 	Request resource.Quantity
 
@@ -65,19 +65,19 @@ type Live struct {
 // digest of an object's content, and of its content without our annotations.
 type digest struct{ all, plain [sha256.Size]byte }
 
-// Observation is what the target said about all objects of a draft.
+// Observation has the target's answers about all objects of a draft.
 type Observation map[inventory.ID]TargetState
 
-// observers is how many requests that read are under way at the same time.
+// observers is the number of concurrent read requests.
 const observers = 16
 
-// answered is how much more than the object itself it takes to have the whole of
-// it answered and decoded.
-const answered = 4
+// responseFactor is the memory of a decoded response, as a multiple of the size of
+// the object.
+const responseFactor = 4
 
-// ObserveObjects looks at what is on the target already and asks the target's
-// API server to try every object of the draft without writing it. The error is
-// about the whole; what was refused is in the observation.
+// ObserveObjects reads the target's objects and sends every object of the draft as a
+// server-side dry-run. Rejected objects are in the observation; the error is about
+// the whole.
 func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observation, error) {
 	if d.facts.NamespaceMissing {
 		return Observation{}, nil
@@ -97,9 +97,9 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 		if item.Target == nil || item.Reason == inventory.ReasonKindMissing {
 			continue
 		}
-		there := live[item.Target.ID()]
-		lanes.Go(there.weight(item), func() error {
-			s := d.try(ctx, w, item, there)
+		current := live[item.Target.ID()]
+		lanes.Go(current.weight(item), func() error {
+			s := d.try(ctx, w, item, current)
 			pod, err := samplePod(item)
 			if err != nil {
 				return err
@@ -116,7 +116,7 @@ func ObserveObjects(ctx context.Context, dst *cluster.Cluster, d *Draft) (Observ
 	return observed, lanes.Wait()
 }
 
-// weight is about what it takes to try an item, when l is there already.
+// weight estimates the memory of the dry-run of an item whose live object is l.
 func (l *Live) weight(item Item) int {
 	switch {
 	case l == nil:
@@ -124,11 +124,11 @@ func (l *Live) weight(item Item) int {
 	case l.same:
 		return 0
 	}
-	return answered * len(item.json)
+	return responseFactor * len(item.json)
 }
 
-// try asks the server what writing the item would do. The full answer is only
-// needed where there is something to compare it with.
+// try sends the item as a dry-run. The full response is only needed where there is
+// a live object to compare it with.
 func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live) TargetState {
 	if live == nil {
 		err := w.TryNew(ctx, item.Apply(), d.request.ForceConflicts)
@@ -160,8 +160,8 @@ func (d *Draft) try(ctx context.Context, w *apply.Writer, item Item, live *Live)
 	return s
 }
 
-// fit returns the claim asking for what the target's claim of an earlier run
-// has: the class cannot change any more, and the size cannot shrink.
+// fit returns the PVC with the class and at least the size of the target's PVC of an
+// earlier run: the class is immutable, and the size cannot shrink.
 func (i Item) fit(live *Live) ([]byte, error) {
 	u, err := i.Object()
 	if err != nil {
@@ -182,7 +182,7 @@ func (i Item) fit(live *Live) ([]byte, error) {
 	return u.MarshalJSON()
 }
 
-// live reads, for every kind of the draft, what is on the target.
+// live reads the target's objects of every kind of the draft.
 func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[inventory.ID]*Live, error) {
 	kinds := map[schema.GroupVersionResource][]string{}
 	wanted := map[inventory.ID]Item{}
@@ -228,11 +228,11 @@ func (d *Draft) live(ctx context.Context, dst *cluster.Cluster) (map[inventory.I
 	return out, group.Wait()
 }
 
-// firstPage is small enough for objects of 1 MiB; the next ones are as many as the
-// first one's weight allows.
+// firstPage is small enough for objects of 1 MiB; the size of the next pages depends
+// on the size of the objects.
 const firstPage = 50
 
-// each lists a kind page by page. A kind that is not served has none.
+// each lists a kind page by page. A kind that is not served has no objects.
 func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, f func(*unstructured.Unstructured) error) error {
 	opts := metav1.ListOptions{Limit: firstPage}
 	for {
@@ -258,7 +258,7 @@ func each(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionReso
 	}
 }
 
-// weightOf is about how many bytes an object has.
+// weightOf estimates the size of an object in bytes.
 func weightOf(v any) int {
 	n := 16
 	switch v := v.(type) {
@@ -276,8 +276,8 @@ func weightOf(v any) int {
 	return n
 }
 
-// byName asks for each object where a list is not allowed: the credential of a
-// pair may read Secrets by name only. What may not be read looks absent.
+// byName gets each object where a list is forbidden: the credential of a pair may
+// read Secrets by name only. An object that is forbidden looks absent.
 func byName(ctx context.Context, dst *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, names []string, f func(*unstructured.Unstructured) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(observers)
@@ -312,9 +312,8 @@ func newLive(u *unstructured.Unstructured) *Live {
 	return l
 }
 
-// digestOf tells whether two answers of the server are the same object with the
-// same content. What a write changes without changing the content is left out.
-// It takes u apart.
+// digestOf returns a digest of the content of a server's response, without the
+// fields that every write changes. It modifies u.
 func digestOf(u *unstructured.Unstructured) digest {
 	for _, f := range []string{"managedFields", "resourceVersion", "generation"} {
 		unstructured.RemoveNestedField(u.Object, "metadata", f)

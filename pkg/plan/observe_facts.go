@@ -25,8 +25,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
-// ObserveFacts reads what the two clusters offer. What the user may not read is
-// left unknown; the error is about a cluster that gives no answer.
+// ObserveFacts reads what the two clusters offer. What the user is not allowed to
+// read is left unknown; the error is about a cluster that does not answer.
 func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *inventory.Inventory, namespace string) (Facts, error) {
 	f := Facts{ClusterID: dst.ID, Namespace: namespace}
 	group, gctx := errgroup.WithContext(ctx)
@@ -66,8 +66,7 @@ func core(resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Version: "v1", Resource: resource}
 }
 
-// read lists a kind into known. A kind that may not be listed, or is not
-// served, stays unknown.
+// read lists a kind into known. A kind that is forbidden stays unknown.
 func read[T any](ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionResource, namespace string, to func(*unstructured.Unstructured) (T, error), known *Known[T]) func() error {
 	return func() error {
 		var list []T
@@ -122,8 +121,8 @@ func toNode(u *unstructured.Unstructured) (Node, error) {
 	return Node{Labels: n.Labels, Taints: n.Spec.Taints}, err
 }
 
-// agents looks at the DaemonSet of a cluster's agents, which whoever was paired may
-// see. Without one nothing is known: why volumes cannot be shipped is said elsewhere.
+// agents reads the DaemonSet of a cluster's agents, which the users of paired
+// namespaces may read. Without one, nothing is known.
 func agents(ctx context.Context, c *cluster.Cluster) (Known[Agents], error) {
 	ds, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	switch {
@@ -147,8 +146,8 @@ func namespaceMissing(ctx context.Context, dst *cluster.Cluster, namespace strin
 	return false, nil
 }
 
-// ipFamilies asks the target for a Service that takes every family there is,
-// without creating it. Whatever refuses it leaves the families unknown.
+// ipFamilies reads the target's address families from a dry-run of a dual-stack
+// Service. On any error they are unknown.
 func ipFamilies(ctx context.Context, dst *cluster.Cluster, namespace string) ([]string, error) {
 	policy := corev1.IPFamilyPolicyPreferDualStack
 	probe := &corev1.Service{
@@ -166,8 +165,8 @@ func ipFamilies(ctx context.Context, dst *cluster.Cluster, namespace string) ([]
 	return out, nil
 }
 
-// definitions reads, from the source, what would make the target serve the
-// kinds that it does not.
+// definitions reads the CustomResourceDefinitions of kinds that the target does not
+// serve from the source.
 func definitions(ctx context.Context, src *cluster.Cluster, inv *inventory.Inventory) (map[string]*unstructured.Unstructured, error) {
 	out := map[string]*unstructured.Unstructured{}
 	for _, o := range inv.Objects {
@@ -182,14 +181,14 @@ func definitions(ctx context.Context, src *cluster.Cluster, inv *inventory.Inven
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cluster %s: reading the definition of %s: %w", src.Name, name, err)
+			return nil, fmt.Errorf("cluster %s: reading customresourcedefinition/%s: %w", src.Name, name, err)
 		}
 		out[name] = definition(u)
 	}
 	return out, nil
 }
 
-// definition is a CustomResourceDefinition as somebody would write it.
+// definition returns a CustomResourceDefinition without the fields that the server sets.
 func definition(u *unstructured.Unstructured) *unstructured.Unstructured {
 	clean := map[string]any{"name": u.GetName()}
 	out := &unstructured.Unstructured{Object: map[string]any{
@@ -198,7 +197,7 @@ func definition(u *unstructured.Unstructured) *unstructured.Unstructured {
 	if labels := u.GetLabels(); len(labels) > 0 {
 		out.SetLabels(labels)
 	}
-	// A conversion webhook lives on the source.
+	// A conversion webhook is a service of the source.
 	if s, _, _ := unstructured.NestedString(out.Object, "spec", "conversion", "strategy"); s == "Webhook" {
 		unstructured.RemoveNestedField(out.Object, "spec", "conversion")
 	}

@@ -18,21 +18,20 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// Orphan is an object that a migration from this source brought to the target
-// and that the inventory does not have any more.
+// Orphan is an object that a migration of this source created on the target and that
+// is missing in the inventory.
 type Orphan struct {
 	Ref inventory.Ref
-	// Gone is true when the source itself was asked for the object and said that
-	// it is not there.
+	// Gone is true when the source returned NotFound for the object.
 	Gone bool
-	// Unclear says why Gone is not known.
+	// Unclear is the reason why Gone is not known.
 	Unclear string
 }
 
-// ObserveOrphans looks for what an earlier run brought and the source does not
-// have any more. Only kinds that were listed whole are looked at, and each find
-// is asked for by name once more: neither a list that was not allowed nor one
-// that was cut short proves anything.
+// ObserveOrphans finds objects that an earlier run created and that are missing on
+// the source. Only kinds that were listed completely are considered, and each object
+// is read from the source by name once more: a forbidden or partial list proves
+// nothing.
 func ObserveOrphans(ctx context.Context, src, dst *cluster.Cluster, inv *inventory.Inventory, namespace string) ([]Orphan, error) {
 	prefix := strings.Join([]string{inv.ClusterID, inv.Namespace, ""}, "/")
 	var mu sync.Mutex
@@ -54,7 +53,7 @@ func ObserveOrphans(ctx context.Context, src, dst *cluster.Cluster, inv *invento
 				return nil
 			})
 			if apierrors.IsForbidden(err) {
-				return nil // what may not be listed may not be pruned
+				return nil // a kind that cannot be listed is not pruned
 			}
 			return err
 		})
@@ -70,5 +69,5 @@ func gone(ctx context.Context, src *cluster.Cluster, namespace string, ref inven
 	case err != nil:
 		return false, err.Error()
 	}
-	return false, "it is there again"
+	return false, "it exists again"
 }

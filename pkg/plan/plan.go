@@ -22,7 +22,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// Request is what the user asked for.
+// Request holds the options of a plan.
 type Request struct {
 	SourceNamespace string
 	// TargetNamespace is the same as SourceNamespace unless mapped.
@@ -30,50 +30,50 @@ type Request struct {
 	Mode            v1alpha1.Mode
 	Selection       inventory.Selection
 
-	// StorageClasses maps the source's classes to the target's where the user
-	// says so; the plan finds the others.
+	// StorageClasses maps the source's classes to the target's, as given with
+	// --storage-class; the plan selects the others.
 	StorageClasses map[string]string
 	Images         map[string]string
 	Patches        []transform.Patch
 	LoadBalancers  transform.LoadBalancers
 	// ForceConflicts takes over fields that others own on the target.
 	ForceConflicts bool
-	// Recreate consents to deleting and making anew what cannot be changed and is
-	// nothing but its content (see apply.Recreatable).
+	// Recreate allows deleting and recreating objects with immutable changes that
+	// are nothing but their content (see apply.Recreatable).
 	Recreate bool
-	// Prune deletes what an earlier run brought and the source does not have any
-	// more; PruneVolumes deletes such claims, too, with their data.
+	// Prune deletes objects that an earlier run created and that were deleted on the
+	// source; PruneVolumes deletes such PVCs, too, with their data.
 	Prune        bool
 	PruneVolumes bool
-	// Route says which ways the volumes' data may take.
+	// Route is the route that the volumes' data may take.
 	Route route.Mode
-	// Hooks for snapshots that were given by flag.
+	// Hooks are the hooks for snapshots that were given as flags.
 	Hooks []hooks.Rule
-	// CopyMethods chooses how volumes are looked at while their application runs.
+	// CopyMethods chooses how volumes are read while their application runs.
 	CopyMethods snapshot.Chooser
-	// Originals are what stopped source workloads ran before (see rewrite.Options).
+	// Originals are the original states of stopped source workloads (see transform.Options).
 	Originals map[types.UID][]byte
 }
 
-// Plan is what will happen.
+// Plan is what a migration will do.
 type Plan struct {
 	Source ref.Namespace `json:"source"`
 	Target ref.Namespace `json:"target"`
 	Mode   v1alpha1.Mode `json:"mode"`
 	// Items are all objects of the source's namespace, in the order of
-	// capture.Ref.Compare.
+	// inventory.Ref.Compare.
 	Items   []Item   `json:"items"`
 	Volumes []Volume `json:"volumes,omitempty"`
-	// Groups says which volumes one pod uses together.
+	// Groups are the volumes that one pod uses together.
 	Groups []Group `json:"volumeGroups,omitempty"`
-	// Transfer is what the volumes and objects cost, at most.
+	// Transfer is the upper bound of bytes and time.
 	Transfer *Transfer `json:"transfer,omitempty"`
-	// Route is the way that the volumes' data takes; nil without volumes, or where
-	// none is open.
+	// Route is the route of the volumes' data; nil without volumes, or when there is
+	// no route.
 	Route *route.Choice `json:"route,omitempty"`
-	// Ways is what the choice was made by.
+	// Routes are the observations that the route was chosen by.
 	Routes route.Options `json:"-"`
-	// Links are the owners that objects get back once both are on the target.
+	// Links are owner references that are set once both objects are on the target.
 	Links    []apply.Link `json:"ownerLinks,omitempty"`
 	Blockers []Finding    `json:"blockers,omitempty"`
 	Warnings []Finding    `json:"warnings,omitempty"`
@@ -82,15 +82,22 @@ type Plan struct {
 	// Prune are the objects of the target that will be deleted; their UIDs are
 	// those of the target.
 	Prune []inventory.Ref `json:"prune,omitempty"`
-	// Manifests are what an administrator of the target has to write.
+	// Manifests are the objects that an administrator of the target has to create.
 	Manifests []map[string]any `json:"needsAdminManifests,omitempty"`
 	// NotExamined are kinds that could not be listed on the source.
 	NotExamined []inventory.NotExamined `json:"notExamined,omitempty"`
-	// Ignored are kinds that nobody moves.
-	Ignored []inventory.Ignored `json:"passedOver,omitempty"`
+	// Ignored are kinds that are never migrated.
+	Ignored []inventory.Ignored `json:"ignoredKinds,omitempty"`
 }
 
-// Stage is the step of a migration that writes an object.
+// End is one side of the migration.
+type End struct {
+	Cluster   string `json:"cluster"`
+	ClusterID string `json:"clusterID,omitempty"`
+	Namespace string `json:"namespace"`
+}
+
+// Stage is the step of a migration in which an object is written.
 type Stage string
 
 const (
@@ -103,7 +110,7 @@ const (
 	StageActivation Stage = "Activation"
 )
 
-// Action is what writing an object will do on the target.
+// Action is the effect of writing an object on the target.
 type Action string
 
 // Actions of items with the verdict Move.
@@ -136,7 +143,7 @@ type Item struct {
 // Object decodes the object as it will be written to the target.
 func (i Item) Object() (*unstructured.Unstructured, error) {
 	if i.Target == nil {
-		return nil, fmt.Errorf("%s does not move: %s", i.Source, i.Reason.Explanation())
+		return nil, fmt.Errorf("%s is not migrated: %s", i.Source, i.Reason.Explanation())
 	}
 	u := &unstructured.Unstructured{}
 	if err := u.UnmarshalJSON(i.json); err != nil {
@@ -151,37 +158,36 @@ func (i Item) Active() (*unstructured.Unstructured, error) { return i.active() }
 // Apply returns the object for package apply.
 func (i Item) Apply() apply.Object { return apply.Object{Ref: *i.Target, JSON: i.json, Same: i.same} }
 
-// Volume is a claim with data to move.
+// Volume is a PVC whose data is copied.
 type Volume struct {
 	Claim       string    `json:"claim"`
 	UID         types.UID `json:"uid"`
 	TargetClaim string    `json:"targetClaim"`
-	// Requested is what the claim asks for, Capacity what its volume has, and
-	// TargetRequest what the target is asked for: the larger of the two.
+	// Requested is the size that the PVC requests, Capacity the size of its volume,
+	// and TargetRequest the larger of the two, which the target's PVC requests.
 	Requested     resource.Quantity `json:"requested"`
 	Capacity      resource.Quantity `json:"capacity"`
 	TargetRequest resource.Quantity `json:"targetRequest"`
-	// StorageClass is empty for a claim without one.
+	// StorageClass is empty for a PVC without one.
 	StorageClass string `json:"storageClass,omitempty"`
-	// TargetClass is empty when the target's default class is used and the
-	// classes could not be read.
+	// TargetClass is empty when the target's default class is used and the storage
+	// classes cannot be read.
 	TargetClass string                              `json:"targetStorageClass,omitempty"`
 	AccessModes []corev1.PersistentVolumeAccessMode `json:"accessModes"`
 	VolumeMode  corev1.PersistentVolumeMode         `json:"volumeMode"`
 	VolumeName  string                              `json:"volumeName"`
-	// Workloads use the claim, with or without pods at the moment.
+	// Workloads use the PVC, with or without pods.
 	Workloads []inventory.Ref `json:"workloads,omitempty"`
-	// Pods reference it at the moment.
+	// Pods reference it now.
 	Pods []inventory.PodUse `json:"pods,omitempty"`
-	// InUse is true while a running pod has the claim, mount pods not counted.
+	// InUse is true while a running pod uses the PVC. Mount pods are not counted.
 	InUse bool `json:"inUse,omitempty"`
-	// CopyMethod is how the volume is looked at while it is in use; otherwise it is read
-	// as it is.
+	// CopyMethod is how the volume is read while it is in use.
 	CopyMethod snapshot.Choice `json:"copyMethod"`
-	// OnTarget is true when an earlier run made the target's claim.
+	// OnTarget is true when an earlier run created the target's PVC.
 	OnTarget bool `json:"onTarget,omitempty"`
-	// AtMostBytes is how much data it holds at most, and BytesBasis how that is
-	// known: from the claim, or from the last shipment.
+	// AtMostBytes is the upper bound of its data; BytesBasis says whether it is the
+	// capacity or comes from the last shipment.
 	AtMostBytes int64 `json:"atMostBytes"`
 	BytesBasis  Basis `json:"bytesBasis"`
 
@@ -190,8 +196,7 @@ type Volume struct {
 	same string
 }
 
-// Object decodes the claim as it must be created on the target, in the
-// target's namespace.
+// Object decodes the PVC as it must be created in the target namespace.
 func (v Volume) Object() (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	if err := u.UnmarshalJSON(v.json); err != nil {
@@ -200,32 +205,31 @@ func (v Volume) Object() (*unstructured.Unstructured, error) {
 	return u, nil
 }
 
-// Apply returns the claim for package apply.
+// Apply returns the PVC for package apply.
 func (v Volume) Apply() apply.Object { return apply.Object{Ref: v.ref, JSON: v.json, Same: v.same} }
 
-// Group is the claims that one pod of the application mounts together. Each
-// volume is in exactly one group.
+// Group is the PVCs that one pod of the application mounts together. Each volume
+// is in exactly one group.
 type Group struct {
-	// Name is unique in the plan: the pod's or the claim's.
+	// Name is unique in the plan: the name of the pod or of the PVC.
 	Name   string   `json:"name"`
 	Claims []string `json:"claims"`
-	// Workload makes the pods; nil for a claim that nobody uses.
+	// Workload creates the pods; nil for an unused PVC.
 	Workload *inventory.Ref `json:"workload,omitempty"`
-	// Pod and Node are where the claims are mounted now; empty when nowhere.
+	// Pod and Node are where the PVCs are mounted now, or empty.
 	Pod  string `json:"pod,omitempty"`
 	Node string `json:"node,omitempty"`
 	// Template is the pod spec as it will be on the target, with its node
-	// selector, affinity, tolerations and requests; nil for a claim that nobody
-	// uses.
+	// selector, affinity, tolerations and requests; nil for an unused PVC.
 	Template *corev1.PodSpec `json:"-"`
-	// Labels of the template's pods, for what affinities select.
+	// Labels are those of the template's pods, which affinities select.
 	Labels map[string]string `json:"-"`
 }
 
-// Code says what a finding is about, from a closed set.
+// Code is the kind of a finding, from a closed set.
 type Code string
 
-// Finding is something that people must know before the migration.
+// Finding is a blocker or a warning.
 type Finding struct {
 	Code Code `json:"code"`
 	// Object is nil for findings about the whole.
@@ -233,12 +237,12 @@ type Finding struct {
 	Message string         `json:"message"`
 	// Hint is the next step.
 	Hint string `json:"hint,omitempty"`
-	// Problem is the target's own answer.
+	// Problem is the answer of the target's API server.
 	Problem *apply.Problem `json:"problem,omitempty"`
 }
 
-// named is how an object is named on the command line, so that no other kind of
-// the same name is meant.
+// named returns TYPE/NAME for the command line, with the group for kinds that are
+// not built in.
 func named(r inventory.Ref) string {
 	if inventory.BuiltIn(r.Group) {
 		return r.Resource + "/" + r.Name
@@ -246,7 +250,7 @@ func named(r inventory.Ref) string {
 	return r.Resource + "." + r.Group + "/" + r.Name
 }
 
-// String is the finding in one line.
+// String returns the finding in one line.
 func (f Finding) String() string {
 	s := f.Message
 	if f.Object != nil {
@@ -258,8 +262,8 @@ func (f Finding) String() string {
 	return s
 }
 
-// Discard lets go of the objects themselves, which are most of a plan's weight.
-// What is left can be printed and no more.
+// Discard frees the objects themselves, which are most of a plan's memory. The plan
+// can be printed afterwards, and not run.
 func (p *Plan) Discard() {
 	for i := range p.Items {
 		p.Items[i].json = nil
@@ -269,10 +273,10 @@ func (p *Plan) Discard() {
 	}
 }
 
-// Blocked says whether the plan must not be run.
+// Blocked is true when the plan must not be run.
 func (p *Plan) Blocked() bool { return len(p.Blockers) > 0 }
 
-// Objects returns what has to be written in a stage.
+// Objects returns the objects of a stage.
 func (p *Plan) Objects(stage Stage) []apply.Object {
 	var out []apply.Object
 	for _, i := range p.Items {
@@ -283,7 +287,7 @@ func (p *Plan) Objects(stage Stage) []apply.Object {
 	return out
 }
 
-// Workloads returns the items that run pods and move.
+// Workloads returns the migrated items that run pods.
 func (p *Plan) Workloads() []Item {
 	var out []Item
 	for _, i := range p.Items {
@@ -294,7 +298,7 @@ func (p *Plan) Workloads() []Item {
 	return out
 }
 
-// NeedsAdmin returns the items that somebody with more rights must write.
+// NeedsAdmin returns the items that an administrator of the target must create.
 func (p *Plan) NeedsAdmin() []Item {
 	var out []Item
 	for _, i := range p.Items {

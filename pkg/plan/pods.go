@@ -19,12 +19,12 @@ import (
 
 var kindPod = schema.GroupKind{Kind: "Pod"}
 
-// samplePod is a pod as the workload's controller will make it on the target:
-// what Pod Security, a quota or a LimitRange refuses is the pod and not the
-// workload. It is nil for items that run no pods.
+// samplePod returns a pod as the workload's controller will create it on the target:
+// Pod Security, quotas and LimitRanges reject the pod and not the workload. It is nil
+// for items that run no pods.
 func samplePod(item Item) (*unstructured.Unstructured, error) {
 	if item.Target == nil || item.Verdict != inventory.Move || item.Source.GroupKind() == kindPod {
-		return nil, nil // a bare pod is tried as itself
+		return nil, nil // a bare pod has its own dry-run
 	}
 	u, err := item.active()
 	if err != nil {
@@ -55,7 +55,7 @@ func samplePod(item Item) (*unstructured.Unstructured, error) {
 	return pod, nil
 }
 
-// claimVolumes adds the volumes that a StatefulSet's controller adds.
+// claimVolumes sets the volumes that a StatefulSet's controller sets.
 func claimVolumes(u *unstructured.Unstructured, spec map[string]any) {
 	templates, _, _ := unstructured.NestedSlice(u.Object, "spec", "volumeClaimTemplates")
 	volumes, _, _ := unstructured.NestedSlice(spec, "volumes")
@@ -71,7 +71,7 @@ func claimVolumes(u *unstructured.Unstructured, spec map[string]any) {
 	}
 }
 
-// active decodes the object as it will be once activated.
+// active decodes the object as it will be once it is activated.
 func (i Item) active() (*unstructured.Unstructured, error) {
 	u, err := i.Object()
 	if err != nil {
@@ -83,36 +83,36 @@ func (i Item) active() (*unstructured.Unstructured, error) {
 	return u, err
 }
 
-// starting says whether the plan ends with pods on the target.
+// starting is true when the plan ends with pods on the target.
 func (b *builder) starting() bool { return b.request.Mode != v1alpha1.ModeStandby }
 
-// podProblem says what keeps the item's pods from being created. What can be
-// mended until the copy is activated blocks only a plan that activates it.
+// podProblem reports why the item's pods cannot be created. A problem that can be
+// solved before the activation blocks only a plan that activates the copy.
 func (b *builder) podProblem(item *Item, p *apply.Problem) {
 	ref := *item.Target
 	f := Finding{
-		Code: CodePodDenied, Object: &ref, Problem: p, Message: "its pods will be refused: " + p.Error(),
-		Hint: "change its pod template on the source or with --patch, or leave it out with --exclude " + named(ref),
+		Code: CodePodDenied, Object: &ref, Problem: p, Message: "its pods will be rejected: " + p.Error(),
+		Hint: "change its pod template on the source or with --patch, or use --exclude " + named(ref),
 	}
-	mendable := false
+	solvable := false
 	switch {
 	case p.Cause == apply.CauseInvalid && !inventory.BuiltIn(ref.Group):
-		return // an operator completes the template before it makes a pod of it
+		return // the operator completes the template before it creates a pod
 	case strings.Contains(p.Message, "error looking up service account"):
 		account := b.accountOf(item)
-		f.Code, mendable = CodeServiceAccountMissing, true
-		f.Message = fmt.Sprintf("its pods run as the service account %s, which is not on the target", account)
-		f.Hint = fmt.Sprintf("have it created there: kubectl -n %s create serviceaccount %s", b.request.TargetNamespace, account)
+		f.Code, solvable = CodeServiceAccountMissing, true
+		f.Message = fmt.Sprintf("the ServiceAccount %s of its pods does not exist on the target", account)
+		f.Hint = fmt.Sprintf("ask an administrator of the target to run: kubectl -n %s create serviceaccount %s", b.request.TargetNamespace, account)
 	case p.Cause == apply.CauseQuota:
-		f.Code, mendable = CodeQuota, true
-		f.Hint = "have the quota of the target namespace raised"
+		f.Code, solvable = CodeQuota, true
+		f.Hint = "ask an administrator to raise the quota of the target namespace"
 	case p.Cause == apply.CauseNotPermitted:
-		f.Code, mendable = CodeNeedsAdmin, true
-		f.Message, f.Hint = "you may not create pods on the target, so whether its pods will be accepted is not known", ""
+		f.Code, solvable = CodeNeedsAdmin, true
+		f.Message, f.Hint = "you are not allowed to create pods on the target, so its pods were not checked", ""
 	case p.Cause == apply.CauseOther, p.Cause == apply.CauseMissing:
 		f.Code, f.Hint = CodeTargetUnavailable, "try again"
 	}
-	if mendable && !b.starting() {
+	if solvable && !b.starting() {
 		b.warn(f)
 		return
 	}
@@ -132,8 +132,8 @@ func (b *builder) accountOf(item *Item) string {
 	return "default"
 }
 
-// pullSecrets warns about secrets that the source's service account adds to
-// pods and the target's will not.
+// pullSecrets warns about pull secrets that the source's ServiceAccount adds to pods
+// and the target's does not.
 func (b *builder) pullSecrets(items []Item) {
 	if !b.facts.SourceAccounts.Known || !b.facts.Accounts.Known {
 		return
@@ -165,15 +165,15 @@ func (b *builder) account(name string) {
 		}
 		b.warn(Finding{
 			Code:    CodePullSecret,
-			Message: fmt.Sprintf("on the source the service account %s gives its pods the pull secret %s, on the target it does not", name, s),
-			Hint:    fmt.Sprintf(`kubectl -n %s patch serviceaccount %s -p '{"imagePullSecrets":[{"name":%q}]}' on the target`, b.request.TargetNamespace, name, s),
+			Message: fmt.Sprintf("the ServiceAccount %s adds the pull secret %s to its pods on the source, but not on the target", name, s),
+			Hint:    fmt.Sprintf(`on the target, run: kubectl -n %s patch serviceaccount %s -p '{"imagePullSecrets":[{"name":%q}]}'`, b.request.TargetNamespace, name, s),
 		})
 	}
 	if len(was.Bound) > 0 {
 		b.warn(Finding{
 			Code:    CodeServiceAccountBound,
-			Message: fmt.Sprintf("the service account %s is bound to a cloud identity of the source (%s)", name, strings.Join(was.Bound, ", ")),
-			Hint:    "its pods need another identity on the target",
+			Message: fmt.Sprintf("the ServiceAccount %s is bound to a cloud identity of the source (%s)", name, strings.Join(was.Bound, ", ")),
+			Hint:    "bind the target's ServiceAccount to an identity of the target",
 		})
 	}
 }

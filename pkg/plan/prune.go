@@ -9,19 +9,19 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// prune decides which orphans go: those whose source is proved to be gone, and
-// claims only when their data may go, too.
+// prune returns the orphans to delete: those that the source does not have for sure,
+// and PVCs only with PruneVolumes.
 func (b *builder) prune() []inventory.Ref {
 	var out []inventory.Ref
 	for _, o := range b.orphans {
 		ref := o.Ref
 		switch {
 		case !o.Gone:
-			b.warn(Finding{Code: CodeNotPruned, Object: &ref, Message: "whether the source still has it is not clear, so it stays: " + o.Unclear})
+			b.warn(Finding{Code: CodeNotPruned, Object: &ref, Message: "not pruned, because it is unknown whether it was deleted on the source: " + o.Unclear})
 		case ref.GroupKind() == kindClaim && !b.request.PruneVolumes:
 			b.warn(Finding{
-				Code: CodeNotPruned, Object: &ref, Message: "the source does not have it any more; it holds data, so it stays",
-				Hint: "--prune-volumes deletes it, data included",
+				Code: CodeNotPruned, Object: &ref, Message: "it was deleted on the source; not pruned, because it holds data",
+				Hint: "use --prune-volumes to delete it with its data",
 			})
 		default:
 			out = append(out, ref)

@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 )
 
-// demand is what the migration will use of a quota, by the quota's own names.
+// demand is the usage that the migration adds to a quota, by the quota's resource names.
 type demand map[corev1.ResourceName]resource.Quantity
 
 func (d demand) add(name corev1.ResourceName, q resource.Quantity) {
@@ -33,20 +33,19 @@ func (d demand) count(name corev1.ResourceName, n int64) {
 	d.add(name, *resource.NewQuantity(n, resource.DecimalSI))
 }
 
-// The two sides whose quotas count.
+// The clusters whose quotas are checked.
 const (
 	sideSource = "source"
 	sideTarget = "target"
 )
 
-// quotas compares what the migration will use with what the quotas of both ends
-// leave. The server's dry-run sees one object at a time, and two that fit alone
-// may not fit together. Objects count now, pods once the copy is activated; a
-// mount pod for every group of volumes counts meanwhile, on either side. Clones of
-// snapshots are counted by the plugin that makes them.
+// quotas compares the demand of the migration with the quotas of both clusters. The
+// server's dry-run checks one object at a time, and two that fit alone may not fit
+// together. Objects count at once, pods on activation; a mount pod for every group of
+// volumes counts on both sides. Clones of snapshots are counted by their plugin.
 func (b *builder) quotas(items []Item, groups []Group) error {
 	for _, q := range b.facts.SourceQuotas.List {
-		b.quota(q, b.sourceMountPods(groups), "the mount pods of the volumes need", sideSource, true)
+		b.quota(q, b.sourceMountPods(groups), "the mount pods need", sideSource, true)
 	}
 	if !b.facts.Quotas.Known || len(b.facts.Quotas.List) == 0 {
 		return nil
@@ -69,14 +68,14 @@ func (b *builder) quotas(items []Item, groups []Group) error {
 	for _, q := range b.facts.Quotas.List {
 		b.quota(q, now, "the migration needs", sideTarget, true)
 		b.quota(q, running, "the activated copy needs", sideTarget, b.starting())
-		b.quota(q, mountPodsDemand(len(groups)), "the mount pods of the volumes need", sideTarget, true)
+		b.quota(q, mountPodsDemand(len(groups)), "the mount pods need", sideTarget, true)
 	}
 	return nil
 }
 
-// sourceMountPods are one for every group of which a claim is read as it is, and one for
-// the clones of those volumes of it that a plugin copies. A cutover reads all claims
-// in the end.
+// sourceMountPods counts one mount pod for every group with a PVC that is read
+// directly, and one for the clones of the group's volumes. A cutover reads all PVCs
+// directly in the end.
 func (b *builder) sourceMountPods(groups []Group) demand {
 	copied := map[string]bool{}
 	for _, v := range b.volumes {
@@ -94,8 +93,7 @@ func (b *builder) sourceMountPods(groups []Group) demand {
 	return mountPodsDemand(n)
 }
 
-// mountPodsDemand is what so many mount pods use, unless a policy's template says
-// otherwise.
+// mountPodsDemand is the demand of n mount pods without a template of a policy.
 func mountPodsDemand(n int) demand {
 	d := demand{}
 	if n > 0 {
@@ -104,7 +102,7 @@ func mountPodsDemand(n int) demand {
 	return d
 }
 
-// podsDemand adds n pods that each ask for r.
+// podsDemand adds n pods with the requirements r each.
 func podsDemand(d demand, n int64, r ...corev1.ResourceRequirements) {
 	d.count("pods", n)
 	d.count("count/pods", n)
@@ -125,7 +123,7 @@ func (s TargetState) exists() bool { return s.Live != nil }
 
 func (b *builder) quota(q corev1.ResourceQuota, d demand, what, side string, blocks bool) {
 	if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
-		return // counts some pods only; the dry-run of each pod asks it
+		return // applies to some pods only; the dry-run of each pod checks it
 	}
 	for _, name := range slices.Sorted(maps.Keys(d)) {
 		hard, limited := q.Status.Hard[name]
@@ -140,8 +138,8 @@ func (b *builder) quota(q corev1.ResourceQuota, d demand, what, side string, blo
 		}
 		f := Finding{
 			Code:    CodeQuota,
-			Message: fmt.Sprintf("%s %s of %s, the %s's quota %s leaves %s", what, need.String(), name, side, q.Name, left.String()),
-			Hint:    "have the quota of the " + side + " namespace raised, or move less",
+			Message: fmt.Sprintf("%s %s of %s, but the %s's quota %s has %s left", what, need.String(), name, side, q.Name, left.String()),
+			Hint:    "ask an administrator to raise the quota of the " + side + " namespace, or migrate fewer objects",
 		}
 		if blocks {
 			b.block(f)
@@ -151,10 +149,10 @@ func (b *builder) quota(q corev1.ResourceQuota, d demand, what, side string, blo
 	}
 }
 
-// objectDemand counts the object itself, under both names that quotas know.
+// objectDemand counts the object itself, under both names that quotas have for it.
 func objectDemand(item Item, d demand) {
 	if item.Stage == StageVolume {
-		return // by volumeDemand
+		return // counted by volumeDemand
 	}
 	name := item.Target.Resource
 	if item.Target.Group != "" {
@@ -179,7 +177,7 @@ func volumeDemand(class string, size resource.Quantity, d demand) {
 	}
 }
 
-// podDemand adds up what the item's pods will use once they run.
+// podDemand adds the demand of the item's pods.
 func podDemand(item Item, d demand) error {
 	u, err := item.active()
 	if err != nil {
@@ -208,8 +206,8 @@ func times(q resource.Quantity, n int64) resource.Quantity {
 	return out
 }
 
-// replicas is how many pods the object runs at once; a DaemonSet counts one,
-// because how many nodes it fits is not known.
+// replicas is the number of pods that the object runs at once; a DaemonSet counts
+// one, because the number of its nodes is not known.
 func replicas(u *unstructured.Unstructured) int64 {
 	switch u.GroupVersionKind().GroupKind() {
 	case kindPod, schema.GroupKind{Group: "apps", Kind: "DaemonSet"}:

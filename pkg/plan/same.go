@@ -15,11 +15,10 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// provablySame says whether applying sent would change nothing about live, as far
-// as that can be told without asking the server: we applied live, it has every
-// value of sent, and we own nothing in it that sent does not have. Anything that
-// is not as plain as that, a quantity written in another way or a list in another
-// order, is no proof; the server is asked then.
+// provablySame is true when applying sent certainly changes nothing about live,
+// without a request: we applied live, it has every value of sent, and we own no field
+// that is missing in sent. A quantity in another notation or a list in another order
+// is no proof; a dry-run decides then.
 func provablySame(sent, live *unstructured.Unstructured) bool {
 	var ours *metav1.ManagedFieldsEntry
 	for _, e := range live.GetManagedFields() {
@@ -45,8 +44,8 @@ func provablySame(sent, live *unstructured.Unstructured) bool {
 	return same
 }
 
-// contains says whether every value of part is in whole. Lists have to be of one
-// length, and what is in them in one order.
+// contains is true when every value of part is in whole. Lists must have the same
+// length and order.
 func contains(whole, part any) bool {
 	switch part := part.(type) {
 	case map[string]any:
@@ -76,7 +75,7 @@ func contains(whole, part any) bool {
 	return reflect.DeepEqual(whole, part)
 }
 
-// has says whether an object has the field at path.
+// has is true when an object has the field at path.
 func has(o any, path fieldpath.Path) bool {
 	for _, e := range path {
 		switch {
@@ -102,21 +101,21 @@ func has(o any, path fieldpath.Path) bool {
 			}
 			return false
 		default:
-			return false // an index: lists that are one value have no such paths
+			return false // an index: atomic lists have no such paths
 		}
 	}
 	return true
 }
 
-// element finds the one entry of a list with the keys of e. A key that the entry
-// does not say is one that the server gave it.
+// element returns the entry of a list with the keys of e. A key that is missing in
+// the entry is defaulted by the server.
 func element(o any, e fieldpath.PathElement) (any, bool) {
 	list, _ := o.([]any)
 	for _, v := range list {
 		m, _ := v.(map[string]any)
 		fits := m != nil
 		for _, k := range *e.Key {
-			if got, said := m[k.Name]; said && !value.Equals(value.NewValueInterface(got), k.Value) {
+			if got, set := m[k.Name]; set && !value.Equals(value.NewValueInterface(got), k.Value) {
 				fits = false
 			}
 		}

@@ -9,44 +9,44 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// Basis says where a figure comes from.
+// Basis is the origin of an estimate.
 type Basis string
 
 const (
-	// BasisCapacity: the size of the volume. How much of it is in use only the
-	// kubelet knows, and users may not ask it.
+	// BasisCapacity is the size of the volume. Only the kubelet has its usage, which
+	// namespace users cannot read.
 	BasisCapacity Basis = "Capacity"
-	// BasisShipment: what the last shipment of the volume found in it.
+	// BasisShipment is the amount of data that the last sync found in the volume.
 	BasisShipment Basis = "LastShipment"
-	// BasisMeasured: what earlier shipments from this namespace to the target did.
+	// BasisMeasured is the rate of earlier shipments from this namespace to the target.
 	BasisMeasured Basis = "Measured"
-	// BasisAssumed: nothing was measured yet.
+	// BasisAssumed is AssumedRate.
 	BasisAssumed Basis = "Assumed"
 )
 
-// AssumedRate, in bytes per second, stands in as long as nothing was shipped to
-// the target: what a network of 1 Gbit/s gives to one of two users.
+// AssumedRate is the rate in bytes per second before anything was shipped to the
+// target: half of a network of 1 Gbit/s.
 const AssumedRate = 50 << 20
 
-// Transfer is what shipping the volumes costs. All of it is an upper bound: what
-// is on the target already is not sent again, and what is sent is compressed.
+// Transfer estimates bytes and time of shipping the volumes, as upper bounds: data
+// that is on the target already is not sent again, and data is compressed.
 type Transfer struct {
 	// AtMostBytes is the sum over all volumes.
 	AtMostBytes int64 `json:"atMostBytes"`
-	// BytesPerSecond is the rate that the time is reckoned with.
+	// BytesPerSecond is the rate that AtMostSeconds is computed with.
 	BytesPerSecond int64 `json:"bytesPerSecond"`
-	// RateBasis is measured or assumed.
+	// RateBasis is Measured or Assumed.
 	RateBasis Basis `json:"rateBasis"`
-	// AtMostSeconds is how long that takes at that rate.
+	// AtMostSeconds is the time for AtMostBytes at that rate.
 	AtMostSeconds int64 `json:"atMostSeconds"`
-	// ObjectBytes is what the objects that are written weigh.
+	// ObjectBytes is the size of the objects that are written.
 	ObjectBytes int64 `json:"objectBytes,omitempty"`
 }
 
-// Shipped is what the last pass of one claim to the target did.
+// Shipped are the statistics of the last sync of one PVC to the target.
 type Shipped struct {
 	ClaimUID string
-	// TotalBytes is the data that the pass found in the volume.
+	// TotalBytes is the data that the sync found in the volume.
 	TotalBytes int64
 	// SentBytes of it went to the target, in Took.
 	SentBytes int64
@@ -54,8 +54,8 @@ type Shipped struct {
 	Ended     bool
 }
 
-// shippedTo takes the figures of a shipment that sends to a namespace of the
-// target; ok is false for any other, and for one that has shipped nothing.
+// shippedTo returns the statistics of a shipment to a namespace of the target; ok is
+// false for any other shipment, and for one that has not started.
 func shippedTo(s v1alpha1.VolumeShipment, clusterID, namespace string) (out Shipped, ok bool) {
 	f := s.Status.Statistics
 	if s.Spec.Role != v1alpha1.RoleSend || s.Spec.Peer.ClusterID != clusterID || s.Spec.Peer.Namespace != namespace || f.StartTime == nil {
@@ -68,11 +68,11 @@ func shippedTo(s v1alpha1.VolumeShipment, clusterID, namespace string) (out Ship
 	return out, true
 }
 
-// minRateBytes is how much shipments must have sent for their rate to mean anything:
-// the times in a shipment are whole seconds.
+// minRateBytes is the minimum that shipments must have sent for a measured rate: the
+// times in a shipment are whole seconds.
 const minRateBytes = 16 << 20
 
-// rate of what was shipped to the target so far.
+// rate is the rate of earlier shipments to the target.
 func rate(shipped []Shipped) (int64, Basis) {
 	var sent int64
 	var took time.Duration
@@ -88,7 +88,7 @@ func rate(shipped []Shipped) (int64, Basis) {
 	return max(int64(float64(sent)/took.Seconds()), 1), BasisMeasured
 }
 
-// reckon fills in what the volumes weigh, and what shipping them costs.
+// estimate sets the amount of data of each volume and returns the totals.
 func (d *Draft) estimate(items []Item, volumes []Volume) *Transfer {
 	t := &Transfer{}
 	for _, i := range items {
@@ -105,8 +105,7 @@ func (d *Draft) estimate(items []Item, volumes []Volume) *Transfer {
 	return t
 }
 
-// weigh says how much data the volume holds at most, as far as a user of the
-// namespace can know.
+// estimate sets the upper bound of the volume's data.
 func (v *Volume) estimate(shipped []Shipped) {
 	size := v.Capacity
 	if size.IsZero() {

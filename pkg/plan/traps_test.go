@@ -695,7 +695,7 @@ spec: {replicas: 3, template: {spec: {containers: [{name: a, image: x, resources
 	}}}}
 	p := s.plan()
 	s.skipped(p, "resourcequota/quota", inventory.ReasonTargetManaged)
-	s.tells(p.Warnings, CodeQuota, "1500m of requests.cpu", "leaves 1")
+	s.tells(p.Warnings, CodeQuota, "1500m of requests.cpu", "has 1 left")
 	s.request.Mode = v1alpha1.ModeCutover
 	s.tells(s.plan().Blockers, CodeQuota, "1500m of requests.cpu")
 }
@@ -974,7 +974,7 @@ metadata: {name: mail}
 spec: {schedule: "0 * * * *", jobTemplate: {spec: {template: {spec: {containers: [{name: a, image: x}]}}}}}`)
 	s.request.Mode = v1alpha1.ModeStart
 	p := s.plan()
-	s.tells(p.Warnings, CodeTwoCopies, "service/web", "shop.example.com in DNS")
+	s.tells(p.Warnings, CodeTwoCopies, "service/web", "DNS name shop.example.com")
 	s.tells(p.Warnings, CodeTwoCopies, "ingress.networking.k8s.io/web", "serve shop.example.com")
 	s.tells(p.Warnings, CodeTwoCopies, "cronjob.batch/mail", "0 * * * *")
 }
@@ -1043,8 +1043,8 @@ func TestMountPodsNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 	s := withClaim()
 	s.facts.Quotas, s.facts.SourceQuotas = full("there", "3", "3"), full("here", "3", "3")
 	p := s.plan()
-	s.tells(p.Blockers, CodeQuota, "the mount pods of the volumes need 1 of pods", "target's quota there leaves 0")
-	s.tells(p.Blockers, CodeQuota, "the mount pods of the volumes need 1 of pods", "source's quota here leaves 0", "source namespace")
+	s.tells(p.Blockers, CodeQuota, "the mount pods need 1 of pods", "target's quota there has 0 left")
+	s.tells(p.Blockers, CodeQuota, "the mount pods need 1 of pods", "source's quota here has 0 left", "source namespace")
 
 	s = withClaim()
 	s.facts.Quotas, s.facts.SourceQuotas = full("there", "3", "2"), full("here", "3", "2")
@@ -1070,7 +1070,7 @@ func TestMountPodsNeedRoomInTheQuotasOfBothSides(t *testing.T) {
 	if p, err = Build(d, Observation{}); err != nil {
 		t.Fatal(err)
 	}
-	s.tells(p.Blockers, CodeQuota, "need 2 of pods", "source's quota here leaves 1")
+	s.tells(p.Blockers, CodeQuota, "need 2 of pods", "source's quota here has 1 left")
 
 	s = tell(t, deployment)
 	s.facts.SourceQuotas = full("here", "3", "3")

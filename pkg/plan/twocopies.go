@@ -14,26 +14,25 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// twoCopies warns, when a copy is to run beside its source, about what both
-// will do for the whole world to see: claim a name in DNS, serve a host, run a
-// schedule.
+// twoCopies warns about effects outside of the cluster that a copy beside its running
+// source has for a second time: DNS names, served hosts, schedules.
 func (b *builder) twoCopies(items []Item) error {
 	for _, i := range items {
 		if i.Verdict != inventory.Move || i.Target == nil {
 			continue
 		}
-		what, err := seenOutside(i)
+		effect, err := externalEffect(i)
 		if err != nil {
 			return err
 		}
-		if what == "" {
+		if effect == "" {
 			continue
 		}
 		ref := i.Source
 		b.warn(Finding{
 			Code: CodeTwoCopies, Object: &ref,
-			Message: "both copies will " + what,
-			Hint:    "leave it out with --exclude " + named(ref) + ", or change it with --patch",
+			Message: "both copies will " + effect,
+			Hint:    "use --exclude " + named(ref) + ", or change it with --patch",
 		})
 	}
 	return nil
@@ -41,7 +40,7 @@ func (b *builder) twoCopies(items []Item) error {
 
 const annotationHostname = "external-dns.alpha.kubernetes.io/hostname"
 
-func seenOutside(i Item) (string, error) {
+func externalEffect(i Item) (string, error) {
 	switch i.Source.GroupKind() {
 	case schema.GroupKind{Kind: "Service"}, kindIngress, schema.GroupKind{Group: "batch", Kind: "CronJob"}:
 	default:
@@ -52,7 +51,7 @@ func seenOutside(i Item) (string, error) {
 		return "", err
 	}
 	if name := u.GetAnnotations()[annotationHostname]; name != "" {
-		return "claim the name " + name + " in DNS", nil
+		return "publish the DNS name " + name, nil
 	}
 	switch i.Source.Kind {
 	case "Ingress":

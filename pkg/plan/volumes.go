@@ -45,8 +45,8 @@ func newVolume(item Item, before, after *unstructured.Unstructured) (Volume, err
 	return v, nil
 }
 
-// meet takes over what the target's claim of an earlier run has.
-func (v *Volume) meet(s TargetState) {
+// adopt takes class and size of the target's PVC of an earlier run.
+func (v *Volume) adopt(s TargetState) {
 	if s.Live == nil {
 		return
 	}
@@ -80,8 +80,8 @@ func toClaim(u *unstructured.Unstructured) (*corev1.PersistentVolumeClaim, error
 	return c, nil
 }
 
-// grouper puts every volume into one group: by the pods that mount them, then
-// by the templates of workloads without pods, then alone.
+// grouper assigns every volume to one group: by the pods that mount them, then by
+// the templates of workloads without pods, then alone.
 type grouper struct {
 	d      *Draft
 	free   map[string]bool
@@ -114,7 +114,7 @@ func (d *Draft) groups() ([]Group, error) {
 	return g.groups, nil
 }
 
-// take removes those of claims that have no group yet, and returns them.
+// take returns those of claims that have no group yet, and marks them.
 func (g *grouper) take(claims []string) []string {
 	var out []string
 	for _, c := range claims {
@@ -141,7 +141,7 @@ func (g *grouper) pod(o *inventory.Object) error {
 		return err
 	}
 	if group.Template == nil {
-		// The root is a custom resource: what its operator made of it counts.
+		// The root is a custom resource without a pod template: the pod is the template.
 		err = g.template(&group, o)
 	}
 	g.groups = append(g.groups, group)
@@ -157,8 +157,8 @@ func nodeOf(o *inventory.Object) (string, error) {
 	return node, nil
 }
 
-// resting groups a volume that no pod mounts: with the claims of the same
-// ordinal of its StatefulSet, or with those of the same template.
+// unmounted groups a volume that no pod mounts: with the PVCs of the same ordinal of
+// its StatefulSet, or with those of the same pod template.
 func (g *grouper) unmounted(v Volume) error {
 	if !g.free[v.Claim] {
 		return nil
@@ -181,7 +181,7 @@ func (g *grouper) unmounted(v Volume) error {
 	return nil
 }
 
-// together returns the claims that a pod of root mounts beside claim.
+// mountedWith returns the PVCs that a pod of root mounts beside claim.
 func (g *grouper) mountedWith(root *inventory.Object, claim string) []string {
 	out := slices.Clone(root.Claims())
 	template := root.Template(claim)
@@ -197,8 +197,8 @@ func (g *grouper) mountedWith(root *inventory.Object, claim string) []string {
 	return out
 }
 
-// template takes the pod spec of the object as it will be on the target. For an
-// object that does not move by itself it is the source's.
+// template sets the pod spec of the object as it will be on the target. For an object
+// that is not migrated on its own it is the source's.
 func (g *grouper) template(group *Group, o *inventory.Object) error {
 	ref := o.Ref
 	group.Workload = &ref
@@ -219,7 +219,7 @@ func (g *grouper) template(group *Group, o *inventory.Object) error {
 	return nil
 }
 
-// written is the object as it will run on the target.
+// written returns the object as it will run on the target.
 func (g *grouper) written(o *inventory.Object) (*unstructured.Unstructured, error) {
 	item, found := g.items[o.Ref]
 	if !found {
@@ -229,7 +229,7 @@ func (g *grouper) written(o *inventory.Object) (*unstructured.Unstructured, erro
 	if err != nil {
 		return nil, err
 	}
-	// A DaemonSet on standby has a node selector that fits nowhere.
+	// A DaemonSet on standby has a node selector that matches no node.
 	if was, found := u.GetAnnotations()[v1alpha1.AnnotationOriginalState]; found {
 		err = workload.Activate(u, []byte(was))
 	}

@@ -53,8 +53,8 @@ func summary(r migrate.Result) string {
 		state = "active"
 	}
 	fmt.Fprintf(&b, "migration.kubectl-motion.dev/%s %s\n", r.Migration, state)
-	fmt.Fprintf(&b, "objects: %d moved, %d unchanged, %d skipped, %d need an administrator, %d failed\n",
-		r.Counts.Moved, r.Counts.Unchanged, r.Counts.Skipped, r.Counts.NeedsAdmin, r.Counts.Failed)
+	fmt.Fprintf(&b, "objects: %d moved, %d unchanged, %d waiting for activation, %d skipped, %d need an administrator, %d failed\n",
+		r.Counts.Moved, r.Counts.Unchanged, r.Counts.Waiting, r.Counts.Skipped, r.Counts.NeedsAdmin, r.Counts.Failed)
 	for _, v := range r.Volumes {
 		fmt.Fprintf(&b, "volume %s: %s, %s sent, %s on the wire\n", v.Claim, worth(v.Consistency, v.Reason),
 			progress.Bytes(v.SentBytes), progress.Bytes(v.WireBytes))

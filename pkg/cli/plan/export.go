@@ -19,16 +19,64 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// exportFlags are what was typed about exporting.
+// exportFlags are the flags about exporting.
 type exportFlags struct {
 	dir     string
 	secrets bool
+	// admin is a file for what an administrator of the target has to create.
+	admin string
 }
 
-// write writes the objects of a plan, as they are once activated and without
-// our own annotations: one file each, and a kustomization that names them. With
-// several namespaces each gets a directory. What an administrator has to write
-// is a kustomization of its own. Files are for their owner only.
+// writeAdmin writes the objects of all plans that need an administrator of the
+// target to one file, and prints the command that creates them.
+func (e exportFlags) writeAdmin(plans []*plan.Plan, stderr io.Writer) error {
+	if e.admin == "" {
+		return nil
+	}
+	var text []byte
+	n, written := 0, map[string]bool{}
+	for _, p := range plans {
+		for _, m := range p.Manifests {
+			doc, err := yaml.Marshal(withoutSource(&unstructured.Unstructured{Object: m}).Object)
+			if err != nil {
+				return err
+			}
+			if written[string(doc)] {
+				continue
+			}
+			written[string(doc)] = true
+			text = append(append(text, "---\n"...), doc...)
+			n++
+		}
+	}
+	if n == 0 {
+		fmt.Fprintln(stderr, "no object needs an administrator, no file written")
+		return nil
+	}
+	if err := os.WriteFile(e.admin, text, 0o600); err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "%s written; ask an administrator of %s to run: kubectl apply --server-side -f %s\n",
+		counted(n, "object", "objects"), progress.Escape(plans[0].Target.Cluster), e.admin)
+	return nil
+}
+
+// withoutSource returns a copy without the annotation kubectl-motion.dev/source.
+func withoutSource(u *unstructured.Unstructured) *unstructured.Unstructured {
+	u = u.DeepCopy()
+	annotations := u.GetAnnotations()
+	delete(annotations, v1alpha1.AnnotationSource)
+	if len(annotations) == 0 {
+		annotations = nil
+	}
+	u.SetAnnotations(annotations)
+	return u
+}
+
+// write writes the objects of a plan as a kustomization: one file each, as they are
+// once activated and without the annotation kubectl-motion.dev/source. With several
+// namespaces each gets a directory. Objects that need an administrator are a
+// kustomization of their own. Files are readable by their owner only.
 func (e exportFlags) write(p *plan.Plan, several bool, talk io.Writer) error {
 	if e.dir == "" {
 		return nil
@@ -38,7 +86,7 @@ func (e exportFlags) write(p *plan.Plan, several bool, talk io.Writer) error {
 		dir = filepath.Join(dir, p.Source.Namespace)
 	}
 	main := newKustomization(dir)
-	admin := newKustomization(filepath.Join(dir, "NeedsAdmin"))
+	admin := newKustomization(filepath.Join(dir, "needs-admin"))
 	left := 0
 	for _, i := range p.Items {
 		secret := i.Source.Group == "" && i.Source.Kind == "Secret"
@@ -63,7 +111,7 @@ func (e exportFlags) write(p *plan.Plan, several bool, talk io.Writer) error {
 		}
 	}
 	if left > 0 {
-		fmt.Fprintln(talk, progress.Escape(fmt.Sprintf("%d Secrets of %s are not exported; --export-secrets writes them, values included", left, p.Source.Namespace)))
+		fmt.Fprintln(talk, progress.Escape(fmt.Sprintf("%d Secrets of %s are not exported; use --export-secrets to write them with their values", left, p.Source.Namespace)))
 	}
 	if err := main.close(); err != nil {
 		return err
@@ -71,8 +119,8 @@ func (e exportFlags) write(p *plan.Plan, several bool, talk io.Writer) error {
 	return admin.close()
 }
 
-// kustomization is a directory in the making. It comes into being with its
-// first object.
+// kustomization is a directory that is being written. It is created with its first
+// object.
 type kustomization struct {
 	dir   string
 	files []string
@@ -84,13 +132,7 @@ func newKustomization(dir string) *kustomization {
 }
 
 func (k *kustomization) add(u *unstructured.Unstructured) error {
-	u = u.DeepCopy()
-	annotations := u.GetAnnotations()
-	delete(annotations, v1alpha1.AnnotationSource)
-	if len(annotations) == 0 {
-		annotations = nil
-	}
-	u.SetAnnotations(annotations)
+	u = withoutSource(u)
 	text, err := yaml.Marshal(u.Object)
 	if err != nil {
 		return err
@@ -100,7 +142,7 @@ func (k *kustomization) add(u *unstructured.Unstructured) error {
 	return k.put(name, text)
 }
 
-// name is unique in the directory, also where case does not count.
+// name returns a name that is unique in the directory, also on file systems that ignore case.
 func (k *kustomization) name(u *unstructured.Unstructured) string {
 	gk := u.GroupVersionKind().GroupKind()
 	base := strings.ToLower(gk.Kind)
@@ -116,8 +158,8 @@ func (k *kustomization) name(u *unstructured.Unstructured) string {
 	return name
 }
 
-// fileName keeps what every file system takes; names of RBAC objects may have
-// colons.
+// fileName replaces characters that some file systems reject; names of RBAC
+// objects may have colons.
 func fileName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan is the verb `kubectl motion plan`.
+// Package plan implements `kubectl motion plan`.
 package plan
 
 import (
@@ -23,54 +23,59 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
-const long = `Show what a migration would do, and whether it can.
+const long = `Show what a migration would do, and whether it is blocked.
 
-Every object of the namespace is listed with what becomes of it and why. The
-target's API server tries each of them without writing it, as you, with strict
-validation; a pod of every workload is tried as well, because Pod Security,
-quotas and limits refuse pods and not the workloads that make them.
+Every object of the namespace is listed with its action and the reason. Each is
+sent to the target's API server as a server-side dry-run with your own rights and
+strict field validation. A pod of every workload is sent as well: Pod Security,
+quotas and limits reject pods and not the workloads that create them.
 
 Nothing is changed on either cluster.
 
 ` + exit.Status
 
-const example = `  # What would a migration to the cluster of pair west do?
+const example = `  # Show what a migration to the cluster of the pair west would do
   kubectl motion plan --to west -n shop
 
-  # Would a cutover go through?
+  # Show what would block a cutover
   kubectl motion plan --to west -n shop --cutover
 
-  # Only what carries a label, and what that needs
+  # Plan for the objects with a label and their dependencies
   kubectl motion plan --to west -n shop -l app.kubernetes.io/part-of=cart
 
-  # Everything, for a program
+  # Print the whole plan as JSON
   kubectl motion plan --to west -n shop -o json
 
-  # Would the data arrive without a connection between the nodes?
+  # Check the route through the target's API server
   kubectl motion plan --to west -n shop --route relay
 
-  # The objects as they would be on the target, as a kustomize directory
-  kubectl motion plan --to west -n shop --export ./shop`
+  # Write the objects as they would be on the target to a kustomize directory
+  kubectl motion plan --to west -n shop --export ./shop
 
-// TargetFlags are what was typed.
+  # Write what an administrator of the target has to create, and apply it as one
+  kubectl motion plan --to west -n shop --export-admin admin.yaml
+  kubectl --context west-admin apply --server-side -f admin.yaml`
+
+// Flags are the flags of the command.
 type Flags struct {
 	ends       *flags.TargetFlags
 	what       flags.SelectionFlags
 	namespaces flags.NamespaceFlags
 	start      bool
 	cutover    bool
-	all        bool
+	skipped    bool
+	verbose    bool
 	export     exportFlags
 	output     output.Flags
 	streams    genericiooptions.IOStreams
 }
 
-// NewCmdPlan returns the verb.
+// NewCmdPlan returns the command.
 func NewCmdPlan(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...snapshot.Plugin) *cobra.Command {
 	f := &Flags{ends: flags.NewTargetFlags(config), what: flags.NewSelectionFlags(volumes), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "plan (--to PAIR | --to-context CONTEXT)",
-		Short:   "Show what a migration would do, and whether it can",
+		Short:   "Show what a migration would do and what blocks it",
 		Long:    long,
 		Example: example,
 		Args:    cobra.NoArgs,
@@ -88,20 +93,22 @@ func NewCmdPlan(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	f.namespaces.Add(fs)
 	fs.BoolVar(&f.start, "start", false, "Plan a migration with --start")
 	fs.BoolVar(&f.cutover, "cutover", false, "Plan a migration with --cutover")
-	fs.BoolVar(&f.all, "show-skipped", false, "List the objects that stay behind one by one")
+	fs.BoolVar(&f.skipped, "show-skipped", false, "List every skipped object")
+	fs.BoolVar(&f.verbose, "verbose", false, "List every object and every finding instead of one line for each cause; includes --show-skipped")
 	fs.StringVar(&f.export.dir, "export", "", "Write the objects as they would be on the target to this directory, as a kustomization")
-	fs.BoolVar(&f.export.secrets, "export-secrets", false, "Export Secrets, too; their values are in the files")
+	fs.BoolVar(&f.export.secrets, "export-secrets", false, "Export Secrets, too; the files contain their values")
+	fs.StringVar(&f.export.admin, "export-admin", "", "Write the objects that an administrator of the target has to create to this file")
 	f.output.Add(fs)
 	return cmd
 }
 
-// Options are what runs.
+// Options are the validated flags.
 type Options struct {
 	flags   *Flags
 	request plan.Request
 }
 
-// ToOptions checks what was typed.
+// ToOptions validates the flags.
 func (f *Flags) ToOptions() (*Options, error) {
 	for _, check := range []func() error{f.ends.Check, f.output.Check, f.namespaces.Check} {
 		if err := check(); err != nil {
@@ -114,11 +121,11 @@ func (f *Flags) ToOptions() (*Options, error) {
 	}
 	switch {
 	case f.start && f.cutover:
-		return nil, &exit.UsageError{Err: errors.New("--start and --cutover exclude each other")}
+		return nil, &exit.UsageError{Err: errors.New("--start and --cutover are mutually exclusive")}
 	case f.namespaces.Several() && f.ends.ToNamespace != "":
-		return nil, &exit.UsageError{Err: errors.New("--to-namespace is for one namespace only")}
+		return nil, &exit.UsageError{Err: errors.New("--to-namespace cannot be used with several namespaces")}
 	case f.export.secrets && f.export.dir == "":
-		return nil, &exit.UsageError{Err: errors.New("--export-secrets goes with --export")}
+		return nil, &exit.UsageError{Err: errors.New("--export-secrets requires --export")}
 	case f.start:
 		r.Mode = v1alpha1.ModeStart
 	case f.cutover:
@@ -129,14 +136,14 @@ func (f *Flags) ToOptions() (*Options, error) {
 	return &Options{flags: f, request: r}, nil
 }
 
-// NewDryRun returns what `kubectl motion migrate --dry-run` runs: the plan of
-// that very migration.
+// NewDryRun returns the options for `kubectl motion migrate --dry-run`: the plan of
+// the same request.
 func NewDryRun(e *flags.TargetFlags, request plan.Request, ns flags.NamespaceFlags, out output.Flags, streams genericiooptions.IOStreams) *Options {
 	return &Options{request: request, flags: &Flags{ends: e, namespaces: ns, output: out, streams: streams}}
 }
 
-// Run makes the plans and prints them. The error says whether the migration
-// would be blocked, or incomplete.
+// Run makes the plans and prints them. The returned error has an exit code: blocked,
+// or incomplete.
 func (o *Options) Run(ctx context.Context) error {
 	source, err := o.flags.ends.ConnectSource(ctx)
 	if err != nil {
@@ -158,6 +165,9 @@ func (o *Options) Run(ctx context.Context) error {
 		}
 		p.Discard()
 	}
+	if err := o.flags.export.writeAdmin(plans, o.flags.streams.ErrOut); err != nil {
+		return err
+	}
 	if err := o.print(plans); err != nil {
 		return err
 	}
@@ -174,7 +184,7 @@ func (o *Options) plan(ctx context.Context, source *cluster.Cluster, namespace s
 	return plan.Make(ctx, source, target, r)
 }
 
-// print writes one plan as itself and several as a list.
+// print writes one plan, or several as a list.
 func (o *Options) print(plans []*plan.Plan) error {
 	var b strings.Builder
 	for i, p := range plans {
@@ -184,7 +194,7 @@ func (o *Options) print(plans []*plan.Plan) error {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		b.WriteString(Text(p, o.flags.all))
+		b.WriteString(Text(p, TextOptions{Skipped: o.flags.skipped || o.flags.verbose, Verbose: o.flags.verbose}))
 	}
 	if o.flags.namespaces.Several() {
 		return o.flags.output.Print(o.flags.streams.Out, map[string]any{"plans": plans}, b.String())
@@ -192,7 +202,7 @@ func (o *Options) print(plans []*plan.Plan) error {
 	return o.flags.output.Print(o.flags.streams.Out, plans[0], b.String())
 }
 
-// outcome is what the exit code says about a plan that was made.
+// outcome is an error with the exit code of a plan that was made.
 type outcome struct {
 	code    int
 	message string
@@ -211,9 +221,9 @@ func verdict(plans []*plan.Plan) error {
 	}
 	switch {
 	case blocked > 0:
-		return &outcome{exit.Blocked, fmt.Sprintf("the migration is blocked: %s", counted(blocked, "reason", "reasons"))}
+		return &outcome{exit.Blocked, fmt.Sprintf("the migration is blocked by %s", counted(blocked, "finding", "findings"))}
 	case partial > 0:
-		return &outcome{exit.Partial, fmt.Sprintf("the migration would be incomplete: %s not examined or for an administrator", counted(partial, "item", "items"))}
+		return &outcome{exit.Partial, fmt.Sprintf("the migration would be incomplete: %s not examined or in need of an administrator", counted(partial, "item", "items"))}
 	}
 	return nil
 }

@@ -20,19 +20,33 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
-// Text is the plan for people. Everything in it that comes from a cluster is as
-// it came: whoever prints it escapes it.
-func Text(p *plan.Plan, skipped bool) string {
+// TextOptions choose how much of a plan Text lists.
+type TextOptions struct {
+	// Skipped lists every skipped object instead of one line for each reason.
+	Skipped bool
+	// Verbose lists every finding and every object that needs an administrator
+	// instead of one line for each cause.
+	Verbose bool
+}
+
+// Text formats the plan for people. Strings from the clusters are not escaped: the
+// caller escapes the result for a terminal.
+func Text(p *plan.Plan, o TextOptions) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s in %s  ->  %s in %s, %s\n\n", p.Source.Namespace, p.Source.Cluster, p.Target.Namespace, p.Target.Cluster, mode(p.Mode))
 	objects(&b, p)
 	volumes(&b, p)
 	snapshotHooks(&b, p)
-	stays(&b, p, skipped)
+	skipped(&b, p, o.Skipped)
 	pruned(&b, p)
-	needsAdmin(&b, p)
-	findings(&b, "WARNINGS", p.Warnings)
-	findings(&b, "BLOCKED", p.Blockers)
+	needsAdmin(&b, p, o.Verbose)
+	warnings := p.Warnings
+	if !o.Verbose {
+		// The table of objects that need an administrator has them.
+		warnings = slices.DeleteFunc(slices.Clone(warnings), func(f plan.Finding) bool { return f.Code == plan.CodeNeedsAdmin && f.Object != nil })
+	}
+	findings(&b, "WARNINGS", warnings, o.Verbose)
+	findings(&b, "BLOCKERS", p.Blockers, o.Verbose)
 	summary(&b, p)
 	return b.String()
 }
@@ -40,9 +54,9 @@ func Text(p *plan.Plan, skipped bool) string {
 func mode(m v1alpha1.Mode) string {
 	switch m {
 	case v1alpha1.ModeStart:
-		return "started beside the source"
+		return "started beside the running source"
 	case v1alpha1.ModeCutover:
-		return "for good"
+		return "cutover"
 	}
 	return "on standby"
 }
@@ -55,7 +69,7 @@ func table(b io.Writer, rows func(w io.Writer)) {
 	fmt.Fprintln(b)
 }
 
-// cell keeps a string from the cluster within its cell.
+// cell keeps a string from a cluster within its cell.
 func cell(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' || r == '\v' || r == '\f' || r == '\r' {
@@ -68,12 +82,12 @@ func cell(s string) string {
 func objects(b io.Writer, p *plan.Plan) {
 	moving := slices.DeleteFunc(slices.Clone(p.Items), func(i plan.Item) bool { return i.Verdict != inventory.Move })
 	if len(moving) == 0 {
-		fmt.Fprintln(b, "Nothing moves.")
+		fmt.Fprintln(b, "No objects to migrate.")
 		fmt.Fprintln(b)
 		return
 	}
 	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "OBJECT\tACTION\tWHAT IS DIFFERENT")
+		fmt.Fprintln(w, "OBJECT\tACTION\tCHANGES")
 		for _, i := range moving {
 			lines := notable(i)
 			fmt.Fprintf(w, "%s\t%s\t%s\n", cell(i.Source.String()), i.Action, lines[0])
@@ -84,32 +98,32 @@ func objects(b io.Writer, p *plan.Plan) {
 	})
 }
 
-// maxNotable is how many differences of one object are listed.
+// maxNotable is the number of changes that are listed for one object.
 const maxNotable = 8
 
-// notable are the lines about an item; there is at least one, maybe empty.
+// notable returns the lines about an item: at least one, which may be empty.
 func notable(i plan.Item) []string {
 	var lines []string
 	if i.Detail != "" {
 		lines = append(lines, cell(i.Detail))
 	}
 	if i.Stage == plan.StageActivation {
-		lines = append(lines, "is written when the copy is activated")
+		lines = append(lines, "created on activation")
 	}
 	for _, c := range i.Changes {
 		if !c.Notable {
 			continue
 		}
 		if len(lines) == maxNotable {
-			lines = append(lines, "and more: see -o yaml")
+			lines = append(lines, "and more, see -o yaml")
 			break
 		}
 		what := c.Path
 		switch {
 		case c.To == "" && c.From != "":
-			what += " " + c.From + " is dropped"
+			what += ": " + c.From + " removed"
 		case c.To != "" && c.To != c.From:
-			what += " becomes " + c.To
+			what += ": " + c.To
 		}
 		lines = append(lines, cell(what+" ("+c.Why+")"))
 	}
@@ -124,7 +138,7 @@ func volumes(b io.Writer, p *plan.Plan) {
 		return
 	}
 	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "VOLUME\tSIZE\tDATA\tCLASS\tMODES\tVIEW\tUSED BY")
+		fmt.Fprintln(w, "VOLUME\tSIZE\tDATA\tCLASS\tMODES\tCOPY METHOD\tUSED BY")
 		for _, v := range p.Volumes {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(v.Claim), v.TargetRequest.String(), data(v), cell(classes(v)), modes(v), cell(v.CopyDescription()), cell(users(v)))
 		}
@@ -136,7 +150,7 @@ func snapshotHooks(b io.Writer, p *plan.Plan) {
 		return
 	}
 	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "HOOKS OF POD\tBEFORE A SNAPSHOT\tAFTER IT")
+		fmt.Fprintln(w, "POD WITH HOOKS\tBEFORE SNAPSHOT\tAFTER SNAPSHOT")
 		for _, h := range p.Hooks {
 			fmt.Fprintf(w, "%s\t%s\t%s\n", cell(h.Name), cell(hook(h.Pre)), cell(hook(h.Post)))
 		}
@@ -150,10 +164,10 @@ func hook(h *hooks.Hook) string {
 	return fmt.Sprintf("%s: %s (%s, on error %s)", h.Container, strings.Join(h.Command, " "), h.Timeout.Duration, h.OnError)
 }
 
-// data is how much there is to send, as far as a user can know.
+// data is the amount of data to send, as far as a user of the namespace can know.
 func data(v plan.Volume) string {
 	if v.BytesBasis == plan.BasisShipment {
-		return progress.Bytes(v.AtMostBytes) + " (last time)"
+		return progress.Bytes(v.AtMostBytes) + " (last sync)"
 	}
 	return "at most " + progress.Bytes(v.AtMostBytes)
 }
@@ -187,13 +201,13 @@ func users(v plan.Volume) string {
 		out = append(out, w.String())
 	}
 	if len(out) == 0 {
-		return "nobody"
+		return "<none>"
 	}
 	return strings.Join(out, ", ")
 }
 
-// stays lists what stays behind: by reason, or one by one.
-func stays(b io.Writer, p *plan.Plan, each bool) {
+// skipped lists the skipped objects: by reason, or one by one.
+func skipped(b io.Writer, p *plan.Plan, each bool) {
 	byReason := map[inventory.Reason][]plan.Item{}
 	for _, i := range p.Items {
 		if i.Verdict == inventory.Skip {
@@ -204,7 +218,7 @@ func stays(b io.Writer, p *plan.Plan, each bool) {
 		return
 	}
 	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "STAYS\tREASON\tWHY")
+		fmt.Fprintln(w, "SKIPPED\tREASON\tEXPLANATION")
 		for _, reason := range slices.Sorted(maps.Keys(byReason)) {
 			items := byReason[reason]
 			if !each {
@@ -225,7 +239,7 @@ func detail(i plan.Item) string {
 	return i.Reason.Explanation()
 }
 
-// kinds counts items by resource: 12 pods, 3 replicasets.
+// kinds counts items by resource, as in "12 pods, 3 replicasets".
 func kinds(items []plan.Item) string {
 	n := map[string]int{}
 	for _, i := range items {
@@ -243,72 +257,27 @@ func pruned(b io.Writer, p *plan.Plan) {
 		return
 	}
 	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "DELETED ON THE TARGET\tWHY")
+		fmt.Fprintln(w, "DELETED ON THE TARGET\tREASON")
 		for _, r := range p.Prune {
-			fmt.Fprintf(w, "%s\t%s\n", cell(r.String()), "an earlier migration brought it, and the source does not have it any more")
+			fmt.Fprintf(w, "%s\t%s\n", cell(r.String()), "created by an earlier migration and deleted on the source")
 		}
 	})
-}
-
-func needsAdmin(b io.Writer, p *plan.Plan) {
-	items := p.NeedsAdmin()
-	if len(items) == 0 {
-		return
-	}
-	table(b, func(w io.Writer) {
-		fmt.Fprintln(w, "NEEDS AN ADMINISTRATOR\tREASON\tWHY")
-		for _, i := range items {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", cell(i.Source.String()), i.Reason, i.Reason.Explanation())
-		}
-	})
-	fmt.Fprintf(b, "--export DIR writes their manifests to DIR/needs-admin\n\n")
-}
-
-// maxFindings of one code are listed; a namespace of thousands of objects may
-// have the same trouble with all of them.
-const maxFindings = 20
-
-func findings(b io.Writer, title string, list []plan.Finding) {
-	if len(list) == 0 {
-		return
-	}
-	fmt.Fprintln(b, title)
-	n := map[plan.Code]int{}
-	for _, f := range list {
-		if n[f.Code]++; n[f.Code] > maxFindings {
-			continue
-		}
-		subject := ""
-		if f.Object != nil {
-			subject = f.Object.String() + ": "
-		}
-		fmt.Fprintf(b, "  %s\n", cell(subject+f.Message))
-		if f.Hint != "" {
-			fmt.Fprintf(b, "    %s\n", cell(f.Hint))
-		}
-	}
-	for _, code := range slices.Sorted(maps.Keys(n)) {
-		if n[code] > maxFindings {
-			fmt.Fprintf(b, "  and %d more of %s: see -o yaml\n", n[code]-maxFindings, code)
-		}
-	}
-	fmt.Fprintln(b)
 }
 
 func summary(b io.Writer, p *plan.Plan) {
 	c := p.Counts()
-	fmt.Fprintf(b, "%s to write, %d unchanged, %d stay, %d for an administrator, %d kinds not examined\n",
-		counted(int(c.Moved), "object", "objects"), c.Unchanged, c.Skipped, c.NeedsAdmin, c.NotExamined)
+	fmt.Fprintf(b, "%s to write, %d waiting for activation, %d unchanged, %d skipped, %d need an administrator, %d kinds not examined\n",
+		counted(int(c.Moved), "object", "objects"), c.Waiting, c.Unchanged, c.Skipped, c.NeedsAdmin, c.NotExamined)
 	if len(p.Volumes) > 0 && p.Transfer != nil {
 		fmt.Fprintln(b, transfer(p))
 	}
 	if p.Route != nil {
-		fmt.Fprintln(b, cell(way(p.Route)))
+		fmt.Fprintln(b, cell(routeText(p.Route)))
 	}
 }
 
-// way says how the volumes' data goes, and why.
-func way(c *route.Choice) string {
+// routeText names the route of the volumes' data and the reason for it.
+func routeText(c *route.Choice) string {
 	text := fmt.Sprintf("route %s: %s", c.Route, c.Reason)
 	if c.Fallback != "" {
 		text += "; fallback " + c.Fallback
@@ -316,15 +285,15 @@ func way(c *route.Choice) string {
 	return text
 }
 
-// transfer is what the volumes cost. What is on the target already is not sent
-// again, so it is never more than that.
+// transfer is the upper bound of bytes and time: data that is on the target already
+// is not sent again.
 func transfer(p *plan.Plan) string {
 	t := p.Transfer
-	how := "which earlier shipments from here reached"
+	how := "measured by earlier shipments from this namespace"
 	if t.RateBasis == plan.BasisAssumed {
-		how = "which is assumed: nothing of weight was shipped from here to there yet"
+		how = "an assumed rate, because no earlier shipment is large enough to measure"
 	}
-	return fmt.Sprintf("%s, at most %s to send: at most %s at %s/s, %s",
+	return fmt.Sprintf("%s, at most %s to send in at most %s at %s/s (%s)",
 		counted(len(p.Volumes), "volume", "volumes"), progress.Bytes(t.AtMostBytes),
 		time.Duration(t.AtMostSeconds)*time.Second, progress.Bytes(t.BytesPerSecond), how)
 }

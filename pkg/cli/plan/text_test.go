@@ -23,7 +23,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 func refTo(group, resource, kind, name string) inventory.Ref {
 	return inventory.Ref{Group: group, Version: "v1", Resource: resource, Kind: kind, Namespace: "shop", Name: name}
@@ -67,8 +67,8 @@ func full() *plan.Plan {
 // TestThePlanForPeopleReadsAsItsGoldenFile: summed up, and with what stays behind
 // one by one.
 func TestThePlanForPeopleReadsAsItsGoldenFile(t *testing.T) {
-	for name, skipped := range map[string]bool{"summed-up": false, "one-by-one": true} {
-		got := Text(full(), skipped)
+	for name, all := range map[string]bool{"summed-up": false, "one-by-one": true} {
+		got := Text(full(), TextOptions{Skipped: all, Verbose: all})
 		file := filepath.Join("testdata", name+".golden")
 		if *update {
 			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
@@ -80,7 +80,7 @@ func TestThePlanForPeopleReadsAsItsGoldenFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got != string(want) {
-			t.Errorf("%s is not what the golden file says (-update writes it anew):\n%s", name, got)
+			t.Errorf("%s differs from its golden file (use -update to rewrite it):\n%s", name, got)
 		}
 	}
 }

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report is the verb `kubectl motion report`.
+// Package report implements `kubectl motion report`.
 package report
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,36 +24,37 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
 )
 
-const long = `Show the account of a migration: counts, volumes, and every object that did not
-simply move with the reason.
+const long = `Show the report of a migration: counts, volumes, and every object that was
+skipped, changed, failed or is waiting, with the reason.
 
-The account is on both clusters: with --context and -n of the target it is there
-also when the source is gone.
+The report is stored on both clusters. If the source is gone, read it from the
+target with --context and -n of the target.
 
 ` + exit.Status
 
-const example = `  # The account of the only migration of namespace shop
+const example = `  # Show the report of the only migration of namespace shop
   kubectl motion report -n shop
 
-  # That of the migration west, for a program
+  # Show the report of the migration west as JSON
   kubectl motion report west -n shop -o json`
 
-// TargetFlags are what was typed.
+// Flags are the flags of the command.
 type Flags struct {
 	ends    *flags.TargetFlags
 	output  output.Flags
 	streams genericiooptions.IOStreams
 }
 
-// NewCmdReport returns the verb.
+// NewCmdReport returns the command.
 func NewCmdReport(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	f := &Flags{ends: flags.NewTargetFlags(config), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "report [NAME]",
-		Short:   "Show the account of a migration",
+		Short:   "Show the report of a migration",
 		Long:    long,
 		Example: example,
 		Args:    cobra.MaximumNArgs(1),
@@ -68,13 +70,13 @@ func NewCmdReport(config *genericclioptions.ConfigFlags, streams genericiooption
 	return cmd
 }
 
-// Options are what runs.
+// Options are the validated flags and arguments.
 type Options struct {
 	flags *Flags
 	name  string
 }
 
-// ToOptions checks what was typed.
+// ToOptions validates flags and arguments.
 func (f *Flags) ToOptions(args []string) (*Options, error) {
 	o := &Options{flags: f}
 	if len(args) > 0 {
@@ -83,8 +85,8 @@ func (f *Flags) ToOptions(args []string) (*Options, error) {
 	return o, f.output.Check()
 }
 
-// Account is what the verb prints.
-type Account struct {
+// Output is what the command prints with -o json and -o yaml.
+type Output struct {
 	Migration string                     `json:"migration"`
 	Namespace string                     `json:"namespace"`
 	Spec      v1alpha1.MigrationSpec     `json:"spec"`
@@ -92,16 +94,16 @@ type Account struct {
 	Step      string                     `json:"step,omitempty"`
 	Counts    v1alpha1.MigrationCounts   `json:"counts"`
 	Volumes   []v1alpha1.MigrationVolume `json:"volumes,omitempty"`
-	// DowntimeSeconds of a cutover, from the stop of the source to readiness.
+	// DowntimeSeconds of a cutover: from the stop of the source until the target is ready.
 	DowntimeSeconds float64 `json:"downtimeSeconds,omitempty"`
 	// Rows are the objects that did not simply move.
 	Rows []report.Row `json:"rows,omitempty"`
-	// RowsDropped had no place on the cluster.
+	// RowsDropped is the number of rows that were not stored on the cluster.
 	RowsDropped int                     `json:"rowsDropped,omitempty"`
 	NotExamined []inventory.NotExamined `json:"notExamined,omitempty"`
 }
 
-// Run prints the account.
+// Run prints the report.
 func (o *Options) Run(ctx context.Context) error {
 	c, err := o.flags.ends.ConnectSource(ctx)
 	if err != nil {
@@ -115,11 +117,11 @@ func (o *Options) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a := account(m, l, dropped)
-	return o.flags.output.Print(o.flags.streams.Out, a, text(a))
+	out := newOutput(m, l, dropped)
+	return o.flags.output.Print(o.flags.streams.Out, out, text(out))
 }
 
-// migration is the one that was named, or the only one there is.
+// migration returns the named migration, or the only one of the namespace.
 func (o *Options) migration(ctx context.Context, c *cluster.Cluster) (*v1alpha1.Migration, error) {
 	if o.name != "" {
 		return cluster.Get[v1alpha1.Migration](ctx, c, v1alpha1.Migrations, c.Namespace, o.name)
@@ -129,7 +131,7 @@ func (o *Options) migration(ctx context.Context, c *cluster.Cluster) (*v1alpha1.
 	case err != nil:
 		return nil, err
 	case len(list) == 0:
-		return nil, fmt.Errorf("namespace %s of %s has no migration", c.Namespace, c)
+		return nil, fmt.Errorf("no migrations found in namespace %s of %s", c.Namespace, c)
 	case len(list) == 1:
 		return &list[0], nil
 	}
@@ -138,11 +140,11 @@ func (o *Options) migration(ctx context.Context, c *cluster.Cluster) (*v1alpha1.
 		names = append(names, m.Name)
 	}
 	slices.Sort(names)
-	return nil, &exit.UsageError{Err: errors.New("name one of the migrations: " + strings.Join(names, ", "))}
+	return nil, &exit.UsageError{Err: errors.New("several migrations found, specify one of: " + strings.Join(names, ", "))}
 }
 
-func account(m *v1alpha1.Migration, l report.Summary, dropped int) Account {
-	a := Account{
+func newOutput(m *v1alpha1.Migration, l report.Summary, dropped int) Output {
+	a := Output{
 		Migration: m.Name, Namespace: m.Namespace, Spec: m.Spec, Succeeded: metav1.ConditionUnknown, Step: m.Status.Step,
 		Counts: m.Status.Counts, Volumes: m.Status.Volumes, Rows: l.Rows, RowsDropped: dropped, NotExamined: l.NotExamined,
 	}
@@ -157,31 +159,31 @@ func account(m *v1alpha1.Migration, l report.Summary, dropped int) Account {
 	return a
 }
 
-func text(a Account) string {
+func text(a Output) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "migration.kubectl-motion.dev/%s: %s\n", a.Migration, state(a))
 	c := a.Counts
-	fmt.Fprintf(&b, "objects: %d moved, %d unchanged, %d skipped, %d need an administrator, %d failed; %d kinds not examined\n",
-		c.Moved, c.Unchanged, c.Skipped, c.NeedsAdmin, c.Failed, c.NotExamined)
+	fmt.Fprintf(&b, "objects: %d moved, %d unchanged, %d waiting for activation, %d skipped, %d need an administrator, %d failed; %d kinds not examined\n",
+		c.Moved, c.Unchanged, c.Waiting, c.Skipped, c.NeedsAdmin, c.Failed, c.NotExamined)
 	for _, v := range a.Volumes {
-		fmt.Fprintf(&b, "volume %s: generation %d, %s%s, %d bytes sent, %d on the wire\n",
-			oneLine(v.Claim), v.VerifiedSync, oneLine(v.Consistency), oneLine(reason(v)), v.SentBytes, v.WireBytes)
+		fmt.Fprintf(&b, "volume %s: verified sync %d, %s%s, %s sent, %s on the wire\n",
+			oneLine(v.Claim), v.VerifiedSync, oneLine(v.Consistency), oneLine(reason(v)), progress.Bytes(v.SentBytes), progress.Bytes(v.WireBytes))
 	}
 	if a.DowntimeSeconds > 0 {
-		fmt.Fprintf(&b, "downtime: %.2f s\n", a.DowntimeSeconds)
+		fmt.Fprintf(&b, "downtime: %.1fs\n", a.DowntimeSeconds)
 	}
 	rows(&b, a)
 	return b.String()
 }
 
-func state(a Account) string {
+func state(a Output) string {
 	switch a.Succeeded {
 	case metav1.ConditionTrue:
 		return "succeeded"
 	case metav1.ConditionFalse:
 		return "incomplete"
 	}
-	return "not ended, at step " + oneLine(a.Step)
+	return "running, step " + cmp.Or(oneLine(a.Step), "unknown")
 }
 
 func reason(v v1alpha1.MigrationVolume) string {
@@ -191,7 +193,7 @@ func reason(v v1alpha1.MigrationVolume) string {
 	return " (" + v.Reason + ")"
 }
 
-func rows(b *strings.Builder, a Account) {
+func rows(b *strings.Builder, a Output) {
 	if len(a.Rows) > 0 {
 		fmt.Fprintln(b)
 		w := tabwriter.NewWriter(b, 0, 8, 3, ' ', 0)
@@ -210,12 +212,12 @@ func rows(b *strings.Builder, a Account) {
 		_ = w.Flush()
 	}
 	if a.RowsDropped > 0 {
-		fmt.Fprintf(b, "and %d more that had no place on the cluster\n", a.RowsDropped)
+		fmt.Fprintf(b, "and %d more objects that are not stored on the cluster\n", a.RowsDropped)
 	}
 	for _, n := range a.NotExamined {
 		fmt.Fprintf(b, "not examined: %s %s: %s\n", oneLine(n.Resource), oneLine(n.Group), oneLine(n.Message))
 	}
 }
 
-// oneLine keeps a string from the cluster within its line and its cell.
+// oneLine keeps a string from a cluster within its line and its cell.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

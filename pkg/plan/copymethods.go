@@ -14,7 +14,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
-// Copied is what a volume plugin is told about the claim.
+// Copied returns the PVC as volume plugins need it.
 func (v Volume) Copied(namespace string) snapshot.Claim {
 	size := v.Requested
 	if v.Capacity.Cmp(size) > 0 {
@@ -26,17 +26,17 @@ func (v Volume) Copied(namespace string) snapshot.Claim {
 	}
 }
 
-// Occupied says whether a pod has the claim and no second one can, not even a
-// mount pod.
+// Occupied is true when a pod uses the PVC and its access mode allows no second pod,
+// not even a mount pod.
 func (v Volume) Occupied() bool {
 	return v.InUse && slices.Contains(v.AccessModes, corev1.ReadWriteOncePod)
 }
 
-// CopyDescription says for people how the volume is looked at and what that guarantees.
+// CopyDescription describes the copy method and its guarantee for people.
 func (v Volume) CopyDescription() string {
 	switch {
 	case !v.InUse:
-		return "stopped: as it is"
+		return "stopped"
 	case v.CopyMethod.Offer == nil && v.Occupied():
 		return "only when stopped"
 	case v.CopyMethod.Offer == nil:
@@ -45,8 +45,8 @@ func (v Volume) CopyDescription() string {
 	return "snapshot: " + v.CopyMethod.Guarantee()
 }
 
-// inUse are the claims that running pods have, for a plugin. Our own mount pods of a
-// run that was killed are no users.
+// inUse sets Volume.InUse and returns the PVCs that running pods use, for a plugin.
+// Mount pods of a run that was killed do not count.
 func (d *Draft) inUse() []snapshot.Claim {
 	var out []snapshot.Claim
 	for i := range d.volumes {
@@ -62,18 +62,18 @@ func (d *Draft) inUse() []snapshot.Claim {
 	return out
 }
 
-// WithCopyMethods takes over how each claim in use is looked at.
-func (d *Draft) WithCopyMethods(views map[string]snapshot.Choice) {
+// WithCopyMethods sets the copy method of each PVC in use.
+func (d *Draft) WithCopyMethods(methods map[string]snapshot.Choice) {
 	for i := range d.volumes {
 		v := &d.volumes[i]
-		choice, asked := views[v.Claim]
+		choice, asked := methods[v.Claim]
 		if !asked {
 			continue
 		}
 		v.CopyMethod = choice
 		if d.readLive(v) {
-			v.CopyMethod = snapshot.Choice{Why: "a cutover reads all of a volume when it is stopped if what was copied before is a " +
-				"snapshot whose stamps lag; its increments are read live instead (--copy-method snapshot insists)"}
+			v.CopyMethod = snapshot.Choice{Why: "after a snapshot without change detection by timestamps, a cutover has to read the whole volume while the application is " +
+				"stopped; its increments are read live instead (use --copy-method snapshot for snapshots)"}
 			continue
 		}
 		if choice.Offer == nil {
@@ -82,32 +82,32 @@ func (d *Draft) WithCopyMethods(views map[string]snapshot.Choice) {
 	}
 }
 
-// readLive says whether a copy that could be had is no gain: before the stop of a
-// cutover nothing is started from an increment, and the last one should be short.
+// readLive is true when a snapshot has no advantage: nothing is started from the
+// increments before the stop of a cutover, and the last one should be short.
 func (d *Draft) readLive(v *Volume) bool {
 	return d.request.Mode == v1alpha1.ModeCutover && d.request.CopyMethods.Preference.Mode != snapshot.Snapshot &&
 		v.CopyMethod.Offer != nil && v.CopyMethod.Offer.ChangeDetection != v1alpha1.ChangeDetectionTimestamps && !v.Occupied()
 }
 
-// snapshotUnavailable says what follows when there is no copy of a volume in use.
+// snapshotUnavailable reports the consequence of a volume in use without a snapshot.
 func (d *Draft) snapshotUnavailable(v *Volume) {
 	ref := inventory.Ref{Version: "v1", Kind: kindClaim.Kind, Resource: "persistentvolumeclaims", Namespace: d.inv.Namespace, Name: v.Claim}
-	f := Finding{Code: CodeSnapshotUnavailable, Object: &ref, Message: "there is no snapshot of it: " + v.CopyMethod.Why}
+	f := Finding{Code: CodeSnapshotUnavailable, Object: &ref, Message: "no snapshot can be taken: " + v.CopyMethod.Why}
 	switch {
 	case d.request.CopyMethods.Preference.Mode == snapshot.Snapshot:
-		f.Hint = "leave out --copy-method snapshot, or stop the application"
+		f.Hint = "remove --copy-method snapshot, or stop the application"
 		d.block(f)
 	case v.Occupied() && d.request.Mode == v1alpha1.ModeCutover:
 		f.Code = CodeReadOnlyWhenStopped
-		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use: nothing of it is copied before the application is stopped, which takes that much longer; %s", f.Message)
+		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use: it is copied after the application is stopped, which makes the downtime longer; %s", f.Message)
 		d.warn(f)
 	case v.Occupied():
-		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use, so only its own pod can have it; %s", f.Message)
-		f.Hint = "stop the application and run the same command, or move it for good with --cutover"
+		f.Message = fmt.Sprintf("it is ReadWriteOncePod and in use, so no mount pod can read it; %s", f.Message)
+		f.Hint = "stop the application and run the same command, or use --cutover"
 		d.block(f)
 	case d.request.Mode == v1alpha1.ModeStart:
-		f.Message = "a copy that was read while its application ran cannot be started, and " + f.Message
-		f.Hint = "stop the application, or move it for good with --cutover"
+		f.Message = "a live copy cannot be started, and " + f.Message
+		f.Hint = "stop the application, or use --cutover"
 		d.block(f)
 	}
 }
