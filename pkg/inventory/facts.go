@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Kinds that have rules of their own.
+// Kinds with their own rules.
 var (
 	kindPod          = schema.GroupKind{Kind: "Pod"}
 	kindService      = schema.GroupKind{Kind: "Service"}
@@ -40,7 +40,7 @@ var (
 	kindCertRequest  = schema.GroupKind{Group: "cert-manager.io", Kind: "CertificateRequest"}
 )
 
-// factsOf reads from an object what its verdict may depend on.
+// factsOf returns the fields of an object that its verdict depends on.
 func factsOf(u *unstructured.Unstructured) facts {
 	var f facts
 	o := u.Object
@@ -93,8 +93,8 @@ func endpointsHaveTargets(o map[string]any) bool {
 	return false
 }
 
-// usersOnly says whether a binding gives rights to nobody but users and groups.
-// The group of a namespace's service accounts counts as service accounts.
+// usersOnly is true when all subjects of a binding are users and groups. The groups
+// and user names of ServiceAccounts count as ServiceAccounts.
 func usersOnly(o map[string]any) bool {
 	subjects := elements(o, "subjects")
 	return len(subjects) > 0 && !slices.ContainsFunc(subjects, func(s map[string]any) bool {
@@ -113,9 +113,9 @@ func claimTemplateNames(o map[string]any) []string {
 	return out
 }
 
-// PodSpec returns the pod spec inside u: the spec of a Pod, the template's of a
-// workload, of whatever kind. It is nil for objects that make no pods. The map
-// belongs to u.
+// PodSpec returns the pod spec inside u: the spec of a Pod, or that of the template
+// of a workload of any kind. It is nil for objects without one. The map is shared
+// with u.
 func PodSpec(u *unstructured.Unstructured) map[string]any {
 	path := PodSpecPath(u)
 	if path == nil {
@@ -126,9 +126,9 @@ func PodSpec(u *unstructured.Unstructured) map[string]any {
 	return m
 }
 
-// PodSpecPath says where the pod spec of u is, nil when it has none. Custom
-// resources count when they have the shape of the built-in workloads
-// (spec.template.spec.containers), as Argo Rollouts and OpenKruise sets do.
+// PodSpecPath returns the path of the pod spec of u, nil when it has none. Custom
+// resources have one at spec.template.spec.containers, as Argo Rollouts and OpenKruise
+// sets do.
 func PodSpecPath(u *unstructured.Unstructured) []string {
 	var path []string
 	switch u.GroupVersionKind().GroupKind() {

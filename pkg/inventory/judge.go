@@ -11,12 +11,10 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// Judge gives every object of the inventory its verdict. It is pure, and
-// running it again gives the same verdicts.
+// Judge sets the verdict of every object of the inventory. It is pure and idempotent.
 //
-// The first rule that speaks wins. What the user said comes before what the
-// kind says, and that before ownership: an owned object that the user excluded
-// is "NotSelected", not "owned".
+// The first rule with a reason wins. Annotations come before kinds, and kinds before
+// ownership.
 func Judge(inv *Inventory, sel Selection) {
 	chosen := sel.choose(inv)
 	for _, o := range inv.Objects {
@@ -50,8 +48,8 @@ func ours(_ *Inventory, o *Object) (Reason, string) {
 	return "", ""
 }
 
-// annotated obeys kubectl-motion.dev/skip; the values false and no mean that
-// somebody turned it off again.
+// annotated skips objects with kubectl-motion.dev/skip; the values false and no turn
+// it off.
 func annotated(_ *Inventory, o *Object) (Reason, string) {
 	v, found := o.Annotations[v1alpha1.AnnotationSkip]
 	if !found || strings.EqualFold(v, "false") || strings.EqualFold(v, "no") {
@@ -77,7 +75,7 @@ func byKind(inv *Inventory, o *Object) (Reason, string) {
 		return configMapReason(o)
 	case kindService:
 		if o.Ref.Name == "kubernetes" && o.Ref.Namespace == "default" {
-			return ReasonGenerated, "the API server's own service"
+			return ReasonGenerated, "the Service of the API server"
 		}
 	case kindEndpoints, kindSlice:
 		return endpointsReason(inv, o)
@@ -89,10 +87,10 @@ func byKind(inv *Inventory, o *Object) (Reason, string) {
 		return ReasonRevisionHistory, ""
 	case kindQuota:
 		if o.Ref.Name == "gke-resource-quotas" {
-			return ReasonPlatform, "made by GKE"
+			return ReasonPlatform, "created by GKE"
 		}
 	case kindOrder, kindChallenge, kindCertRequest:
-		return ReasonOneTimeRequest, "cert-manager asks again by itself"
+		return ReasonOneTimeRequest, "cert-manager creates a new one"
 	case kindJob:
 		return finishedReason(o)
 	case kindPod:
@@ -106,7 +104,7 @@ func byKind(inv *Inventory, o *Object) (Reason, string) {
 func secretReason(o *Object) (Reason, string) {
 	switch o.facts.secretType {
 	case "kubernetes.io/service-account-token":
-		return ReasonClusterCredential, "token of a service account"
+		return ReasonClusterCredential, "token of a ServiceAccount"
 	case "bootstrap.kubernetes.io/token":
 		return ReasonClusterCredential, "token for joining nodes"
 	}
@@ -127,7 +125,7 @@ const leaderAnnotation = "control-plane.alpha.kubernetes.io/leader"
 func configMapReason(o *Object) (Reason, string) {
 	switch o.Ref.Name {
 	case "kube-root-ca.crt", "openshift-service-ca.crt", "istio-ca-root-cert":
-		return ReasonGenerated, "the cluster's own certificate authority"
+		return ReasonGenerated, "the certificate authority of the cluster"
 	}
 	if _, found := o.Annotations[leaderAnnotation]; found {
 		return ReasonLeaderLock, ""
@@ -135,23 +133,23 @@ func configMapReason(o *Object) (Reason, string) {
 	return "", ""
 }
 
-// endpointsReason keeps what a person wrote for a Service without a selector.
-// An Endpoints object without its Service is kept too when no controller wrote it.
+// endpointsReason skips Endpoints and EndpointSlices of controllers. Those that were
+// written for a Service without a selector are migrated, with or without their Service.
 func endpointsReason(inv *Inventory, o *Object) (Reason, string) {
 	if _, found := o.Annotations[leaderAnnotation]; found {
 		return ReasonLeaderLock, ""
 	}
 	switch o.Labels["endpointslice.kubernetes.io/managed-by"] {
 	case "endpointslice-controller.k8s.io":
-		return ReasonGenerated, "of a service with a selector"
+		return ReasonGenerated, "of a Service with a selector"
 	case "endpointslicemirroring-controller.k8s.io":
 		return ReasonGenerated, "mirrored from an Endpoints object"
 	}
 	if o.Labels["endpoints.kubernetes.io/managed-by"] == "endpoint-controller" {
-		return ReasonGenerated, "of a service with a selector"
+		return ReasonGenerated, "of a Service with a selector"
 	}
 	if o.Ref.Namespace == "default" && o.Ref.Name == "kubernetes" {
-		return ReasonGenerated, "the API server's own service"
+		return ReasonGenerated, "the Service of the API server"
 	}
 	for _, n := range o.Needs {
 		if svc := inv.Find(n.ID); svc != nil && svc.facts.hasSelector {
@@ -194,12 +192,11 @@ func claimReason(inv *Inventory, o *Object) (Reason, string) {
 	return "", ""
 }
 
-// owned skips what the controller of a captured owner makes anew. It never
-// skips a claim, which holds data whoever owns it, and never a Secret of a
-// custom resource: an operator on the target would generate another password
-// than the one in the data. What somebody tied to a workload of Kubernetes itself
-// so that it is deleted with it, a ConfigMap of a Deployment, nobody makes anew:
-// it moves.
+// owned skips objects that the controller of their owner recreates. It never skips a
+// PVC, which holds data, and never a Secret of a custom resource: an operator on the
+// target would generate another password than the one in the data. An object that
+// users gave a built-in owner for garbage collection, as a ConfigMap of a Deployment,
+// is not recreated by a controller and is migrated.
 func owned(inv *Inventory, o *Object) (Reason, string) {
 	if o.Ref.GroupKind() == kindClaim {
 		return "", ""
@@ -214,9 +211,9 @@ func owned(inv *Inventory, o *Object) (Reason, string) {
 	return "", ""
 }
 
-// remade says whether somebody makes the child of an owner anew. What operators
-// make of their custom resources cannot be known and is taken to be theirs, and
-// so is a custom resource that names a built-in owner as its controller.
+// recreatedByController is true when a controller recreates the child of an owner.
+// Children of custom resources count as recreated by their operator, as do custom
+// resources with a built-in owner as their controller.
 func recreatedByController(owner, child *Object, controller bool) bool {
 	kind := child.Ref.GroupKind()
 	switch {
@@ -242,7 +239,7 @@ func recreatedByController(owner, child *Object, controller bool) bool {
 	return false
 }
 
-// Root follows the owners of o within the inventory to the one that nobody owns.
+// Root follows the owners of o within the inventory to the one without an owner.
 func (inv *Inventory) Root(o *Object) *Object {
 	seen := map[*Object]bool{}
 	for !seen[o] {
@@ -256,7 +253,7 @@ func (inv *Inventory) Root(o *Object) *Object {
 	return o
 }
 
-// owner returns the controlling owner of o, or any owner that is there.
+// owner returns the controlling owner of o, or another owner in the inventory.
 func (inv *Inventory) owner(o *Object) *Object {
 	var some *Object
 	for _, ref := range o.Owners {
@@ -272,8 +269,8 @@ func (inv *Inventory) owner(o *Object) *Object {
 	return some
 }
 
-// BuiltIn says whether an API group is one of Kubernetes itself, whose
-// controllers are the same on every cluster.
+// BuiltIn is true for the API groups of Kubernetes itself, whose controllers are the
+// same on every cluster.
 func BuiltIn(group string) bool {
 	switch group {
 	case "", "apps", "batch", "autoscaling", "policy", "extensions":
@@ -286,8 +283,8 @@ func BuiltIn(group string) bool {
 	}, group) && !strings.Contains(group, ".x-k8s.io")
 }
 
-// GitOps names the controller that keeps the object like a repository says, ""
-// when there is no sign of one.
+// GitOps returns the name of the GitOps tool that manages the object, "" when there
+// is no mark of one.
 func (o *Object) GitOps() string {
 	marks := []struct{ key, who string }{
 		{"argocd.argoproj.io/instance", "Argo CD"},

@@ -25,53 +25,53 @@ type Kind struct {
 	// TargetVersions are the versions that the target serves, if any: they
 	// explain OnTarget being false.
 	TargetVersions []string
-	// rank is the place of the group in the source's own order; of two groups
-	// that serve the same objects, the lower one is used.
+	// rank is the position of the group in the source's order; of two groups that
+	// serve the same objects, the lower one is used.
 	rank int
 }
 
 // GVK returns the kind at its version.
 func (k Kind) GVK() schema.GroupVersionKind { return k.GVR.GroupVersion().WithKind(k.Kind) }
 
-// Ignored is a kind that was not listed because no user writes it.
+// Ignored is a kind that was not listed, because no user writes it or it is excluded.
 type Ignored struct {
 	Group    string `json:"group,omitempty"`
 	Resource string `json:"resource"`
 	Why      string `json:"why"`
 }
 
-// Served is what discovery says about one cluster.
+// Served is the discovery information of one cluster.
 type Served struct {
 	// Groups in the cluster's order of preference, versions likewise.
 	Groups []*metav1.APIGroup
 	// Resources of each group and version.
 	Resources map[schema.GroupVersion][]metav1.APIResource
-	// Failed are groups whose own API server did not answer.
+	// Failed are groups whose API server did not answer.
 	Failed map[schema.GroupVersion]error
 }
 
-// Discover asks c what it serves. A group whose API server does not answer is
-// in Failed and is no error: the rest of the cluster can still move.
+// Discover reads the kinds that c serves. A group whose API server does not answer
+// is in Failed and not an error.
 func Discover(c *cluster.Cluster) (Served, error) {
 	groups, lists, err := c.Discovery.ServerGroupsAndResources()
 	s := Served{Groups: groups, Resources: map[schema.GroupVersion][]metav1.APIResource{}}
 	if failed, partial := discovery.GroupDiscoveryFailedErrorGroups(err); partial {
 		s.Failed = failed
 	} else if err != nil {
-		return s, fmt.Errorf("cluster %s: asking which kinds it serves: %w", c.Name, err)
+		return s, fmt.Errorf("cluster %s: discovering kinds: %w", c.Name, err)
 	}
 	for _, l := range lists {
 		gv, err := schema.ParseGroupVersion(l.GroupVersion)
 		if err != nil {
-			return s, fmt.Errorf("cluster %s: discovery names the group version %q: %w", c.Name, l.GroupVersion, err)
+			return s, fmt.Errorf("cluster %s: discovery returned the group version %q: %w", c.Name, l.GroupVersion, err)
 		}
 		s.Resources[gv] = append(s.Resources[gv], l.APIResources...)
 	}
 	return s, nil
 }
 
-// versions returns the versions at which s serves the resource and lets it be
-// created, most preferred first.
+// versions returns the versions at which s serves the resource with the verb create,
+// most preferred first.
 func (s Served) versions(gr schema.GroupResource) []string {
 	var out []string
 	for _, g := range s.Groups {
@@ -92,8 +92,8 @@ func (s Served) versions(gr schema.GroupResource) []string {
 
 // Kinds pairs the namespaced kinds of the source with the versions of the
 // target. The version is the target's most preferred of those that the source
-// serves too, so that the source's API server does the conversion and nothing
-// is written in a version that is on its way out over there.
+// serves too: the source's API server does the conversion, and nothing is written
+// in a version that the target deprecates.
 func Kinds(src, dst Served) ([]Kind, []Ignored) {
 	var kinds []Kind
 	var passed []Ignored
@@ -112,8 +112,8 @@ func Kinds(src, dst Served) ([]Kind, []Ignored) {
 	return kinds, passed
 }
 
-// groupResources returns the listable namespaced resources of a group, each
-// once, as the most preferred version has it.
+// groupResources returns the listable namespaced resources of a group, each once, at
+// its most preferred version.
 func groupResources(s Served, g *metav1.APIGroup) []metav1.APIResource {
 	seen := map[string]bool{}
 	var out []metav1.APIResource
@@ -141,20 +141,20 @@ func choose(gr schema.GroupResource, kind string, src, dst []string) Kind {
 	return k
 }
 
-// ignored says why a kind is not looked at, or nothing.
+// ignored returns the reason why a kind is not listed, or "".
 func ignored(gr schema.GroupResource, r metav1.APIResource) string {
 	switch gr {
 	case schema.GroupResource{Resource: "events"},
 		schema.GroupResource{Group: "events.k8s.io", Resource: "events"}:
-		return "events tell what happened on the source"
+		return "events of the source"
 	case schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"},
 		schema.GroupResource{Group: "coordination.k8s.io", Resource: "leasecandidates"}:
-		return "leases are locks and heartbeats of running programs"
+		return "leases are locks and heartbeats of running processes"
 	case schema.GroupResource{Group: "storage.k8s.io", Resource: "csistoragecapacities"}:
-		return "written by storage drivers about their own cluster"
+		return "written by the storage drivers of each cluster"
 	}
 	if !slices.Contains(r.Verbs, "create") {
-		return "a read-only view: objects of this kind cannot be created"
+		return "objects of this kind cannot be created"
 	}
 	return ""
 }

@@ -23,19 +23,18 @@ import (
 const (
 	// listers is how many kinds are listed at the same time.
 	listers = 16
-	// A page is as many objects as fit pageBytes by what the last page's
-	// objects weighed, so that a thousand ConfigMaps of 1 MiB each do not come
-	// in one answer.
+	// The size of a page is limited by pageBytes, estimated from the objects of the
+	// last page: a thousand ConfigMaps of 1 MiB must not be one response.
 	pageBytes = 8 << 20
 	firstPage = 50
 	maxPage   = 500
 )
 
-// Namespace captures a namespace of src: everything in it, with verdicts,
-// references, and the versions that dst serves too.
+// Namespace lists all objects of a namespace of src, with verdicts and references, at
+// versions that dst serves too.
 //
-// The error is about the whole: discovery failed, or the context ended. A kind
-// that cannot be listed is in NotExamined instead.
+// The error is about the whole: discovery failed, or the context ended. A kind that
+// cannot be listed is in NotExamined instead.
 func Namespace(ctx context.Context, src, dst *cluster.Cluster, namespace string, sel Selection) (*Inventory, error) {
 	from, err := Discover(src)
 	if err != nil {
@@ -63,7 +62,7 @@ func Namespace(ctx context.Context, src, dst *cluster.Cluster, namespace string,
 	return inv, nil
 }
 
-// Examined returns the kinds that were listed whole and that the target serves.
+// Examined returns the kinds that were listed completely and that the target serves.
 func (inv *Inventory) Examined() []Kind {
 	return slices.DeleteFunc(slices.Clone(inv.Kinds), func(k Kind) bool {
 		return !k.OnTarget || slices.ContainsFunc(inv.NotExamined, func(n NotExamined) bool {
@@ -72,13 +71,12 @@ func (inv *Inventory) Examined() []Kind {
 	})
 }
 
-// excludeKinds passes over the kinds that the user left out as a whole: what nobody
-// asks for need not be examined.
+// excludeKinds removes the kinds that the selection excludes: they need not be listed.
 func (inv *Inventory) excludeKinds(sel Selection) {
 	inv.Kinds = slices.DeleteFunc(inv.Kinds, func(k Kind) bool {
 		out := sel.excludes(k)
 		if out {
-			inv.Ignored = append(inv.Ignored, Ignored{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: "left out with --exclude"})
+			inv.Ignored = append(inv.Ignored, Ignored{Group: k.GVR.Group, Resource: k.GVR.Resource, Why: "excluded with --exclude"})
 		}
 		return out
 	})
@@ -121,9 +119,9 @@ func (inv *Inventory) list(ctx context.Context, src *cluster.Cluster, sel Select
 	return nil
 }
 
-// better says whether kind k is the better way to look at an object than the
-// one found before, of the given rank: one that the target serves, then the
-// group that the source prefers.
+// better is true when an object should be read as kind k rather than as the kind of
+// the given rank: first a kind that the target serves, then the group that the source
+// prefers.
 func better(k Kind, rank int, onTarget bool) bool {
 	if k.OnTarget != onTarget {
 		return k.OnTarget
@@ -144,8 +142,8 @@ func compareNotExamined(a, b NotExamined) int {
 	return 1
 }
 
-// notExamined records that a kind could not be listed. Only the end of the
-// context ends the capture.
+// notExamined records that a kind could not be listed. It returns an error only when
+// the context ended.
 func (inv *Inventory) notExamined(ctx context.Context, sel Selection, k Kind, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -156,9 +154,9 @@ func (inv *Inventory) notExamined(ctx context.Context, sel Selection, k Kind, er
 	}
 	switch {
 	case apierrors.IsForbidden(err) && k.GVR.GroupResource() == (schema.GroupResource{Resource: "podtemplates"}):
-		return pass("no role of Kubernetes itself lets users list them, and none of its controllers reads them")
+		return pass("built-in roles do not allow listing them, and no built-in controller reads them")
 	case apierrors.IsForbidden(err) && !sel.includes(k):
-		return pass("not among --include, and you may not list them")
+		return pass("not selected with --include, and you are not allowed to list them")
 	}
 	n := NotExamined{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Reason: "Failed", Message: err.Error()}
 	switch {
@@ -171,11 +169,11 @@ func (inv *Inventory) notExamined(ctx context.Context, sel Selection, k Kind, er
 	return nil
 }
 
-// errExpired asks for a list to begin anew.
-var errExpired = errors.New("the list changed too much while it was read")
+// errExpired means that the list must be restarted.
+var errExpired = errors.New("the continue token of the list expired")
 
-// listKind reads all objects of a kind. A list that expires between two pages
-// begins anew, the second time in one piece.
+// listKind reads all objects of a kind. A list that expires between two pages is
+// restarted without paging.
 func listKind(ctx context.Context, src *cluster.Cluster, namespace string, k Kind) ([]*Object, error) {
 	objects, err := listPages(ctx, src, namespace, k, firstPage)
 	if errors.Is(err, errExpired) {
@@ -212,7 +210,7 @@ func listPages(ctx context.Context, src *cluster.Cluster, namespace string, k Ki
 	}
 }
 
-// PageSize is how many objects to ask for next when n weighed so many bytes.
+// PageSize is the limit of the next page when n objects had weight bytes.
 func PageSize(n, weight int) int64 {
 	if n == 0 || weight == 0 {
 		return firstPage

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// needsOf returns the objects that u names in fields whose meaning the API
-// defines. Names inside strings, environment values and the like are no needs.
+// needsOf returns the objects that u references in fields of its API. Names inside
+// other strings, as in environment variables, are ignored.
 func needsOf(u *unstructured.Unstructured) []Need {
 	n := &needs{}
 	o := u.Object
@@ -39,7 +39,7 @@ func needsOf(u *unstructured.Unstructured) []Need {
 	return n.list
 }
 
-// needs collects references, each target once.
+// needs collects references, each object once.
 type needs struct{ list []Need }
 
 func (n *needs) add(gk schema.GroupKind, name, path string, optional bool) {
@@ -91,7 +91,7 @@ const PathScaleTarget = "spec.scaleTargetRef"
 
 func (n *needs) scaleTarget(o map[string]any) {
 	ref, _, _ := unstructured.NestedStringMap(o, "spec", "scaleTargetRef")
-	// KEDA lets both be left out; an autoscaler never does.
+	// Both are optional for KEDA.
 	version, kind := cmp.Or(ref["apiVersion"], "apps/v1"), cmp.Or(ref["kind"], "Deployment")
 	gv, err := schema.ParseGroupVersion(version)
 	if err != nil {

@@ -23,10 +23,10 @@ type Object struct {
 
 	Verdict Verdict
 	Reason  Reason
-	// Detail says more about the reason in one line: the owner's name, the
-	// selector that chose it.
+	// Detail is one line about the reason: the owner's name, or the object that needs
+	// it.
 	Detail string
-	// Needs are the objects that this one names in typed fields.
+	// Needs are the objects that this one references in typed fields.
 	Needs []Need
 
 	// OnTarget is false when the target does not serve the kind.
@@ -39,13 +39,13 @@ type Object struct {
 // Need is a typed reference from one object to another of the same namespace.
 type Need struct {
 	ID ID
-	// Path is the field that names it.
+	// Path is the field with the reference.
 	Path string
-	// Optional is true when the object works without it.
+	// Optional is true when the object works without the reference.
 	Optional bool
 }
 
-// facts are what verdicts and references need to know beyond the metadata.
+// facts are the fields that verdicts depend on, beside the metadata.
 type facts struct {
 	secretType     string
 	hasSelector    bool              // Service, Job with manualSelector
@@ -55,7 +55,7 @@ type facts struct {
 	pod            *podFacts // Pod, or the template of a workload
 	claim          *claimFacts
 	claimTemplates []string // StatefulSet
-	targetRefs     bool     // Endpoints: made by a controller
+	targetRefs     bool     // Endpoints: its addresses are pods
 	usersOnly      bool     // RoleBinding without a service account
 }
 
@@ -67,8 +67,7 @@ type podFacts struct {
 
 type claimFacts struct{ volumeName string }
 
-// Unstructured decodes the object as it was listed. Each call returns a value
-// of its own.
+// Unstructured decodes the object as it was listed. Each call returns a new value.
 func (o *Object) Unstructured() (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	if err := u.UnmarshalJSON(o.raw); err != nil {
@@ -77,8 +76,8 @@ func (o *Object) Unstructured() (*unstructured.Unstructured, error) {
 	return u, nil
 }
 
-// NewObject takes u as an object of the source whose kind is k. It keeps no
-// reference to u.
+// NewObject returns u as an object of the source of kind k. It keeps no reference to
+// u, and modifies it.
 func NewObject(k Kind, u *unstructured.Unstructured) (*Object, error) {
 	u.SetGroupVersionKind(k.GVK())
 	stripManagedFields(k, u)
@@ -108,8 +107,8 @@ func stripManagedFields(k Kind, u *unstructured.Unstructured) {
 	u.SetManagedFields(nil)
 }
 
-// longAnnotation is the size from which an annotation's value is kept in raw
-// only. No annotation that a verdict depends on is that long.
+// longAnnotation is the size from which the value of an annotation is kept in raw
+// only. Annotations that a verdict depends on are shorter.
 const longAnnotation = 1024
 
 func shortAnnotations(in map[string]string) map[string]string {
@@ -133,7 +132,7 @@ type NotExamined struct {
 	Message string `json:"message"`
 }
 
-// Inventory is everything that was found in one namespace.
+// Inventory has all objects of one namespace.
 type Inventory struct {
 	ClusterID string
 	Namespace string
@@ -146,16 +145,15 @@ type Inventory struct {
 
 	byID  map[ID]*Object
 	byUID map[types.UID]*Object
-	// users are the pods and templates that reference a claim by name.
+	// users are the pods and templates that reference a PVC, by its name.
 	users map[string][]*Object
-	// sets are the objects with claim templates.
+	// sets are the objects with volume claim templates.
 	sets []*Object
-	// running are the roots that pods, or templates of pods, descend from.
+	// running are the owners at the top of pods or templates of pods.
 	running map[*Object]bool
 }
 
-// NewInventory puts objects that were read elsewhere into an inventory, without
-// verdicts: see Judge.
+// NewInventory returns an inventory of objects without verdicts: see Judge.
 func NewInventory(clusterID, namespace string, objects []*Object) *Inventory {
 	inv := &Inventory{ClusterID: clusterID, Namespace: namespace, Objects: objects}
 	slices.SortFunc(inv.Objects, func(a, b *Object) int { return a.Ref.Compare(b.Ref) })
@@ -179,7 +177,7 @@ func (inv *Inventory) index() {
 	}
 	for _, o := range inv.Objects {
 		if reason, _ := ours(inv, o); reason != "" {
-			continue // a mount pod references claims on behalf of nobody
+			continue // a mount pod is not a user of its PVCs
 		}
 		for _, c := range o.Claims() {
 			inv.users[c] = append(inv.users[c], o)

@@ -12,32 +12,31 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Selection narrows what moves. The zero value selects everything.
+// Selection selects the objects to migrate. The zero value selects all.
 type Selection struct {
 	// Labels selects objects by label; nil selects all.
 	Labels labels.Selector
-	// Include names types, or single objects, that move; empty means all.
-	// Exclude names those that do not, and wins.
+	// Include has the types and objects to migrate; empty means all. Exclude has
+	// those not to migrate, and wins.
 	Include []Pattern
 	Exclude []Pattern
 }
 
-// Pattern is TYPE or TYPE/NAME as people write it on the command line. TYPE is
-// a resource, singular, kind, or any of these with the group after a dot.
+// Pattern is TYPE or TYPE/NAME on the command line. TYPE is a resource, its singular,
+// short name or kind, with or without the group after a dot.
 type Pattern struct{ Type, Name string }
 
 // ParsePattern reads TYPE or TYPE/NAME.
 func ParsePattern(s string) (Pattern, error) {
 	typ, name, found := strings.Cut(s, "/")
 	if typ == "" || (found && name == "") || strings.Contains(name, "/") {
-		return Pattern{}, fmt.Errorf("%q is neither TYPE nor TYPE/NAME", s)
+		return Pattern{}, fmt.Errorf("invalid selection %q: must be TYPE or TYPE/NAME", s)
 	}
 	return Pattern{Type: strings.ToLower(typ), Name: name}, nil
 }
 
-// resolve spells out the short names and singulars of what the cluster serves, as
-// kubectl does. A type that it does not serve is an error: nobody means to select
-// nothing.
+// resolve expands singulars and short names as kubectl does. A type that the cluster
+// does not serve is an error.
 func (s Selection) resolve(served Served) (Selection, error) {
 	var err error
 	if s.Include, err = served.expand(s.Include); err != nil {
@@ -52,7 +51,7 @@ func (s Served) expand(patterns []Pattern) ([]Pattern, error) {
 	for _, p := range patterns {
 		typ, found := s.typeNamed(p.Type)
 		if !found {
-			return nil, fmt.Errorf("the source serves no namespaced type %q (kubectl api-resources --namespaced lists them)", p.Type)
+			return nil, fmt.Errorf("the source does not have a namespaced resource type %q (see kubectl api-resources --namespaced)", p.Type)
 		}
 		out = append(out, Pattern{Type: typ, Name: p.Name})
 	}
@@ -81,7 +80,7 @@ func (s Served) typeNamed(name string) (string, bool) {
 	return short, short != ""
 }
 
-// Match says whether p names r.
+// Match is true when p selects r.
 func (p Pattern) Match(r Ref) bool {
 	if p.Name != "" && p.Name != r.Name {
 		return false
@@ -94,27 +93,27 @@ func (p Pattern) Match(r Ref) bool {
 	return false
 }
 
-// matchKind says whether p names the kind, with or without an object's name.
+// matchKind is true when p has the type k, with or without a name.
 func (p Pattern) matchKind(k Kind) bool {
 	return Pattern{Type: p.Type}.Match(Ref{Group: k.GVR.Group, Version: k.GVR.Version, Resource: k.GVR.Resource, Kind: k.Kind})
 }
 
-// excludes says whether the selection excludes the kind as a whole.
+// excludes is true when the selection excludes all objects of the kind.
 func (s Selection) excludes(k Kind) bool {
 	return slices.ContainsFunc(s.Exclude, func(p Pattern) bool { return p.Name == "" && p.matchKind(k) })
 }
 
-// includes says whether objects of the kind may be selected by themselves.
+// includes is true when objects of the kind can be selected directly.
 func (s Selection) includes(k Kind) bool {
 	return len(s.Include) == 0 || slices.ContainsFunc(s.Include, func(p Pattern) bool { return p.matchKind(k) })
 }
 
-// everything says whether the selection is the zero one.
+// everything is true for the zero value.
 func (s Selection) everything() bool {
 	return s.Labels == nil && len(s.Include) == 0 && len(s.Exclude) == 0
 }
 
-// choice is which objects a selection takes, and why.
+// choice has the objects that a selection takes, with the reason.
 type choice struct {
 	all     bool
 	because map[*Object]string
@@ -137,8 +136,8 @@ func (c choice) apply(o *Object) {
 	o.Detail = why
 }
 
-// choose takes the objects that match, and what they need, transitively. An
-// excluded object never comes along; the plan warns about whoever needs it.
+// choose takes the objects that match and their dependencies. Excluded objects are
+// never taken; the plan warns about the objects that need them.
 func (s Selection) choose(inv *Inventory) choice {
 	if s.everything() {
 		return choice{all: true}
@@ -187,8 +186,8 @@ func matchAny(patterns []Pattern, r Ref) bool {
 	return false
 }
 
-// requires returns what o cannot do without: what it names, the claims of a
-// StatefulSet, and its owner (an owned object moves by its owner moving).
+// requires returns the dependencies of o: its references, the PVCs of a StatefulSet,
+// and its owner.
 func (inv *Inventory) requires(o *Object) []*Object {
 	var out []*Object
 	for _, n := range o.Needs {

@@ -11,12 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// PodUse is a pod that references a claim.
+// PodUse is a pod that references a PVC.
 type PodUse struct {
 	Pod string `json:"pod"`
 	// Node is empty while the pod is not scheduled.
 	Node string `json:"node,omitempty"`
-	// Running is false for a pod that has run to its end.
+	// Running is false for a finished pod.
 	Running bool `json:"running"`
 }
 
@@ -31,8 +31,8 @@ func (inv *Inventory) Claims() []*Object {
 	return out
 }
 
-// Users returns who uses the claim: the pods that reference it now, and the
-// workloads (roots of ownership) that do, with or without pods.
+// Users returns the pods that reference the PVC now, and the workloads (at the top of
+// ownership) that use it, with or without pods.
 func (inv *Inventory) Users(claim string) (pods []PodUse, workloads []Ref) {
 	add := func(o *Object) {
 		if r := inv.Root(o).Ref; !slices.Contains(workloads, r) {
@@ -54,8 +54,8 @@ func (inv *Inventory) Users(claim string) (pods []PodUse, workloads []Ref) {
 	return pods, workloads
 }
 
-// claimsOf returns the claims that were made from the templates of a
-// StatefulSet, those beyond its present replicas included.
+// claimsOf returns the PVCs that were created from the templates of a StatefulSet,
+// including those beyond its current replicas.
 func (inv *Inventory) claimsOf(set *Object) []*Object {
 	var out []*Object
 	for _, c := range inv.Claims() {
@@ -66,8 +66,8 @@ func (inv *Inventory) claimsOf(set *Object) []*Object {
 	return out
 }
 
-// templateOf returns the volume claim template of the StatefulSet that the
-// claim was made from, by its name: <template>-<set>-<ordinal>.
+// templateOf returns the volume claim template of the StatefulSet that the PVC was
+// created from, by its name: <template>-<set>-<ordinal>.
 func templateOf(set *Object, claim string) string {
 	for _, t := range set.facts.claimTemplates {
 		ordinal, found := strings.CutPrefix(claim, t+"-"+set.Ref.Name+"-")
@@ -78,7 +78,7 @@ func templateOf(set *Object, claim string) string {
 	return ""
 }
 
-// Claims returns the names of the claims that the object's pods reference.
+// Claims returns the names of the PVCs that the object's pods reference.
 func (o *Object) Claims() []string {
 	if o.facts.pod == nil {
 		return nil
@@ -86,22 +86,21 @@ func (o *Object) Claims() []string {
 	return o.facts.pod.claims
 }
 
-// Template returns the name of the claim template of the StatefulSet o that the
-// claim was made from, "" when it was not.
+// Template returns the name of the volume claim template of the StatefulSet o that the
+// PVC was created from, or "".
 func (o *Object) Template(claim string) string { return templateOf(o, claim) }
 
-// RunsPods says whether pods, or workloads, descend from o.
+// RunsPods is true when o owns pods or workloads, directly or not.
 func (inv *Inventory) RunsPods(o *Object) bool { return inv.running[o] }
 
-// AsksForVolumes says whether o is a claim or has templates of claims.
+// AsksForVolumes is true when o is a PVC or has templates of PVCs.
 func (o *Object) AsksForVolumes() bool {
 	return o.Ref.GroupKind() == kindClaim || len(o.facts.claimTemplates) > 0 ||
 		o.facts.pod != nil && len(o.facts.pod.ephemeral) > 0
 }
 
-// ClaimTemplates returns the specs from which controllers make claims for u: the
-// claim templates of a StatefulSet and those of ephemeral volumes. The maps
-// belong to u.
+// ClaimTemplates returns the templates of PVCs in u: the volume claim templates of a
+// StatefulSet and those of ephemeral volumes. The maps are shared with u.
 func ClaimTemplates(u *unstructured.Unstructured) []map[string]any {
 	out := elements(u.Object, "spec", "volumeClaimTemplates")
 	for _, v := range elements(PodSpec(u), "volumes") {
@@ -113,5 +112,5 @@ func ClaimTemplates(u *unstructured.Unstructured) []map[string]any {
 	return out
 }
 
-// RunsPods says whether the object is a pod or has a template of one.
+// RunsPods is true when the object is a pod or has a pod template.
 func (o *Object) RunsPods() bool { return o.facts.pod != nil }

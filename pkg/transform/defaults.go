@@ -13,14 +13,13 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// defaults drops fields that have the value the API server gives to whoever
-// says nothing. What is left is what somebody meant: the target keeps its own
-// defaults, nobody finds us in the way of a field we did not care about, and an
-// exported object reads as it was written.
+// defaults removes fields that have the default value of the API server. The target
+// applies its own defaults, kubectl-motion does not own fields that no user set, and
+// an exported object reads as it was written.
 //
-// Only values that have been the default for as long as the version exists are
-// in here. A default that differs between versions or depends on another field
-// is not dropped, except for imagePullPolicy.
+// Only values are removed that have been the default in all releases of the API
+// version. A default that depends on other fields is removed only where they are
+// absent, or decides as for imagePullPolicy.
 func (r *transformation) defaults() {
 	spec := nested(r.o, "spec")
 	switch r.gk {
@@ -54,7 +53,7 @@ func (r *transformation) defaults() {
 	}
 }
 
-// dropEqual drops the fields of o that have the given values.
+// dropEqual removes the fields of o that have the given values.
 func dropEqual(o, values map[string]any) {
 	for k, v := range values {
 		if old, found := o[k]; found && reflect.DeepEqual(old, v) {
@@ -101,8 +100,8 @@ func containerDefaults(c map[string]any) {
 	}
 }
 
-// defaultPullPolicy is what an image without a policy gets: Always for the tag
-// latest, said or not, IfNotPresent for any other tag or digest.
+// defaultPullPolicy is the default of an image: Always for the tag latest and without
+// a tag, IfNotPresent for any other tag or digest.
 func defaultPullPolicy(image string) string {
 	name := image[strings.LastIndex(image, "/")+1:]
 	if strings.Contains(name, "@") {

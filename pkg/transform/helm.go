@@ -14,16 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Helm keeps a release as a Secret (or, when told so, a ConfigMap) whose key
+// Helm stores a release as a Secret (or a ConfigMap, if configured) whose key
 // "release" is base64 of gzip of JSON; a Secret's data is base64 once more.
 // https://helm.sh/docs/topics/advanced/#storage-backends
 
-// maxRelease bounds what a release may unpack to. Helm's own records stay far
-// below it, because the packed form has to fit into an object of 1 MiB.
+// maxRelease is the maximum size of an unpacked release. Helm's own records are much
+// smaller, because the packed form must fit into an object of 1 MiB.
 const maxRelease = 64 << 20
 
-// helmRelease moves a release record to the other namespace, so that helm
-// upgrade goes on working there. Under the same namespace nothing changes.
+// helmRelease changes the namespace in a release record, so that helm upgrade works in
+// the target namespace. Nothing changes if the namespace has the same name.
 func (r *transformation) helmRelease() {
 	if !r.renamed() || !r.isHelmRelease() {
 		return
@@ -31,11 +31,11 @@ func (r *transformation) helmRelease() {
 	packed, _, _ := unstructured.NestedString(r.o, "data", "release")
 	moved, err := moveRelease(packed, r.gk.Kind == "Secret", r.opts.Source.Namespace, r.opts.Target.Namespace)
 	if err != nil {
-		r.note(Change{Path: "data.release", Why: "the Helm release record does not unpack (" + err.Error() + "); helm will look for it in the old namespace", Notable: true})
+		r.note(Change{Path: "data.release", Why: "the Helm release record cannot be decoded (" + err.Error() + "); helm will use the source namespace", Notable: true})
 		return
 	}
 	if err := unstructured.SetNestedField(r.o, moved, "data", "release"); err == nil {
-		r.note(Change{Path: "data.release", Why: "the Helm release names its namespace", Notable: true})
+		r.note(Change{Path: "data.release", Why: "the Helm release record has the namespace", Notable: true})
 	}
 }
 

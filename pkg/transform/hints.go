@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// hints looks for strings that name a Service of the source's namespace by its
-// DNS name. They are reported and not changed: what a string means is the
-// application's business, and a guess that is wrong once is worse than a list.
+// hints reports strings with the DNS name of a Service of the source namespace. They
+// are not changed: only the application knows their meaning.
 func (r *transformation) hints() {
 	if !r.renamed() {
 		return
@@ -26,7 +25,7 @@ func (r *transformation) hints() {
 	}
 }
 
-// maxHints bounds what is said about one object.
+// maxHints is the maximum of reported strings of one object.
 const maxHints = 20
 
 func (r *transformation) hintsIn(v any, at string, secret bool) {
@@ -66,7 +65,7 @@ func (r *transformation) hint(s, at string, secret bool) {
 	r.note(c)
 }
 
-const hintReason = "names a service in the old namespace; it is not changed"
+const hintReason = "references a Service in the source namespace, not changed"
 
 func sortedKeys(m map[string]any) []string {
 	keys := make([]string, 0, len(m))

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// managed says whether any field manager has set the field at path.
+// managed is true when a field manager owns the field at path.
 func managed(u *unstructured.Unstructured, path fieldpath.Path) bool {
 	for _, entry := range u.GetManagedFields() {
 		if entry.FieldsV1 == nil {
@@ -25,7 +25,7 @@ func managed(u *unstructured.Unstructured, path fieldpath.Path) bool {
 	return false
 }
 
-// lastApplied is what kubectl apply noted on the object, nil without a note.
+// lastApplied returns the object that kubectl apply stored in its annotation, or nil.
 func lastApplied(u *unstructured.Unstructured) map[string]any {
 	note := u.GetAnnotations()[annotationApplied]
 	var o map[string]any

@@ -13,13 +13,13 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// metadata keeps name, labels and annotations; everything else in there is
-// about the source's copy. Owners are stripped because their UIDs mean nothing
-// on the target, where the garbage collector would delete the object for them.
+// metadata keeps name, labels and annotations and removes all other fields. Owner
+// references are removed because the target's garbage collector would delete an
+// object whose owner UID does not exist.
 func (r *transformation) metadata() {
 	u := r.u
 	for _, f := range u.GetFinalizers() {
-		r.note(Change{Path: "metadata.finalizers", From: f, Why: "its controller adds it again on the target", Notable: !builtInFinalizer(f)})
+		r.note(Change{Path: "metadata.finalizers", From: f, Why: "added again by its controller on the target", Notable: !builtInFinalizer(f)})
 	}
 	for _, o := range u.GetOwnerReferences() {
 		r.note(Change{Path: "metadata.ownerReferences", From: o.Kind + "/" + o.Name, Why: "the owner has another UID on the target"})
@@ -50,7 +50,7 @@ func (r *transformation) labels() map[string]string {
 	labels := maps.Clone(r.u.GetLabels())
 	for k := range labels {
 		if strings.HasPrefix(k, "field.cattle.io/") {
-			r.note(Change{Path: "metadata.labels." + k, From: labels[k], Why: "a project of the source cluster"})
+			r.note(Change{Path: "metadata.labels." + k, From: labels[k], Why: "a Rancher project of the source cluster"})
 			delete(labels, k)
 		}
 	}
@@ -77,8 +77,8 @@ func (r *transformation) annotations() map[string]string {
 	return annotations
 }
 
-// value shortens the value of an annotation. That of kubectl apply is left out:
-// it repeats the whole object, a Secret's data included.
+// value shortens the value of an annotation. That of kubectl apply is omitted: it
+// repeats the whole object, including a Secret's data.
 func (r *transformation) value(key, s string) string {
 	if key == annotationApplied || r.gk.Group == "" && r.gk.Kind == "Secret" {
 		return ""
@@ -86,37 +86,37 @@ func (r *transformation) value(key, s string) string {
 	return short(s)
 }
 
-// annotationApplied is where kubectl apply keeps what it applied last.
+// annotationApplied is where kubectl apply stores the last applied object.
 const annotationApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// clusterBound says why an annotation means nothing on another cluster, or "".
+// clusterBound returns the reason why an annotation is removed, or "".
 func clusterBound(key string) string {
 	switch key {
 	case annotationApplied:
-		return "describes the source's object; server-side apply needs no such note"
+		return "not used by server-side apply"
 	case "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller",
 		"pv.kubernetes.io/provisioned-by", "pv.kubernetes.io/migrated-to",
 		"volume.kubernetes.io/selected-node", "volume.kubernetes.io/storage-provisioner",
 		"volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/migrated-to",
 		"volume.kubernetes.io/storage-resizer", "volume.beta.kubernetes.io/storage-class":
-		return "the target binds its own volume"
+		return "set for the volume of the source"
 	case "deployment.kubernetes.io/revision", "deployment.kubernetes.io/revision-history",
 		"deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas",
 		"deprecated.daemonset.template.generation",
 		"batch.kubernetes.io/job-tracking", "batch.kubernetes.io/cronjob-scheduled-timestamp",
 		"endpoints.kubernetes.io/last-change-trigger-time",
 		"control-plane.alpha.kubernetes.io/leader":
-		return "kept by a controller of the source"
+		return "set by a controller of the source"
 	case v1alpha1.AnnotationSource, v1alpha1.AnnotationStopped:
 		return "of an earlier migration"
 	}
 	if strings.HasPrefix(key, "field.cattle.io/") {
-		return "a project of the source cluster"
+		return "a Rancher project of the source cluster"
 	}
 	return ""
 }
 
-// nested returns the object at path, nil when there is none, without copying.
+// nested returns the object at path without copying, or nil.
 func nested(o map[string]any, path ...string) map[string]any {
 	v, _, _ := unstructured.NestedFieldNoCopy(o, path...)
 	m, _ := v.(map[string]any)

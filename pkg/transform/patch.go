@@ -27,14 +27,14 @@ type Patch struct {
 	Labels labels.Selector
 	// JSON is a JSON patch (RFC 6902).
 	JSON jsonpatch.Patch
-	// Merge is a strategic merge patch; for kinds that are not Kubernetes's own,
-	// a JSON merge patch (RFC 7386).
+	// Merge is a strategic merge patch; for custom resources, a JSON merge patch
+	// (RFC 7386).
 	Merge map[string]any
-	// Where says where the patch was written, for messages.
+	// Where is the file and position of the patch, for messages.
 	Where string
 }
 
-// Match says whether p selects the object as it will be on the target.
+// Match is true when p selects the object as it will be on the target.
 func (p Patch) Match(u *unstructured.Unstructured) bool {
 	gk := u.GroupVersionKind().GroupKind()
 	if p.Group != "" && p.Group != gk.Group || p.Kind != "" && p.Kind != gk.Kind {
@@ -46,10 +46,10 @@ func (p Patch) Match(u *unstructured.Unstructured) bool {
 	return p.Labels == nil || p.Labels.Matches(labels.Set(u.GetLabels()))
 }
 
-// errIdentity is about a patch that would make another object of it.
+// errIdentity is the error of a patch that changes the identity of the object.
 var errIdentity = errors.New("a patch must not change apiVersion, kind, name or namespace")
 
-// patch runs the user's patches in their order.
+// patch applies the user's patches in their order.
 func (r *transformation) patch() error {
 	for _, p := range r.opts.Patches {
 		if !p.Match(r.u) {

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// entry is one patch as kustomize writes it in the list "patches".
+// entry is one element of the list "patches" of a kustomization.
 type entry struct {
 	Target struct {
 		Group         string `json:"group"`
@@ -51,7 +51,7 @@ func ParsePatches(where string, file []byte) ([]Patch, error) {
 		out = append(out, patches...)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s: no patch in it", where)
+		return nil, fmt.Errorf("%s: no patch found", where)
 	}
 	return out, nil
 }
@@ -76,7 +76,7 @@ func parseDocument(at string, doc []byte) ([]Patch, error) {
 		return parseEntries(at, object.Patches)
 	}
 	if object.Kind == "" || object.Metadata.Name == "" {
-		return nil, errors.New("it is neither a list of patches with targets nor a part of an object with kind and metadata.name")
+		return nil, errors.New("must be a list of patches with targets, or a part of an object with kind and metadata.name")
 	}
 	p := Patch{Kind: object.Kind, Name: object.Metadata.Name, Where: at}
 	if err := p.read(raw); err != nil {
@@ -101,7 +101,7 @@ func parseEntries(at string, raw []byte) ([]Patch, error) {
 			p.Labels = sel
 		}
 		if p.Kind == "" && p.Name == "" && p.Labels == nil {
-			return nil, fmt.Errorf("entry %d: its target names neither kind, name nor labelSelector", i+1)
+			return nil, fmt.Errorf("entry %d: the target must have a kind, name or labelSelector", i+1)
 		}
 		if err := p.read(e.Patch); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", i+1, err)
@@ -130,7 +130,7 @@ func (p *Patch) read(raw json.RawMessage) error {
 		return err
 	}
 	if err := json.Unmarshal(raw, &p.Merge); err != nil {
-		return fmt.Errorf("the patch is neither a list of operations nor an object: %w", err)
+		return fmt.Errorf("the patch must be a list of operations or an object: %w", err)
 	}
 	if len(p.Merge) == 0 {
 		return errors.New("the patch is empty")

@@ -15,12 +15,12 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
-// pod drops what the source's scheduler, admission and kubelet added to a pod
-// that nobody owns.
+// pod removes the fields that the source's scheduler, admission and kubelet set on a
+// bare pod.
 func (r *transformation) pod() {
-	r.drop("the target's scheduler decides", false, "spec", "nodeName")
+	r.drop("set by the source's scheduler", false, "spec", "nodeName")
 	r.drop("computed from the priority class", false, "spec", "priority")
-	r.drop("debugging containers cannot be created with a pod", true, "spec", "ephemeralContainers")
+	r.drop("ephemeral containers cannot be created with a pod", true, "spec", "ephemeralContainers")
 	if class, _, _ := unstructured.NestedString(r.o, "spec", "priorityClassName"); class != "" {
 		r.drop("computed from the priority class", false, "spec", "preemptionPolicy")
 	}
@@ -36,8 +36,8 @@ func (r *transformation) pod() {
 	})
 }
 
-// limitRanger takes back what a LimitRange of the source set, as its annotation
-// says: the target's own limits apply there.
+// limitRanger removes the resources that a LimitRange of the source set, as recorded
+// in its annotation: the target's own LimitRange applies.
 func (r *transformation) limitRanger(spec map[string]any) {
 	const key = "kubernetes.io/limit-ranger"
 	note, found := r.u.GetAnnotations()[key]
@@ -60,14 +60,14 @@ func (r *transformation) limitRanger(spec map[string]any) {
 		}
 	}
 	unstructured.RemoveNestedField(r.o, "metadata", "annotations", key)
-	r.note(Change{Path: "spec.containers.resources", From: short(note), Why: "set by a LimitRange of the source; the target's own limits apply"})
+	r.note(Change{Path: "spec.containers.resources", From: short(note), Why: "set by a LimitRange of the source"})
 }
 
-// limitSet is how the LimitRanger says what it set on one container:
-// "cpu, memory request for container a".
+// limitSet matches the LimitRanger's text about one container: "cpu, memory request
+// for container a".
 var limitSet = regexp.MustCompile(`^(.+) (request|limit) for (init )?container (\S+)$`)
 
-// unset removes some of a container's requests, or limits.
+// unset removes resources from a container's requests or limits.
 func unset(c map[string]any, field string, resources []string) {
 	for _, name := range resources {
 		unstructured.RemoveNestedField(c, "resources", field, name)
@@ -75,8 +75,8 @@ func unset(c map[string]any, field string, resources []string) {
 	dropEqual(nested(c, "resources"), map[string]any{field: map[string]any{}})
 }
 
-// tokenVolumes drops the volume with the service account's token, which every
-// API server adds by itself, from the pod and its containers.
+// tokenVolumes removes the volume with the ServiceAccount's token, which every API
+// server adds, from the pod and its containers.
 func (r *transformation) tokenVolumes(spec map[string]any) {
 	var names []string
 	filter(spec, "volumes", func(v map[string]any) bool {
@@ -85,7 +85,7 @@ func (r *transformation) tokenVolumes(spec map[string]any) {
 			return true
 		}
 		names = append(names, name)
-		r.note(Change{Path: "spec.volumes", From: name, Why: "the target's API server adds its own token"})
+		r.note(Change{Path: "spec.volumes", From: name, Why: "added by the target's API server"})
 		return false
 	})
 	for _, field := range []string{"initContainers", "containers"} {
@@ -98,8 +98,8 @@ func (r *transformation) tokenVolumes(spec map[string]any) {
 	}
 }
 
-// injected drops what Istio's webhook added and listed in its own annotation;
-// the target's webhook, if it has one, adds its own.
+// injected removes the containers and volumes that Istio's webhook added and listed
+// in its annotation.
 func (r *transformation) injected(spec map[string]any) {
 	const key = "sidecar.istio.io/status"
 	var added struct{ InitContainers, Containers, Volumes, ImagePullSecrets []string }
@@ -120,7 +120,7 @@ func (r *transformation) injected(spec map[string]any) {
 	r.note(Change{Path: "spec.containers", From: strings.Join(added.Containers, ","), Why: "injected by Istio on the source", Notable: true})
 }
 
-// filter keeps the elements of a list that keep says yes to.
+// filter keeps the elements of a list for which keep returns true.
 func filter(o map[string]any, field string, keep func(map[string]any) bool) {
 	list, ok := o[field].([]any)
 	if !ok {
@@ -139,8 +139,8 @@ func filter(o map[string]any, field string, keep func(map[string]any) bool) {
 	o[field] = kept
 }
 
-// podTemplate runs the rules for pod specs wherever one is: in a Pod, in a
-// workload's template, in a custom resource of that shape.
+// podTemplate applies the rules for pod specs: of a Pod, of a workload's template, of
+// a custom resource with a pod template.
 func (r *transformation) podTemplate() {
 	path := inventory.PodSpecPath(r.u)
 	if path == nil {
@@ -164,8 +164,8 @@ func (r *transformation) podTemplate() {
 	r.duplicates(at, spec)
 }
 
-// image maps the image of a container by the longest prefix that matches at a
-// boundary: after the whole name, or before a /, : or @.
+// image maps the image of a container by the longest prefix that ends at the end of
+// the name, or before a /, : or @.
 func (r *transformation) image(c map[string]any, at string) {
 	image, _ := c["image"].(string)
 	best := ""

@@ -8,33 +8,33 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// claim keeps what was asked for: size, modes, class. The binding to a volume
-// and the place where its first bytes came from are the source's.
+// claim keeps size, access modes and storage class, and removes the binding to a
+// volume and the data source.
 func (r *transformation) claim() {
 	if _, set, _ := unstructured.NestedString(r.o, "spec", "storageClassName"); !set {
 		// The old way to name the class.
 		if class := r.u.GetAnnotations()["volume.beta.kubernetes.io/storage-class"]; class != "" {
-			r.set("the annotation is deprecated", false, class, "spec", "storageClassName")
+			r.set("replaces the deprecated annotation", false, class, "spec", "storageClassName")
 		}
 	}
 	r.size()
 	r.storageClass(r.o, "")
-	r.drop("the target binds its own volume", false, "spec", "volumeName")
-	r.drop("the data is shipped", false, "spec", "dataSource")
-	r.drop("the data is shipped", false, "spec", "dataSourceRef")
-	r.drop("labels of the source's volumes", true, "spec", "selector")
-	r.drop("a class of the source cluster", true, "spec", "volumeAttributesClassName")
+	r.drop("the volume of the source", false, "spec", "volumeName")
+	r.drop("the data is copied", false, "spec", "dataSource")
+	r.drop("the data is copied", false, "spec", "dataSourceRef")
+	r.drop("selects volumes of the source by label", true, "spec", "selector")
+	r.drop("a VolumeAttributesClass of the source cluster", true, "spec", "volumeAttributesClassName")
 }
 
-// size asks for as much as the source really has: drivers round up, and a
-// volume that was grown elsewhere may be larger than its claim.
+// size requests the capacity of the source's volume if that is larger than the
+// request: drivers round up, and volumes may have been expanded.
 func (r *transformation) size() {
 	asked, err1 := quantity(r.o, "spec", "resources", "requests", "storage")
 	has, err2 := quantity(r.o, "status", "capacity", "storage")
 	if err1 != nil || err2 != nil || has.Cmp(asked) <= 0 {
 		return
 	}
-	r.set("the source's volume is larger than its claim", true, has.String(), "spec", "resources", "requests", "storage")
+	r.set("the source's volume is larger than its request", true, has.String(), "spec", "resources", "requests", "storage")
 }
 
 func quantity(o map[string]any, path ...string) (resource.Quantity, error) {
@@ -45,7 +45,7 @@ func quantity(o map[string]any, path ...string) (resource.Quantity, error) {
 	return resource.ParseQuantity(s)
 }
 
-// storageClass maps the class of the claim o, which is itself at prefix.
+// storageClass maps the storage class of the PVC or template o at prefix.
 func (r *transformation) storageClass(o map[string]any, prefix string) {
 	old, found, _ := unstructured.NestedString(o, "spec", "storageClassName")
 	class, mapped := r.opts.StorageClasses[old]

@@ -9,10 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// renamed says whether the namespace has another name on the target.
+// renamed is true when the namespace has another name on the target.
 func (r *transformation) renamed() bool { return r.opts.Source.Namespace != r.opts.Target.Namespace }
 
-// namespaceField rewrites a field that names the source's namespace.
+// namespaceField changes a field with the name of the source namespace.
 func (r *transformation) namespaceField(o map[string]any, field, at string) {
 	if !r.renamed() || o[field] != r.opts.Source.Namespace {
 		return
@@ -21,7 +21,7 @@ func (r *transformation) namespaceField(o map[string]any, field, at string) {
 	r.note(Change{Path: at, From: r.opts.Source.Namespace, To: r.opts.Target.Namespace, Why: "--to-namespace", Notable: true})
 }
 
-// roleBinding follows its subjects to the other namespace.
+// roleBinding changes the namespace of its subjects.
 func (r *transformation) roleBinding() {
 	for i, s := range elements(r.o, "subjects") {
 		r.namespaceField(s, "namespace", fmt.Sprintf("subjects[%d].namespace", i))
@@ -31,12 +31,12 @@ func (r *transformation) roleBinding() {
 // nameLabel is the label that every namespace has.
 const nameLabel = "kubernetes.io/metadata.name"
 
-// networkPolicy rewrites peers that select the namespace by its name.
+// networkPolicy changes peers that select the namespace by its name.
 func (r *transformation) networkPolicy() {
-	for _, way := range []struct{ rules, peers string }{{"ingress", "from"}, {"egress", "to"}} {
-		for i, rule := range elements(r.o, "spec", way.rules) {
-			for j, peer := range elements(rule, way.peers) {
-				at := fmt.Sprintf("spec.%s[%d].%s[%d].namespaceSelector.matchLabels", way.rules, i, way.peers, j)
+	for _, direction := range []struct{ rules, peers string }{{"ingress", "from"}, {"egress", "to"}} {
+		for i, rule := range elements(r.o, "spec", direction.rules) {
+			for j, peer := range elements(rule, direction.peers) {
+				at := fmt.Sprintf("spec.%s[%d].%s[%d].namespaceSelector.matchLabels", direction.rules, i, direction.peers, j)
 				if labels := nested(peer, "namespaceSelector", "matchLabels"); labels != nil {
 					r.namespaceField(labels, nameLabel, at)
 				}
@@ -45,7 +45,7 @@ func (r *transformation) networkPolicy() {
 	}
 }
 
-// endpoints drops node names, which mean nothing elsewhere.
+// endpoints removes node names of the source.
 func (r *transformation) endpoints() {
 	for _, e := range elements(r.o, "endpoints") {
 		delete(e, "nodeName")

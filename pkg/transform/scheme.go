@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// builtIns knows the kinds whose lists a strategic merge patch can merge.
+// builtIns has the kinds whose lists a strategic merge patch can merge.
 func builtIns() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{

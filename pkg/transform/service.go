@@ -16,18 +16,19 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// Annotations that a Service carries from cluster to cluster, because the API
-// server has no place for what they say once ownership was handed over.
+// Annotations of a Service that are kept across migrations, for facts that are lost
+// with the field managers at the handover.
 const (
-	// AnnotationChosen holds what somebody chose among the things that the API
-	// server picks when nobody does, as JSON of chosen.
+	// AnnotationChosen lists the fields that a user set although the API server
+	// would have allocated them, as JSON of chosen.
 	AnnotationChosen = v1alpha1.GroupName + "/chosen"
-	// AnnotationBalancer holds the load balancer that stayed behind, as JSON of
-	// balancer. The Service takes it again when it comes home.
+	// AnnotationBalancer has the settings of the load balancer of the source, as JSON
+	// of balancer. They are restored when the Service is migrated back.
 	AnnotationBalancer = v1alpha1.GroupName + "/load-balancer"
 )
 
-// chosen is what a person decided although the API server would have.
+// chosen lists the fields that a user set although the API server would have
+// allocated them.
 type chosen struct {
 	NodePorts      []int64 `json:"nodePorts,omitempty"`
 	IPFamilies     bool    `json:"ipFamilies,omitempty"`
@@ -35,7 +36,7 @@ type chosen struct {
 	HealthPort     bool    `json:"healthCheckNodePort,omitempty"`
 }
 
-// balancer is what a Service of type LoadBalancer looked like where it has one.
+// balancer has the settings of a Service of type LoadBalancer on its home cluster.
 type balancer struct {
 	// Home is <cluster id>/<namespace>.
 	Home string         `json:"home"`
@@ -45,14 +46,14 @@ type balancer struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// service drops what the source's network gave the Service: its addresses,
-// allocated ports and everything about an external load balancer. What a person
-// chose (a headless Service, a node port, a policy of address families) stays.
+// service removes the fields that depend on the source's network: addresses, allocated
+// ports and the settings of an external load balancer. Fields that a user set (a
+// headless Service, a node port, a policy of address families) stay.
 func (r *transformation) service() {
 	c := chosenOf(r.u)
 	if ip, _, _ := unstructured.NestedString(r.o, "spec", "clusterIP"); ip != "None" {
-		r.drop("the target allocates its own address", false, "spec", "clusterIP")
-		r.drop("the target allocates its own addresses", false, "spec", "clusterIPs")
+		r.drop("allocated by the source", false, "spec", "clusterIP")
+		r.drop("allocated by the source", false, "spec", "clusterIPs")
 	}
 	r.drop("addresses of the source's network", true, "spec", "externalIPs")
 	r.ipFamilies(c)
@@ -66,9 +67,8 @@ func (r *transformation) service() {
 	r.remember(AnnotationChosen, c, chosen{})
 }
 
-// chosenOf reads what somebody chose: what a field manager, the note of kubectl
-// apply, or an earlier migration names. What the API server allocated appears
-// in none of them.
+// chosenOf returns the fields that a user set: those of a field manager, of the
+// annotation of kubectl apply, or of AnnotationChosen.
 func chosenOf(u *unstructured.Unstructured) chosen {
 	var c chosen
 	if note, found := u.GetAnnotations()[AnnotationChosen]; found && json.Unmarshal([]byte(note), &c) == nil {
@@ -103,8 +103,8 @@ func orDefault(v any, d string) any {
 	return v
 }
 
-// ipFamilies leaves the families to the target unless somebody chose them and
-// the target has them. A Service that requires both gets what there is.
+// ipFamilies removes the families unless a user set them and the target has them. A
+// Service that requires both on a single-stack target prefers both.
 func (r *transformation) ipFamilies(c chosen) {
 	families, _, _ := unstructured.NestedStringSlice(r.o, "spec", "ipFamilies")
 	known := len(r.opts.IPFamilies) > 0
@@ -129,8 +129,8 @@ func balancerFields() []string {
 	return []string{"loadBalancerClass", "loadBalancerSourceRanges", "allocateLoadBalancerNodePorts", "externalTrafficPolicy", "healthCheckNodePort", "loadBalancerIP"}
 }
 
-// loadBalancer makes a Service of type LoadBalancer a ClusterIP one, and
-// remembers what it was. With LoadBalancersKeep only the address goes.
+// loadBalancer changes the type LoadBalancer to ClusterIP and remembers the settings.
+// With LoadBalancersKeep only the address is removed.
 func (r *transformation) loadBalancer(c *chosen) {
 	if t, _, _ := unstructured.NestedString(r.o, "spec", "type"); t != "LoadBalancer" {
 		return
@@ -139,7 +139,7 @@ func (r *transformation) loadBalancer(c *chosen) {
 		r.drop("an address of the source's network", true, "spec", "loadBalancerIP")
 		return
 	}
-	const why = "the source's load balancer stays behind; --load-balancers=keep asks the target for one"
+	const why = "the source's load balancer is not migrated, use --load-balancers=keep for one on the target"
 	was := balancer{
 		Home: r.opts.Source.ClusterID + "/" + r.opts.Source.Namespace,
 		Spec: map[string]any{}, NodePorts: map[string]int64{}, Annotations: map[string]string{},
@@ -168,8 +168,8 @@ func (r *transformation) loadBalancer(c *chosen) {
 	r.remember(AnnotationBalancer, was, balancer{})
 }
 
-// restoreBalancer gives a Service its load balancer back when the target is where it
-// had one, or when balancers are kept. It says whether it did.
+// restoreBalancer restores the load balancer of a Service that is migrated back to the
+// cluster that has it, or with LoadBalancersKeep. It returns true if it did.
 func (r *transformation) restoreBalancer(c *chosen) bool {
 	note, found := r.u.GetAnnotations()[AnnotationBalancer]
 	var was balancer
@@ -180,7 +180,7 @@ func (r *transformation) restoreBalancer(c *chosen) bool {
 	if !home && r.opts.LoadBalancers != LoadBalancersKeep {
 		return false
 	}
-	r.set("its load balancer is on the target", true, "LoadBalancer", "spec", "type")
+	r.set("the target has its load balancer", true, "LoadBalancer", "spec", "type")
 	for k, v := range was.Spec {
 		if k == "loadBalancerIP" && !home {
 			continue
@@ -240,7 +240,7 @@ func cloudBalancer(key string) bool {
 	}, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
-// nodePorts drops the ports that the source's API server picked.
+// nodePorts removes the ports that the source's API server allocated.
 func (r *transformation) nodePorts(c chosen) {
 	t, _, _ := unstructured.NestedString(r.o, "spec", "type")
 	for _, p := range elements(r.o, "spec", "ports") {

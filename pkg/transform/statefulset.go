@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// statefulSet maps the classes of its claim templates, so that the claims that
-// a later scale-up makes are of a class that exists.
+// statefulSet maps the storage classes of the volume claim templates, for PVCs of a
+// later scale-up.
 func (r *transformation) statefulSet() {
 	for i, t := range elements(r.o, "spec", "volumeClaimTemplates") {
 		r.storageClass(t, fmt.Sprintf("spec.volumeClaimTemplates[%d].", i))

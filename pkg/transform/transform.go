@@ -1,17 +1,16 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package transform says what one object must look like on the other cluster.
+// Package transform converts an object of the source into the object for the target.
 //
-// It is pure: an object and options in, a new object and the list of what was
-// changed out. No network, no clock, and the object that comes in is not
-// touched. There is one file per kind that needs rules of its own; every other
-// kind, custom resources included, gets the rules of metadata.go only.
+// It is pure: it takes an object and options and returns a new object and the list of
+// changes. It uses no network and no clock, and does not modify its input. Kinds with
+// their own rules have one file each; all other kinds, custom resources included, get
+// the rules of metadata.go only.
 //
-// What is sent is what somebody meant, not what the source's API server or its
-// controllers added to it: identities, allocated addresses, bindings and status
-// stay behind. Whatever is left out that a person may have written is named in
-// a Change, so that nothing disappears silently.
+// The result has the fields that users set, not those that the source's API server or
+// its controllers added: identities, allocated addresses, bindings and status are
+// removed. Every removed field that a user may have set is in a Change.
 package transform
 
 import (
@@ -26,63 +25,61 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// LoadBalancers says what becomes of Services of type LoadBalancer.
+// LoadBalancers is how Services of type LoadBalancer are converted.
 type LoadBalancers string
 
 const (
-	// LoadBalancersClusterIP makes them ClusterIP: the external balancer, its
-	// address and its settings stay behind.
+	// LoadBalancersClusterIP changes the type to ClusterIP and removes the settings
+	// of the external load balancer.
 	LoadBalancersClusterIP LoadBalancers = "clusterip"
-	// LoadBalancersKeep keeps the type and the annotations; the target's
-	// provider gives a new address.
+	// LoadBalancersKeep keeps the type and the annotations; the target's provider
+	// assigns a new address.
 	LoadBalancersKeep LoadBalancers = "keep"
 )
 
 // Options are the same for all objects of a run.
 type Options struct {
 	Source, Target ref.Namespace
-	// OriginalState puts workloads to rest (see package workload).
+	// Standby puts workloads on standby (see package workload).
 	Standby bool
-	// StorageClasses maps the source's classes to the target's; a class that is
-	// not in it keeps its name. The key "" is for claims without a class.
+	// StorageClasses maps the source's classes to the target's; other classes keep
+	// their name. The key "" is for PVCs without a class.
 	StorageClasses map[string]string
-	// Images maps prefixes of image names: registry, registry/path or a whole
-	// name with its tag. The longest match wins.
+	// Images maps prefixes of image names: registry, registry/path or a full name
+	// with its tag. The longest match wins.
 	Images map[string]string
 	// LoadBalancers defaults to LoadBalancersClusterIP.
 	LoadBalancers LoadBalancers
 	// IPFamilies are those of the target's network (IPv4, IPv6), the first one
 	// first; empty when unknown.
 	IPFamilies []string
-	// Services are the names of the source's Services, to recognise them in
-	// strings.
+	// Services are the names of the source's Services, to find them in strings.
 	Services map[string]bool
-	// Originals are the remembered values of source workloads that a migration
-	// has stopped, by their UID, in the format of package workload: what they
-	// run on the target is what they ran before they were stopped.
+	// Originals are the original states of source workloads that a migration has
+	// stopped, by their UID, in the format of package workload: they are restored on
+	// the target.
 	Originals map[types.UID][]byte
-	// Patches are the user's, applied last but before objects are put to rest.
+	// Patches are the user's, applied last but before workloads are put on standby.
 	Patches []Patch
 }
 
-// Change is one thing that is different on the target. Values of Secrets are
-// never in it.
+// Change is one difference of the object on the target. It never has values of
+// Secrets.
 type Change struct {
 	// Path is the field, dotted, with list indices in brackets.
 	Path string `json:"path"`
-	// From and To are the old and the new value in short; an empty To means
-	// that the field was dropped.
+	// From and To are the old and the new value, shortened; To is empty when the
+	// field was removed.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
-	// Why is a line for people.
+	// Why is one line for people.
 	Why string `json:"why"`
-	// Notable changes are shown in the plan without being asked for.
+	// Notable changes are in the text of the plan.
 	Notable bool `json:"notable,omitempty"`
 }
 
-// Object returns obj as it must be written to the target, and what is different
-// about it. The error names the object; it means that the object has a shape
-// that its own API does not allow, or that a patch does not fit.
+// Object returns obj as it must be written to the target, and the changes. An error
+// names the object: its shape is invalid for its API, or a patch cannot be applied.
 func Object(obj *unstructured.Unstructured, opts Options) (*unstructured.Unstructured, []Change, error) {
 	r := &transformation{u: obj.DeepCopy(), uid: obj.GetUID(), opts: opts}
 	r.gk = r.u.GroupVersionKind().GroupKind()
@@ -101,7 +98,7 @@ func Object(obj *unstructured.Unstructured, opts Options) (*unstructured.Unstruc
 	return r.u, r.changes, nil
 }
 
-// rewriting is one object in work.
+// transformation is the conversion of one object.
 type transformation struct {
 	u       *unstructured.Unstructured
 	o       map[string]any
@@ -135,8 +132,8 @@ func (r *transformation) kind() {
 	}
 }
 
-// atRest comes last: what is remembered is what the target shall run, user's
-// patches included.
+// standby comes last: the original state is that of the target, with the user's
+// patches.
 func (r *transformation) standby() error {
 	if was, found := r.opts.Originals[r.uid]; found {
 		if err := workload.Activate(r.u, was); err != nil {
@@ -151,19 +148,19 @@ func (r *transformation) standby() error {
 		return err
 	}
 	if changed {
-		r.note(Change{Path: "spec", To: "on standby", From: string(was), Why: "nothing runs on the target before it is activated"})
+		r.note(Change{Path: "spec", To: "on standby", From: string(was), Why: "workloads run on the target after the activation"})
 	}
 	return nil
 }
 
 func (r *transformation) note(c Change) { r.changes = append(r.changes, c) }
 
-// drop removes a field that is there; the Change says why.
+// drop removes a field if it is set, and records a Change.
 func (r *transformation) drop(why string, notable bool, path ...string) {
 	drop(r, r.o, "", why, notable, path...)
 }
 
-// drop removes a field of the object o, which is itself at prefix.
+// drop removes a field of the object o at prefix.
 func drop(r *transformation, o map[string]any, prefix, why string, notable bool, path ...string) {
 	v, found, err := unstructured.NestedFieldNoCopy(o, path...)
 	if !found || err != nil {
@@ -173,7 +170,7 @@ func drop(r *transformation, o map[string]any, prefix, why string, notable bool,
 	r.note(Change{Path: prefix + strings.Join(path, "."), From: short(v), Why: why, Notable: notable})
 }
 
-// set gives a field another value; nothing happens when it has it already.
+// set changes the value of a field, and records a Change if it differs.
 func (r *transformation) set(why string, notable bool, value string, path ...string) {
 	old, _, _ := unstructured.NestedString(r.o, path...)
 	if old == value {
@@ -185,7 +182,7 @@ func (r *transformation) set(why string, notable bool, value string, path ...str
 	r.note(Change{Path: strings.Join(path, "."), From: old, To: value, Why: why, Notable: notable})
 }
 
-// maxShort is how much of a value a Change shows, in bytes.
+// maxShort is the length of a value in a Change, in bytes.
 const maxShort = 120
 
 func short(v any) string {

@@ -143,7 +143,7 @@ func accountOf(t *testing.T, clusters ...*cluster.Cluster) {
 	for _, row := range account.Rows {
 		rows[row.Object] = row.Outcome + " " + row.Reason
 	}
-	if rows["configmap/kube-root-ca.crt"] != "skipped generated" || rows["configmap/passing"] != "pruned " {
+	if rows["configmap/kube-root-ca.crt"] != "Skipped Generated" || rows["configmap/passing"] != "Pruned " {
 		t.Errorf("rows %v", rows)
 	}
 	if mirror := must(t, "report", "--context", "lab-b-blue", "-n", "blue", "-o", "json"); !strings.Contains(mirror.stdout, "configmap/passing") {

@@ -282,7 +282,7 @@ func TestAnApplicationsClaimsOfOnePodAreLookedAtBySnapshots(t *testing.T) {
 	if v.Consistency != "Stopped" || v.VerifiedSync != r.Volumes[0].VerifiedSync+1 {
 		t.Errorf("a cutover without snapshots: %+v, before %+v", v, r.Volumes[0])
 	}
-	if !strings.Contains(stopped.stderr, "nothing of it is copied before the application is stopped") {
+	if !strings.Contains(stopped.stderr, "it is copied after the application is stopped") {
 		t.Errorf("the plan does not say that it takes longer: %s", stopped)
 	}
 	if got := sh(t, b, podOf(t, b, "blue", "app=app"), "cat /data/word"); got != "words\nmore\n" {

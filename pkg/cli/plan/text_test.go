@@ -58,7 +58,7 @@ func full() *plan.Plan {
 		}},
 		Transfer:    &plan.Transfer{AtMostBytes: 2 << 30, BytesPerSecond: plan.AssumedRate, RateBasis: plan.BasisAssumed, AtMostSeconds: 41},
 		Prune:       []inventory.Ref{refTo("", "configmaps", "ConfigMap", "old")},
-		Warnings:    []plan.Finding{{Code: plan.CodeStorageClassSelected, Object: &web, Message: `the target has no storage class "fast"; "ssd" was chosen`, Hint: "--storage-class fast=CLASS chooses another"}},
+		Warnings:    []plan.Finding{{Code: plan.CodeStorageClassSelected, Object: &web, Message: `the target has no storage class "fast", selected "ssd"`, Hint: "choose another with --storage-class fast=CLASS"}},
 		Blockers:    []plan.Finding{{Code: plan.CodeConflict, Object: &web, Message: "others own fields: spec.replicas is owned by helm", Problem: &apply.Problem{Cause: apply.CauseConflict}}},
 		NotExamined: []inventory.NotExamined{{Group: "example.com", Version: "v1", Resource: "widgets", Reason: "Forbidden"}},
 	}

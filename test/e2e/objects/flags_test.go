@@ -302,7 +302,7 @@ spec:
 	if _, err := dst.Kube.RbacV1().Roles("blue").Get(t.Context(), "e2e-big", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("blue has made a Role that he may not: %v", err)
 	}
-	apply("lab-b", filepath.Join(dir, "NeedsAdmin"))
+	apply("lab-b", filepath.Join(dir, "needs-admin"))
 	if _, err := dst.Kube.RbacV1().Roles("blue").Get(t.Context(), "e2e-big", metav1.GetOptions{}); err != nil {
 		t.Error(err)
 	}

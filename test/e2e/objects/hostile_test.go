@@ -67,7 +67,7 @@ func TestAHostileNamespaceDoesNotBreakAnAdministratorsRun(t *testing.T) {
 	a := as(t, "lab-a")
 	namespace(t, a, ns)
 	k := unthrottled(t, a)
-	const escape = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202e\nBLOCKED\n"
+	const escape = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202e\nBLOCKERS\n"
 	big := strings.Repeat("x", 1000<<10)
 	many(t, 40, func(ctx context.Context, i int) error {
 		_, err := k.CoreV1().ConfigMaps(ns).Create(ctx, &corev1.ConfigMap{
@@ -110,7 +110,7 @@ spec: {ports: [{port: 80}]}`)
 		t.Errorf("exit status %d, want 4, as most namespaces are not on the target: %s", code, errs.String())
 	}
 	text := out.String() + errs.String()
-	for _, bad := range []string{"\x1b", "\x07", "\u009b", "\u202e", "\nBLOCKED\n\n"} {
+	for _, bad := range []string{"\x1b", "\x07", "\u009b", "\u202e", "\nBLOCKERS\n\n"} {
 		if strings.Contains(text, bad) {
 			t.Errorf("%q reaches the terminal", bad)
 		}

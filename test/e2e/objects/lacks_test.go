@@ -85,7 +85,7 @@ func TestWhatTheTargetLacksOrRefusesIsFoundBeforeAnythingMoves(t *testing.T) {
 		{plan.CodePodDenied, "huge", "maximum cpu usage per Container is 1"},
 		{plan.CodeNameInUse, "theirs", ""},
 		{plan.CodeQuota, "conf", "exceeded quota: tight"},
-		{plan.CodeQuota, "", "of pods, the target's quota tight leaves 2"},
+		{plan.CodeQuota, "", "of pods, but the target's quota tight has 2 left"},
 	} {
 		if !slices.ContainsFunc(p.Blockers, func(f plan.Finding) bool {
 			return f.Code == want.code && (f.Object == nil) == (want.about == "") && (f.Object == nil || f.Object.Name == want.about) && strings.Contains(f.String(), want.words)
@@ -108,7 +108,7 @@ func TestWhatTheTargetLacksOrRefusesIsFoundBeforeAnythingMoves(t *testing.T) {
 		t.Logf("blockers %v", p.Blockers)
 	}
 	code, text, stderr := motion(t, "plan", "--context", "lab-a", "--to-context", "lab-b", "-n", ns, "--start")
-	if code != 4 || !strings.Contains(text, "BLOCKED") || !strings.Contains(text, "spec.shiny") {
+	if code != 4 || !strings.Contains(text, "BLOCKERS") || !strings.Contains(text, "spec.shiny") {
 		t.Errorf("exit status %d: %s%s", code, text, stderr)
 	}
 	if d, err := b.Kube.AppsV1().Deployments(ns).List(t.Context(), metav1.ListOptions{}); err != nil || len(d.Items) != 1 {
