@@ -4,7 +4,12 @@
 package apply
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +18,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 )
 
@@ -106,22 +113,62 @@ func TestAChangeSetCountsAndSums(t *testing.T) {
 	}
 }
 
-func TestAConflictWithOurselvesIsForcedAndNoOtherOne(t *testing.T) {
-	conflict := func(manager string) error {
-		return apierrors.NewApplyConflict([]metav1.StatusCause{{Type: metav1.CauseTypeFieldManagerConflict, Field: ".spec.replicas", Message: `conflict with "` + manager + `" using apps/v1`}}, "")
-	}
-	for manager, want := range map[string][]bool{"kubectl-motion": {false, true}, "helm": {false}} {
-		var got []bool
-		_, err := yielding(false, func(force bool) (int, error) {
-			got = append(got, force)
-			if force {
-				return 1, nil
+// conflictServer has one StatefulSet. An apply that is not forced conflicts over
+// field with manager; a forced dry run answers with forced.
+func conflictServer(t *testing.T, manager, field, live, forced string) (*Writer, Object, *[]bool) {
+	t.Helper()
+	var applied []bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.Method == http.MethodGet:
+			_, _ = io.WriteString(w, live)
+		case q.Get("force") != "true":
+			applied = append(applied, false)
+			status := apierrors.NewApplyConflict([]metav1.StatusCause{{
+				Type: metav1.CauseTypeFieldManagerConflict, Field: field, Message: `conflict with "` + manager + `" using apps/v1`,
+			}}, "conflict").Status()
+			status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+			w.WriteHeader(http.StatusConflict)
+			_ = json.NewEncoder(w).Encode(status)
+		default:
+			if q.Get("dryRun") == "" {
+				applied = append(applied, true)
 			}
-			return 0, conflict(manager)
-		})
-		if !slices.Equal(got, want) || (err == nil) != (manager == "kubectl-motion") {
-			t.Errorf("%s: tried with force %v, error %v", manager, got, err)
+			_, _ = io.WriteString(w, forced)
 		}
+	}))
+	t.Cleanup(server.Close)
+	writer, err := NewWriter(&cluster.Cluster{Name: "target", Config: &rest.Config{Host: server.URL, QPS: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := inventory.Ref{Group: "apps", Version: "v1", Resource: "statefulsets", Kind: "StatefulSet", Namespace: "shop", Name: "db"}
+	return writer, Object{Ref: ref, JSON: []byte(`{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db"}}`)}, &applied
+}
+
+func TestConflicts(t *testing.T) {
+	set := func(replicas int, size string) string {
+		return fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db","namespace":"shop"},`+
+			`"spec":{"replicas":%d,"volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"resources":{"requests":{"storage":%q}}}}]}}`, replicas, size)
+	}
+	for name, c := range map[string]struct {
+		manager, field, live, forced string
+		want                         []bool
+	}{
+		"are forced when they are with our own updates":      {"kubectl-motion", ".spec.replicas", set(0, "1Gi"), set(2, "1Gi"), []bool{false, true}},
+		"are reported when another manager's value is taken": {"helm", ".spec.replicas", set(1, "1Gi"), set(2, "1Gi"), []bool{false}},
+		"are forced when the field keeps its value":          {"kubectl-client-side-apply", ".spec.volumeClaimTemplates", set(0, "1Gi"), set(2, "1Gi"), []bool{false, true}},
+		"are reported when a list changes":                   {"kubectl-client-side-apply", `.spec.volumeClaimTemplates[name="data"].spec`, set(2, "1Gi"), set(2, "2Gi"), []bool{false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, o, applied := conflictServer(t, c.manager, c.field, c.live, c.forced)
+			_, err := w.Write(t.Context(), o, false)
+			if !slices.Equal(*applied, c.want) || (err == nil) != (len(c.want) == 2) {
+				t.Errorf("applied with force %v, error %v; want %v", *applied, err, c.want)
+			}
+		})
 	}
 }
 

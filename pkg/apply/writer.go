@@ -6,7 +6,9 @@ package apply
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -81,7 +83,7 @@ func patchOptions(force bool, dryRun ...string) metav1.PatchOptions {
 // Write applies o and returns its metadata as the server has it now. The error
 // is the API server's own.
 func (w *Writer) Write(ctx context.Context, o Object, force bool) (*metav1.PartialObjectMetadata, error) {
-	return yielding(force, func(force bool) (*metav1.PartialObjectMetadata, error) {
+	return resolving(ctx, w, o, force, func(force bool) (*metav1.PartialObjectMetadata, error) {
 		return w.meta.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
 			Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force))
 	})
@@ -90,21 +92,64 @@ func (w *Writer) Write(ctx context.Context, o Object, force bool) (*metav1.Parti
 // Try asks the server what Write would do, admission included, and writes
 // nothing. It returns the object as it would be.
 func (w *Writer) Try(ctx context.Context, o Object, force bool) (*unstructured.Unstructured, error) {
-	return yielding(force, func(force bool) (*unstructured.Unstructured, error) {
-		return w.full.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
-			Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force, metav1.DryRunAll))
+	return resolving(ctx, w, o, force, func(force bool) (*unstructured.Unstructured, error) {
+		return w.dryRun(ctx, o, force)
 	})
 }
 
-// yielding forces an apply that conflicts with nobody but ourselves: stopping
-// and starting a workload are updates, and to the API server the same manager
-// that updates is another owner than the one that applies.
-func yielding[T any](force bool, apply func(force bool) (T, error)) (T, error) {
+func (w *Writer) dryRun(ctx context.Context, o Object, force bool) (*unstructured.Unstructured, error) {
+	return w.full.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).
+		Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.JSON, patchOptions(force, metav1.DryRunAll))
+}
+
+// resolving forces an apply whose conflicts take nothing from another manager:
+//
+//   - conflicts with our own updates: stopping and starting a workload are updates,
+//     and for the API server the same manager that updates is another owner than
+//     the one that applies;
+//   - conflicts over fields that keep their value. A list that is owned as a whole
+//     (volumeClaimTemplates) conflicts although it differs in defaults only, which
+//     the server fills in again. A forced dry run shows it.
+func resolving[T any](ctx context.Context, w *Writer, o Object, force bool, apply func(force bool) (T, error)) (T, error) {
 	t, err := apply(force)
-	if p := Explain(err); !force && p != nil && p.Cause == CauseConflict && p.withOurselves() {
+	p := Explain(err)
+	if force || p == nil || p.Cause != CauseConflict {
+		return t, err
+	}
+	if p.withOurselves() || w.keepsValues(ctx, o, p.Conflicts) {
 		return apply(true)
 	}
 	return t, err
+}
+
+// keepsValues reports whether a forced apply of o would leave the conflicting
+// fields with the values that they have. What cannot be found out counts as no.
+func (w *Writer) keepsValues(ctx context.Context, o Object, conflicts []Conflict) bool {
+	live, err := w.full.Resource(o.Ref.GVR()).Namespace(o.Ref.Namespace).Get(ctx, o.Ref.Name, metav1.GetOptions{})
+	if err != nil {
+		return false
+	}
+	forced, err := w.dryRun(ctx, o, true)
+	if err != nil {
+		return false
+	}
+	for _, c := range conflicts {
+		if !equality.Semantic.DeepEqual(fieldAt(live, c.Field), fieldAt(forced, c.Field)) {
+			return false
+		}
+	}
+	return true
+}
+
+// fieldAt is the value at a path as conflicts name it (spec.template.spec). A path
+// into a list ends at the list: comparing more than the field errs on the safe side.
+func fieldAt(u *unstructured.Unstructured, path string) any {
+	path, _, _ = strings.Cut(path, "[")
+	value, _, err := unstructured.NestedFieldNoCopy(u.Object, strings.Split(strings.Trim(path, "."), ".")...)
+	if err != nil {
+		return err
+	}
+	return value
 }
 
 // TryNew is Try for an object that is known not to be there: only the metadata

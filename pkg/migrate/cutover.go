@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
@@ -37,13 +39,12 @@ func (r *Run) cutover(ctx context.Context) error {
 // descend is everything before the point of no return.
 func (r *Run) descend(ctx context.Context) error {
 	for _, s := range []step{
-		{"stopping the source", r.stopSource},
-		{"waiting until nobody has the volumes", r.fence},
-		{"shipping the last increment", r.lastIncrement},
+		{"StoppingSource", "stopping the source", r.stopSource},
+		{"WaitingForPods", "waiting for pods to release the volumes", r.fence},
+		{"ShippingLastIncrement", "shipping the last increment", r.lastIncrement},
 	} {
-		progress.Stepf(r.Sink, "%s", s.name)
-		if err := s.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if err := r.run(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.text, err)
 		}
 	}
 	return r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating",
@@ -168,11 +169,10 @@ func (r *Run) resumeForward(ctx context.Context) error {
 
 // forward is everything after the point of no return. It may be repeated.
 func (r *Run) forward(ctx context.Context) error {
-	progress.Stepf(r.Sink, "starting the target")
-	if err := r.startStage(ctx); err != nil {
+	if err := r.run(ctx, step{"StartingTarget", "starting the target", r.startStage}); err != nil {
 		return err
 	}
-	if err := start(ctx, r.record, r.Request.Timeout, r.Sink); err != nil {
+	if err := r.start(ctx); err != nil {
 		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
 	}
 	if r.volumes == nil {
@@ -212,12 +212,73 @@ func (r *Run) startCopy(ctx context.Context) error {
 	if err := r.startStage(ctx); err != nil {
 		return err
 	}
-	return start(ctx, r.record, r.Request.Timeout, r.Sink)
+	return r.start(ctx)
 }
 
-// start wakes the workloads on the target, waits until they are ready, and hands
-// their fields over to whoever manages them from now on.
-func start(ctx context.Context, rec *record, timeout time.Duration, sink progress.Sink) error {
+func (r *Run) start(ctx context.Context) error {
+	expected, err := expectedWorkloads(ctx, r.record)
+	if err != nil {
+		return err
+	}
+	return start(ctx, r.record, expected, r.Request.Timeout, r.Sink)
+}
+
+// expectedWorkloads is what must run on the target after a start: what the cutover
+// stopped, else what runs on the source now. It is empty when the source is gone.
+func expectedWorkloads(ctx context.Context, rec *record) ([]v1alpha1.StoppedWorkload, error) {
+	if stopped := rec.kept.Status.Stopped; len(stopped) > 0 || rec.source.Cluster == nil {
+		return stopped, nil
+	}
+	found, err := workload.List(ctx, rec.source.Cluster, rec.source.Name)
+	if err != nil {
+		return nil, err
+	}
+	running, err := workload.Remember(found)
+	for i := range running {
+		running[i].ReadyPods = 0 // the source may have been scaled since the copy was made
+	}
+	return running, err
+}
+
+// broughtOf are the workloads on the target that this migration's source has: the
+// rest of expected was not selected. sourceOf is the annotation of its objects up to the UID.
+func broughtOf(expected []v1alpha1.StoppedWorkload, found []workload.Found, sourceOf string) []v1alpha1.StoppedWorkload {
+	uids := map[string]bool{}
+	for _, f := range found {
+		if uid, ok := strings.CutPrefix(f.Object.GetAnnotations()[v1alpha1.AnnotationSource], sourceOf); ok {
+			uids[uid] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(expected), func(s v1alpha1.StoppedWorkload) bool { return !uids[s.UID] })
+}
+
+// awaitAll waits until the target runs at least what ran before: success is what
+// the target shows, never the absence of an error.
+func awaitAll(ctx context.Context, rec *record, expected []v1alpha1.StoppedWorkload) error {
+	const interval = 500 * time.Millisecond
+	t := rec.target
+	var short []string
+	err := wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
+		found, err := workload.List(ctx, t.Cluster, t.Name)
+		if err != nil {
+			return false, err
+		}
+		want := expected
+		if len(rec.kept.Status.Stopped) == 0 {
+			want = broughtOf(expected, found, rec.sourcePrefix())
+		}
+		short = workload.Shortfall(want, found)
+		return len(short) == 0, nil
+	})
+	if err != nil && len(short) > 0 {
+		return fmt.Errorf("%s runs less than the source did: %s", t, strings.Join(short, "; "))
+	}
+	return err
+}
+
+// start resumes the workloads on the target, waits until they run what the source
+// ran, and hands their fields over to the managers that own them from now on.
+func start(ctx context.Context, rec *record, expected []v1alpha1.StoppedWorkload, timeout time.Duration, sink progress.Sink) error {
 	t := rec.target
 	if _, err := mountpod.DeleteFinished(ctx, t.Cluster, t.Name, rec.name); err != nil {
 		return err
@@ -235,13 +296,16 @@ func start(ctx context.Context, rec *record, timeout time.Duration, sink progres
 	if err != nil {
 		return err
 	}
-	progress.Stepf(sink, "waiting until the application is ready")
+	progress.Stepf(sink, "waiting for the application to be ready")
 	refs := refsOf(workload.Brought(found))
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err = apply.WaitReady(waiting, t.Cluster, refs, nil)
+	if err == nil {
+		err = awaitAll(waiting, rec, expected)
+	}
 	ready := metav1.NowMicro()
-	// Whoever mends what is not ready must not meet a conflict with us.
+	// A team that repairs what is not ready must not meet a conflict with us.
 	handOver(ctx, rec, sink)
 	if err != nil {
 		return fmt.Errorf("the target was started, but is not ready: %w", err)

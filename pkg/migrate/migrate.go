@@ -27,6 +27,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,9 +81,22 @@ type Run struct {
 	problems []string
 }
 
+// step is one step of a run: its name in the status, what is shown of it, and what
+// it does.
 type step struct {
-	name string
-	do   func(context.Context) error
+	name, text string
+	do         func(context.Context) error
+}
+
+// run shows s, records it in the Migration once there is one, and carries it out.
+func (r *Run) run(ctx context.Context, s step) error {
+	progress.Stepf(r.Sink, "%s", s.text)
+	if r.record != nil && r.record.kept.Status.Step != s.name {
+		if err := r.record.write(ctx, func(status *v1alpha1.MigrationStatus) { status.Step = s.name }); err != nil {
+			return err
+		}
+	}
+	return s.do(ctx)
 }
 
 // Do runs the request to its end. The Result says what was achieved also when
@@ -106,42 +120,42 @@ func (r *Run) steps(ctx context.Context) error {
 	if r.record != nil && r.record.begun() {
 		return r.resumeForward(ctx)
 	}
+	objects := step{"ApplyingObjects", "applying the objects on standby", r.applyObjects}
 	steps := []step{
-		{"planning", r.makePlan},
-		{"recording the migration", r.keep},
-		{"looking for what an earlier run left", r.endHooks},
-		{"preparing the volumes", r.prepareVolumes},
+		{"Planning", "planning", r.makePlan},
+		{"Recording", "recording the migration", r.keep},
+		{"RunningPostHooks", "checking for snapshot hooks of an earlier run", r.endHooks},
+		{"PreparingVolumes", "preparing the volumes", r.prepareVolumes},
 	}
 	switch r.Request.Mode {
 	case v1alpha1.ModeCutover:
-		steps = append(steps, step{"copying the volumes while the application runs", r.copyLive},
-			step{"applying the objects on standby", r.applyObjects}, step{"cutting over", r.cutover})
+		steps = append(steps, step{"CopyingVolumes", "copying the volumes while the application runs", r.copyLive},
+			objects, step{"CuttingOver", "cutting over", r.cutover})
 	case v1alpha1.ModeStart:
-		steps = append(steps, step{"copying the volumes", r.copyOnce},
-			step{"applying the objects on standby", r.applyObjects}, step{"starting the copy", r.startCopy})
+		steps = append(steps, step{"CopyingVolumes", "copying the volumes", r.copyOnce},
+			objects, step{"StartingTarget", "starting the copy", r.startCopy})
 	default:
-		steps = append(steps, step{"copying the volumes", r.copyOnce}, step{"applying the objects on standby", r.applyObjects})
+		steps = append(steps, step{"CopyingVolumes", "copying the volumes", r.copyOnce}, objects)
 	}
 	for _, s := range steps {
-		progress.Stepf(r.Sink, "%s", s.name)
-		if err := s.do(ctx); err != nil {
-			r.letGo(ctx)
+		if err := r.run(ctx, s); err != nil {
+			r.release(ctx)
 			return err
 		}
 	}
 	return r.finish(ctx)
 }
 
-// letGo removes the mount pods after a failure. The shipments stay: the next run
-// goes on with what arrived.
-func (r *Run) letGo(ctx context.Context) {
+// release removes the mount pods after a failure. The shipments stay: the next run
+// continues with what arrived.
+func (r *Run) release(ctx context.Context) {
 	if r.volumes == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if err := r.volumes.Release(ctx); err != nil {
-		progress.Warnf(r.Sink, "mount pods are left behind and end by themselves within a day: %v", err)
+		progress.Warnf(r.Sink, "mount pods were not deleted; they end within 24h: %v", err)
 	}
 }
 
@@ -286,6 +300,9 @@ func (r *Run) applyObjects(ctx context.Context) error {
 	}
 	r.note(set)
 	r.relink(ctx)
+	if err := r.supersede(ctx); err != nil {
+		return err
+	}
 	if set.Err() == nil && len(r.plan.Prune) > 0 {
 		pruned, err := apply.Prune(ctx, r.Target, r.plan.Prune)
 		if err != nil {
@@ -305,6 +322,19 @@ func (r *Run) applyObjects(ctx context.Context) error {
 		return fmt.Errorf("not every object could be applied, so nothing is started: %w", failed)
 	}
 	return nil
+}
+
+// supersede takes over workloads that an earlier migration stopped here, when the
+// application moved the other way.
+func (r *Run) supersede(ctx context.Context) error {
+	found, err := workload.List(ctx, r.Target, r.Target.Namespace)
+	if err != nil {
+		return err
+	}
+	found = slices.DeleteFunc(workload.Brought(found), func(f workload.Found) bool {
+		return !strings.HasPrefix(f.Object.GetAnnotations()[v1alpha1.AnnotationSource], r.record.sourcePrefix())
+	})
+	return workload.Supersede(ctx, r.Target, r.Target.Namespace, found)
 }
 
 func (r *Run) applyOptions() apply.Options {
@@ -370,10 +400,11 @@ func (r *Run) finish(ctx context.Context) error {
 		}
 		r.problems = append(r.problems, r.volumes.Failures()...)
 	}
+	ended := func(s *v1alpha1.MigrationStatus) { s.Step = "Finished" }
 	if len(r.problems) == 0 {
-		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "everything is on the target")
+		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "everything is on the target", ended)
 	}
-	err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "SomeFailed", strings.Join(r.problems, "\n"))
+	err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "SomeFailed", strings.Join(r.problems, "\n"), ended)
 	return errors.Join(err, &PartialError{Items: r.problems})
 }
 

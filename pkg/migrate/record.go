@@ -142,6 +142,12 @@ const maxMessage = 32768
 
 func clip(s string) string { return s[:min(len(s), maxMessage)] }
 
+// sourcePrefix is how the annotation kubectl-motion.dev/source begins on every
+// object that this migration brought; the UID follows.
+func (r *record) sourcePrefix() string {
+	return r.kept.Spec.Source.ClusterID + "/" + r.kept.Spec.Source.Namespace + "/"
+}
+
 func (r *record) is(condition string) bool {
 	return meta.IsStatusConditionTrue(r.kept.Status.Conditions, condition)
 }

@@ -72,8 +72,12 @@ func (s *Switch) Activate(ctx context.Context) error {
 			return err
 		}
 	}
+	expected, err := expectedWorkloads(ctx, rec)
+	if err != nil {
+		return err
+	}
 	progress.Stepf(s.Sink, "starting the target")
-	return start(ctx, rec, s.Timeout, s.Sink)
+	return start(ctx, rec, expected, s.Timeout, s.Sink)
 }
 
 // Deactivate puts the copy on the target to rest. Its volumes keep what was

@@ -103,6 +103,7 @@ func Remember(found []Found) ([]v1alpha1.StoppedWorkload, error) {
 		out = append(out, v1alpha1.StoppedWorkload{
 			Group: f.Resource.Group, Version: f.Resource.Version, Resource: f.Resource.Resource,
 			Kind: f.Object.GetKind(), Name: f.Object.GetName(), UID: string(f.Object.GetUID()), OriginalState: string(was),
+			ReadyPods: readyPods(f.Object),
 		})
 	}
 	return out, nil
@@ -261,7 +262,10 @@ func start(ctx context.Context, c *cluster.Cluster, namespace string, s v1alpha1
 		return err
 	}
 	return edit(ctx, c, gvr, namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
-		if o.GetAnnotations()[v1alpha1.AnnotationStopped] == "" {
+		// A standby copy that was brought back here lies on the stopped workload
+		// without the mark: it is started like one that still has it.
+		_, standby := o.GetAnnotations()[v1alpha1.AnnotationOriginalState]
+		if o.GetAnnotations()[v1alpha1.AnnotationStopped] == "" && !standby {
 			return false, nil
 		}
 		annotate(o, v1alpha1.AnnotationStopped, "")
@@ -283,6 +287,25 @@ func Brought(found []Found) []Found {
 	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
 		return f.Object.GetAnnotations()[v1alpha1.AnnotationSource] == ""
 	})
+}
+
+// Supersede removes the mark that an earlier migration put on workloads when it
+// stopped them here: the application has come back, so it is this migration's to
+// start. Objects without the mark are left alone.
+func Supersede(ctx context.Context, c *cluster.Cluster, namespace string, brought []Found) error {
+	for _, f := range brought {
+		if f.Object.GetAnnotations()[v1alpha1.AnnotationStopped] == "" {
+			continue
+		}
+		err := edit(ctx, c, f.Resource, namespace, f.Object.GetName(), func(o *unstructured.Unstructured) (bool, error) {
+			annotate(o, v1alpha1.AnnotationStopped, "")
+			return true, nil
+		})
+		if err != nil {
+			return fmt.Errorf("taking over %s %s/%s on %s: %w", f.Object.GetKind(), namespace, f.Object.GetName(), c, err)
+		}
+	}
+	return nil
 }
 
 // ResumeAll starts workloads that are on standby, with the values that their annotation

@@ -89,6 +89,10 @@ type StoppedWorkload struct {
 	// originalState has, as JSON, the values that were changed to stop the workload.
 	// +kubebuilder:validation:MaxLength=16384
 	OriginalState string `json:"originalState"`
+	// readyPods is the number of ready pods that the workload had. After the start the
+	// target must have as many.
+	// +optional
+	ReadyPods int32 `json:"readyPods,omitempty"`
 }
 
 // BegunHook is a snapshot hook of a pod whose post hook has not run yet. It is
@@ -185,7 +189,8 @@ type MigrationStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// step is the step that is running, or the last one that ran.
+	// step is the step that is running, or the last one that ran, as a CamelCase name
+	// such as CopyingVolumes. Finished after the last step.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Step string `json:"step,omitempty"`
