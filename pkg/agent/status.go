@@ -121,7 +121,7 @@ func (w *writer) pending(reason, message string) {
 
 func (w *writer) statistics(r *session.Report) {
 	f := &w.status.Statistics
-	f.Entries, f.ChangedEntries = r.Statistics.Entries, r.Statistics.Moved
+	f.Entries, f.ChangedEntries = r.Statistics.Entries, r.Statistics.ChangedDuringRead
 	f.ScannedBytes, f.ReadBytes = r.Statistics.ScannedBytes, r.Statistics.ReadBytes
 	f.SentBytes, f.WireBytes = r.Statistics.SentBytes, r.Statistics.WireBytes
 	f.ChangedBytes = r.Statistics.SentBytes
@@ -234,5 +234,5 @@ func compare(old, now *v1alpha1.VolumeShipmentStatus) change {
 }
 
 func changedMessage(r *session.Report) string {
-	return fault.Printable(fmt.Sprintf("%d entries changed during read, first %q; the next sync sends the changes", r.Statistics.Moved, r.Statistics.MovedPath))
+	return fault.Printable(fmt.Sprintf("%d entries changed during read, first %q; the next sync sends the changes", r.Statistics.ChangedDuringRead, r.Statistics.FirstChangedPath))
 }

@@ -66,7 +66,7 @@ func TestConditionsSayHowASyncStands(t *testing.T) {
 	}
 	moved := func(r *session.Report) {
 		end(nil)(r)
-		r.Statistics = ship.Statistics{Moved: 3, MovedPath: "pg_wal/1"}
+		r.Statistics = ship.Statistics{ChangedDuringRead: 3, FirstChangedPath: "pg_wal/1"}
 		r.Result = ship.Result{Statistics: r.Statistics}
 	}
 	cases := map[string]struct {

@@ -213,7 +213,7 @@ func (g *syncs) check(t *testing.T, p *shiptest.Pair) {
 	}
 	defer st.Close()
 	_, digest, ok := st.Verified()
-	if !ok || st.Torn() {
+	if !ok || st.PartiallyApplied() {
 		return
 	}
 	can := g.states

@@ -226,7 +226,7 @@ type belowAction uint8
 const (
 	// keepBelow: the directory counts as it was found.
 	keepBelow belowAction = iota
-	// deleteBelow: the directory was replaced and made again; its entries are deleted one by one.
+	// deleteBelow: the directory was replaced and recreated; its entries are deleted one by one.
 	deleteBelow
 	// deletedWithParent: the directory is deleted as a whole; the source knows it.
 	deletedWithParent

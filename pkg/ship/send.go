@@ -40,8 +40,8 @@ func send(ctx context.Context, v Source, dial Conn, st *State, o SendOptions) (R
 		s.o.Reconnects = defaultReconnects
 	}
 	s.o.Idle = idleOr(s.o.Idle)
-	if st.Torn() {
-		return Result{}, fault.New(fault.Torn, "the source is itself partially applied; complete or repeat the sync to it first")
+	if st.PartiallyApplied() {
+		return Result{}, fault.New(fault.PartiallyApplied, "the source is itself partially applied; complete or repeat the sync to it first")
 	}
 	if notice := s.store.Notice(); notice != "" {
 		s.log.Warn("the state at the source was damaged and has been set aside; the source is read again", "cause", notice)

@@ -44,7 +44,7 @@ type sendSession struct {
 	scanned time.Time
 
 	connMu sync.Mutex
-	closed bool // the session is over: whatever connects still is closed at once
+	closed bool // the session is over: a connection made later is closed at once
 	conns  []net.Conn
 }
 

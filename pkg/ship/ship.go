@@ -11,8 +11,8 @@
 // A sync is a totally ordered log of self-contained operations in path order, carried out in
 // parallel inside a window and acknowledged by one prefix number. Every sync is an increment
 // against what the target durably holds: a first copy has an empty base, a sync that broke off
-// left a base that already has what was acknowledged, so resuming is no mode of its own, and a
-// device is a tree with one entry.
+// left a base that already has what was acknowledged, so resuming does not need a mode of its
+// own, and a device is a tree with one entry.
 //
 // A target that holds no verified copy is written in place. Once it holds one, an increment is
 // staged on the target's filesystem, verified, committed by a durable record, and only then

@@ -7,14 +7,14 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/index"
 )
 
-// State is what one end remembers of one volume between passes: the manifest of what
-// the target durably holds, with this side's stamps, and the journal of a pass under way.
-// It serves both roles, so that shipping back is only a change of roles.
+// State is what one end keeps of one volume between syncs: the index of what the target
+// durably holds, with this side's timestamps, and the journal of a sync under way. It serves both
+// roles, so that shipping back is only a change of roles.
 type State struct{ store *index.Store }
 
 // OpenState opens or makes the state of one volume in dir. volumeID is the caller's opaque
-// name for the volume (a PVC's UID). The state is locked until Close; a second OpenState
-// of it fails with StateBusy. State that cannot be read is set aside, and the next pass
+// name of the volume (a PVC's UID). The state is locked until Close; a second OpenState
+// of it fails with StateBusy. State that cannot be read is set aside, and the next sync
 // rebuilds it from the target.
 func OpenState(dir, volumeID string) (*State, error) {
 	s, err := index.Open(dir, volumeID)
@@ -27,7 +27,7 @@ func OpenState(dir, volumeID string) (*State, error) {
 // Close releases the state.
 func (s *State) Close() error { return s.store.Close() }
 
-// Verified gives the generation that the volume holds according to this state: durably
+// Verified returns the sync that the volume holds according to this state: durably
 // committed, and so either in place or certain to be when the next Receive begins. ok is
 // false when there is none.
 func (s *State) Verified() (number int64, digest string, ok bool) {
@@ -41,9 +41,9 @@ func (s *State) Verified() (number int64, digest string, ok bool) {
 	}
 }
 
-// Torn says whether the volume is between two generations: nothing may be started on it.
-// It may be asked while Receive runs.
-func (s *State) Torn() bool {
+// PartiallyApplied reports whether a part of a sync is applied to the volume: nothing may be
+// started on it. It may be called while Receive runs.
+func (s *State) PartiallyApplied() bool {
 	phase := s.store.Head().Phase
 	return phase == index.Torn || phase == index.Rolling
 }

@@ -83,10 +83,10 @@ func (s *Session) receive(ctx context.Context) error {
 		MaxBytes:     capacity(facts.PV),
 		Sync:         syncID(facts.Shipment),
 		BeforeVerify: s.recheckExclusive,
-		Progress:     func(f ship.Statistics) { s.progress(f); s.setPartiallyApplied(at.state.Torn()) },
+		Progress:     func(f ship.Statistics) { s.progress(f); s.setPartiallyApplied(at.state.PartiallyApplied()) },
 		Logger:       s.log,
 	})
-	s.setPartiallyApplied(at.state.Torn())
+	s.setPartiallyApplied(at.state.PartiallyApplied())
 	return s.conclude(at, result, err)
 }
 
@@ -385,7 +385,7 @@ func reasonOf(e *ship.Error) string {
 		return name
 	case "TargetUnwritable":
 		return v1alpha1.ReasonTargetUnsupported
-	case "Torn":
+	case "PartiallyApplied":
 		return v1alpha1.ReasonStateCorrupt
 	case "Refused":
 		return v1alpha1.ReasonNotExclusive // the other end's recheckExclusive

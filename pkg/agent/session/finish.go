@@ -70,7 +70,7 @@ func (s *Session) readState(ctx context.Context, facts *authz.Authorization) (co
 	if !ok || pass != syncID(facts.Shipment) {
 		return false, false, nil
 	}
-	if p.state.Torn() {
+	if p.state.PartiallyApplied() {
 		return true, false, nil
 	}
 	s.setPartiallyApplied(false)
@@ -98,7 +98,7 @@ func (s *Session) rollForward(ctx context.Context) error {
 	_, err = ship.Receive(at.ctx, target, nobody, at.state, ship.ReceiveOptions{
 		SpecialFiles: special(facts), Sync: syncID(facts.Shipment), Logger: s.log,
 	})
-	s.setPartiallyApplied(at.state.Torn())
+	s.setPartiallyApplied(at.state.PartiallyApplied())
 	if cause := context.Cause(at.ctx); cause != nil {
 		return broken(cause, err)
 	}

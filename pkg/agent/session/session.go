@@ -300,7 +300,7 @@ func (s *Session) end(err error) {
 		return
 	}
 	s.log.Info("session ended", "verified", r.Result.Verified, "digest", r.Result.Digest,
-		"entries", r.Result.Entries, "sentBytes", r.Result.SentBytes, "wireBytes", r.Result.WireBytes, "moved", r.Result.Moved)
+		"entries", r.Result.Entries, "sentBytes", r.Result.SentBytes, "wireBytes", r.Result.WireBytes, "changedDuringRead", r.Result.ChangedDuringRead)
 }
 
 // counted is what an ended session is in numbers.

@@ -172,7 +172,7 @@ func TestEveryReasonOfTheEngineHasOneOfTheAPI(t *testing.T) {
 		shipfault.TargetUnwritable: "TargetUnsupported", shipfault.Unreadable: "Unreadable", shipfault.SpecialFileRefused: "SpecialFileRefused",
 		shipfault.SourceChanged: "SourceChanged", shipfault.DigestMismatch: "DigestMismatch", shipfault.PeerVersionMismatch: "PeerVersionMismatch",
 		shipfault.PeerRejected: "PeerRejected", shipfault.StateCorrupt: "StateCorrupt", shipfault.StateBusy: "Queued",
-		shipfault.Torn: "StateCorrupt", shipfault.Refused: "NotExclusive", shipfault.ConnectionLost: "ConnectionLost", shipfault.Cancelled: "ConnectionLost", shipfault.Internal: "Internal",
+		shipfault.PartiallyApplied: "StateCorrupt", shipfault.Refused: "NotExclusive", shipfault.ConnectionLost: "ConnectionLost", shipfault.Cancelled: "ConnectionLost", shipfault.Internal: "Internal",
 	}
 	for _, r := range shipfault.All() {
 		err := shipFault(shipfault.New(r, "it happened"))

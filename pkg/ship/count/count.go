@@ -28,9 +28,9 @@ type Statistics struct {
 	Changed int64
 	// SentBytes is content before compression, WireBytes what crossed the connections.
 	SentBytes, WireBytes int64
-	// Moved entries changed while they were read; MovedPath is the first of them.
-	Moved     int64
-	MovedPath string
+	// ChangedDuringRead entries changed while they were read; FirstChangedPath is one of them.
+	ChangedDuringRead int64
+	FirstChangedPath  string
 	// Elapsed since the sync began.
 	Elapsed time.Duration
 }
@@ -40,35 +40,35 @@ type Statistics struct {
 type Counters struct {
 	start                                        time.Time
 	Entries, Total, Scanned, Read, Changed, Sent atomic.Int64
-	Wire, moved                                  atomic.Int64
+	Wire, unstable                               atomic.Int64
 
-	mu        sync.Mutex
-	movedPath string
+	mu           sync.Mutex
+	firstChanged string
 }
 
 // New starts counting.
 func New() *Counters { return &Counters{start: time.Now()} }
 
-// Move counts an entry that changed while it was read.
-func (c *Counters) Move(path string) {
+// AddChangedDuringRead counts an entry that changed while it was read.
+func (c *Counters) AddChangedDuringRead(path string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.moved.Add(1) == 1 {
-		c.movedPath = path
+	if c.unstable.Add(1) == 1 {
+		c.firstChanged = path
 	}
 }
 
-// Moved is how many those were.
-func (c *Counters) Moved() int64 { return c.moved.Load() }
+// ChangedDuringRead is the number of those entries.
+func (c *Counters) ChangedDuringRead() int64 { return c.unstable.Load() }
 
 // Restart resets what each session counts on its own; bytes stay.
 func (c *Counters) Restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, n := range []*atomic.Int64{&c.Entries, &c.Scanned, &c.Changed, &c.moved} {
+	for _, n := range []*atomic.Int64{&c.Entries, &c.Scanned, &c.Changed, &c.unstable} {
 		n.Store(0)
 	}
-	c.movedPath = ""
+	c.firstChanged = ""
 }
 
 // Statistics returns the progress so far.
@@ -78,7 +78,7 @@ func (c *Counters) Statistics() Statistics {
 	return Statistics{
 		Entries: c.Entries.Load(), TotalEntries: c.Total.Load(), ScannedBytes: c.Scanned.Load(), ReadBytes: c.Read.Load(),
 		Changed: c.Changed.Load(), SentBytes: c.Sent.Load(), WireBytes: c.Wire.Load(),
-		Moved: c.moved.Load(), MovedPath: c.movedPath, Elapsed: time.Since(c.start),
+		ChangedDuringRead: c.unstable.Load(), FirstChangedPath: c.firstChanged, Elapsed: time.Since(c.start),
 	}
 }
 

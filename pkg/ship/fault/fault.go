@@ -53,8 +53,8 @@ const (
 	StateCorrupt Reason = "StateCorrupt"
 	// StateBusy: another process uses the state of this volume.
 	StateBusy Reason = "StateBusy"
-	// Torn: the volume is partially applied and must not be started.
-	Torn Reason = "Torn"
+	// PartiallyApplied: a part of a sync is applied to the volume, which must not be started.
+	PartiallyApplied Reason = "PartiallyApplied"
 	// Refused: the caller of one end did not agree to the verification.
 	Refused Reason = "Refused"
 	// ConnectionLost: a connection broke; the same call carries on.
@@ -69,7 +69,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		TargetFull, TargetUnsupported, TargetTooSmall, TargetUnwritable, Unreadable, SpecialFileRefused, SourceChanged,
-		DigestMismatch, PeerVersionMismatch, PeerRejected, StateCorrupt, StateBusy, Torn, Refused, ConnectionLost, Cancelled,
+		DigestMismatch, PeerVersionMismatch, PeerRejected, StateCorrupt, StateBusy, PartiallyApplied, Refused, ConnectionLost, Cancelled,
 		Internal,
 	}
 }
@@ -87,7 +87,7 @@ func Parse(name string) Reason {
 // Retryable reports whether the same call can succeed later without a change by a person.
 func (r Reason) Retryable() bool {
 	switch r {
-	case ConnectionLost, SourceChanged, StateBusy, TargetFull, DigestMismatch, Torn:
+	case ConnectionLost, SourceChanged, StateBusy, TargetFull, DigestMismatch, PartiallyApplied:
 		return true
 	default:
 		return false

@@ -36,13 +36,13 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close says goodbye and closes the raw connection.
+// Close sends the closing alert and closes the raw connection.
 func (c *conn) Close() error {
 	c.wire.direct()
 	return c.Conn.Close()
 }
 
-// SyscallConn gives the socket below, for whoever asks the kernel about it.
+// SyscallConn gives the socket below, for its statistics in the kernel.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	s, ok := c.wire.Conn.(syscall.Conn)
 	if !ok {

@@ -17,7 +17,7 @@ import (
 //
 //	version   1 byte
 //	role      1 byte
-//	generation 8 bytes, big endian
+//	sync      8 bytes, big endian
 //	own UID   1 byte length, 64 bytes padded with NUL
 //	peer UID  likewise
 //	MAC       32 bytes: HMAC-SHA256 over all of the above under the exported key
@@ -58,7 +58,7 @@ func parseGreeting(b, key []byte) (greeting, error) {
 		return greeting{}, fmt.Errorf("%w: it has %d bytes", ErrGreeting, len(b))
 	}
 	if b[0] != Version {
-		return greeting{}, fmt.Errorf("%w: it has %d, this end %d", ErrVersion, b[0], Version)
+		return greeting{}, fmt.Errorf("%w: it has version %d, this end %d", ErrVersion, b[0], Version)
 	}
 	body, sum := b[:greetingBody], b[greetingBody:]
 	if !hmac.Equal(sum, mac(key, body)) {
@@ -69,7 +69,7 @@ func parseGreeting(b, key []byte) (greeting, error) {
 	g.own, ok1 = uidAt(b[10:])
 	g.peer, ok2 = uidAt(b[10+1+MaxUID:])
 	if !ok1 || !ok2 {
-		return greeting{}, fmt.Errorf("%w: a UID is not one", ErrGreeting)
+		return greeting{}, fmt.Errorf("%w: a UID is malformed", ErrGreeting)
 	}
 	return g, nil
 }
@@ -88,17 +88,17 @@ func uidAt(b []byte) (string, bool) {
 	return uid, validUID(uid)
 }
 
-// judge says what is wrong with the other end's greeting.
-func (g greeting) judge(local Local, peer Peer) error {
+// check returns what is wrong with the other end's greeting.
+func (g greeting) check(local Local, peer Peer) error {
 	switch {
 	case g.own != peer.UID:
-		return fmt.Errorf("%w: it is %q, expected %q", ErrWrongUID, g.own, peer.UID)
+		return fmt.Errorf("%w: its UID is %q, expected %q", ErrWrongUID, g.own, peer.UID)
 	case g.peer != local.UID:
-		return fmt.Errorf("%w: it looks for %q, this is %q", ErrWrongUID, g.peer, local.UID)
+		return fmt.Errorf("%w: it requests %q, this end is %q", ErrWrongUID, g.peer, local.UID)
 	case g.role == local.Role || g.role != Sender && g.role != Receiver:
-		return fmt.Errorf("%w: it is a %s, as this end", ErrWrongRole, g.role)
+		return fmt.Errorf("%w: both ends are %ss", ErrWrongRole, g.role)
 	case g.number != local.Sync:
-		return fmt.Errorf("%w: it has %d, this end %d", ErrWrongSync, g.number, local.Sync)
+		return fmt.Errorf("%w: it ships sync %d, this end sync %d", ErrWrongSync, g.number, local.Sync)
 	}
 	return nil
 }
@@ -125,19 +125,19 @@ func (c *conn) greet(local Local, peer Peer) error {
 	var buf [greetingSize]byte
 	if _, err := io.ReadFull(c.Conn, buf[:]); err != nil {
 		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("the other end hung up instead of greeting: %w", err)
+			return fmt.Errorf("the other end closed the connection instead of greeting: %w", err)
 		}
 		return tlsError(err)
 	}
 	got, err := parseGreeting(buf[:], theirs)
 	if err != nil {
-		// The MAC key depends on the role the other end ought to have.
+		// The MAC key depends on the role the other end must have.
 		if g, sameRole := parseGreeting(buf[:], ours); sameRole == nil {
-			return g.judge(local, peer)
+			return g.check(local, peer)
 		}
 		return err
 	}
-	if err := got.judge(local, peer); err != nil {
+	if err := got.check(local, peer); err != nil {
 		return err
 	}
 	return c.SetDeadline(time.Time{})

@@ -49,7 +49,7 @@ func handshake(ctx context.Context, raw net.Conn, local Local, peer Peer, dialle
 	return conn, nil
 }
 
-// closeWhenDone closes raw when ctx ends before release is called; release says whether
+// closeWhenDone closes raw when ctx ends before release is called; release reports whether
 // it was in time.
 func closeWhenDone(ctx context.Context, raw net.Conn) (release func() bool) {
 	return context.AfterFunc(ctx, func() { _ = raw.Close() })
@@ -106,8 +106,8 @@ func negotiate(ctx context.Context, raw net.Conn, local Local, peer Peer, dialle
 	return c, nil
 }
 
-// tlsError tells apart the two ways in which pinning fails: we refuse, or the other end
-// refuses us and says so with an alert.
+// tlsError distinguishes the two ways in which pinning fails: this end rejects the other, or the
+// other rejects this one and sends an alert.
 func tlsError(err error) error {
 	if errors.Is(err, ErrWrongKey) {
 		return err
@@ -115,7 +115,7 @@ func tlsError(err error) error {
 	var alert tls.AlertError
 	var op *net.OpError
 	if errors.As(err, &alert) && uint8(alert) == 42 || errors.As(err, &op) && op.Op == "remote error" {
-		return fmt.Errorf("%w (so says the other end of ours): %w", ErrWrongKey, err)
+		return fmt.Errorf("%w (reported by the other end about this one): %w", ErrWrongKey, err)
 	}
 	return fmt.Errorf("TLS handshake: %w", err)
 }
@@ -152,7 +152,7 @@ func verifyPin(cs tls.ConnectionState, pin string) error {
 	return nil
 }
 
-// certificate wraps the key in a certificate that says nothing, because TLS wants one.
+// certificate wraps the key in an empty certificate, because TLS needs one.
 func certificate(k *Key) (tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),

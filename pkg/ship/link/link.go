@@ -1,22 +1,21 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package link makes an authenticated connection between the two ends of a shipment
-// out of a raw one.
+// Package link authenticates a raw connection between the two ends of a shipment.
 //
 // # The exchange
 //
 // The dialler sends a preface in clear: magic, version and the UID of the target's
-// shipment, nothing else. Whoever accepts raw connections reads it with ReadPreface and
-// decides which shipment it belongs to, or hands the connection, preface first, to the
+// shipment, nothing else. The process that accepts raw connections reads it with ReadPreface and
+// decides which shipment it belongs to, or passes the connection, preface first, to the
 // node that has the volume. Then TLS 1.3 runs with one ed25519 key pair per end, both
 // pinned by the SHA-256 of their SubjectPublicKeyInfo: names, issuers and dates of the
 // certificates mean nothing. The first protected message in both directions is the greeting:
-// own UID, peer's UID, role, generation, and a MAC over all of it under a key that the TLS
-// exporter gives. So a greeting cannot be replayed into another connection, nor one
+// own UID, peer's UID, role, sync, and a MAC over all of it under a key from the TLS
+// exporter. So a greeting cannot be replayed into another connection, nor one
 // shipment's connection be taken for another's, nor a sender's for a receiver's. Which
-// session a connection belongs to, and which of its connections it is, is said next, by
-// package ship.
+// session a connection belongs to, and which of its connections it is, package ship exchanges
+// next.
 //
 // # What it does not promise
 //
@@ -38,7 +37,7 @@ const HandshakeTimeout = 10 * time.Second
 // MaxUID is the longest shipment UID in bytes.
 const MaxUID = 64
 
-// Role is which end of a shipment somebody is.
+// Role is one of the two ends of a shipment.
 type Role uint8
 
 const (
@@ -68,7 +67,7 @@ type Local struct {
 	Sync int64
 }
 
-// Peer is the other end of a shipment: whom we demand to talk to.
+// Peer is the other end of a shipment, as it must authenticate.
 type Peer struct {
 	UID string
 	// KeySHA256 is the pin: Key.SHA256 of the other end.
@@ -77,18 +76,18 @@ type Peer struct {
 
 // Errors of Dial, Accept and ReadPreface; use errors.Is.
 var (
-	// ErrVersion: the other end speaks another version of this exchange.
-	ErrVersion = errors.New("the other end speaks another version of the link protocol")
+	// ErrVersion: the other end uses another version of this exchange.
+	ErrVersion = errors.New("the other end uses another version of the link protocol")
 	// ErrPreface: what came first was not a preface.
-	ErrPreface = errors.New("not a shipment's connection")
+	ErrPreface = errors.New("not a shipment connection")
 	// ErrWrongKey: the other end does not hold the key that is pinned.
 	ErrWrongKey = errors.New("the other end presents another key than the pinned one")
 	// ErrWrongUID: the other end belongs to another shipment.
 	ErrWrongUID = errors.New("the other end belongs to another shipment")
 	// ErrWrongRole: the other end has the same role, or dials as a receiver.
 	ErrWrongRole = errors.New("the other end has the wrong role")
-	// ErrWrongSync: the other end ships another generation.
-	ErrWrongSync = errors.New("the other end ships another generation")
+	// ErrWrongSync: the other end ships another sync.
+	ErrWrongSync = errors.New("the other end ships another sync")
 	// ErrGreeting: the greeting is malformed or not bound to this connection.
 	ErrGreeting = errors.New("the greeting does not belong to this connection")
 )

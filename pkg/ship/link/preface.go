@@ -20,7 +20,7 @@ const (
 	prefaceSize = len(magic) + 2 + MaxUID
 )
 
-// AppendPreface encodes p, so that a router can put it in front of a connection it hands
+// AppendPreface encodes p, so that a router can put it before a connection it passes
 // on. The UID must be 1 to MaxUID bytes long and hold no NUL.
 func AppendPreface(b []byte, p Preface) ([]byte, error) {
 	if !validUID(p.TargetUID) {
@@ -34,8 +34,8 @@ func AppendPreface(b []byte, p Preface) ([]byte, error) {
 }
 
 // ReadPreface reads exactly the preface from conn, which should have a read deadline.
-// ErrPreface means that it is no shipment's connection, ErrVersion that the dialler is of
-// another version (the Preface is then valid, so that the caller can say whose).
+// ErrPreface means that it is not a shipment connection, ErrVersion that the dialler is of
+// another version (the Preface is then valid, so that the caller can report whose).
 func ReadPreface(conn net.Conn) (Preface, error) {
 	var buf [prefaceSize]byte
 	if _, err := io.ReadFull(conn, buf[:]); err != nil {

@@ -13,7 +13,7 @@ import (
 type Rate struct{ limiter *rate.Limiter }
 
 // NewRate allows bytesPerSecond, in bursts of at most a tenth of a second but at least
-// one frame's worth; 0 returns nil, which does not limit.
+// 64 KiB; 0 returns nil, which does not limit.
 func NewRate(bytesPerSecond int64) *Rate {
 	if bytesPerSecond <= 0 {
 		return nil

@@ -86,7 +86,7 @@ func (l *planner) run(ctx context.Context, emit func(job) error) error {
 	for {
 		n, err := l.walker.Next()
 		for _, path := range l.walker.TakeChanged() {
-			l.p.o.Count.Move(path)
+			l.p.o.Count.AddChangedDuringRead(path)
 		}
 		if errors.Is(err, io.EOF) {
 			break

@@ -151,7 +151,7 @@ func (p *Sync) moved(path string) error {
 	if !p.o.Source.Info().Live {
 		return fault.At(fault.SourceChanged, path, nil, "changed during read, in a source that must not change")
 	}
-	p.o.Count.Move(path)
+	p.o.Count.AddChangedDuringRead(path)
 	return nil
 }
 
@@ -209,7 +209,7 @@ func (p *Sync) Run(ctx context.Context, base, known index.Iterator) (wire.Done, 
 	if err != nil {
 		return wire.Done{}, err
 	}
-	return wire.Done{Last: p.seq, Entries: p.root.Count(), Digest: p.root.Sum(), Verify: !p.o.Precopy && p.o.Count.Moved() == 0}, nil
+	return wire.Done{Last: p.seq, Entries: p.root.Count(), Digest: p.root.Sum(), Verify: !p.o.Precopy && p.o.Count.ChangedDuringRead() == 0}, nil
 }
 
 func (l *planner) close() {

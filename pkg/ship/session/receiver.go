@@ -12,13 +12,13 @@ import (
 type receiverState uint8
 
 const (
-	// awaitHello: nothing has come yet.
+	// awaitHello: nothing has arrived yet.
 	awaitHello receiverState = iota
-	// receiving: frames come; the survey may still run.
+	// receiving: frames arrive; the survey may still run.
 	receiving
 	// judging: Judge is under way.
 	judging
-	// awaitCommit: the verdict is out.
+	// awaitCommit: the verdict is sent.
 	awaitCommit
 	// committing: WriteCommit is under way.
 	committing
@@ -28,7 +28,7 @@ const (
 	verifying
 	// awaitBye: everything is durable.
 	awaitBye
-	// ended: End was given; nothing counts any more.
+	// ended: End was returned; inputs are ignored.
 	ended
 )
 
@@ -39,7 +39,7 @@ type Receiver struct {
 	state   receiverState
 	out     []Action
 
-	// next is the frame to be dispatched next; arrived those that came before their turn.
+	// next is the frame to be dispatched next; arrived those that arrived before their turn.
 	next    uint64
 	arrived map[uint64]bool
 	// applied is the frame up to which all are applied; done those beyond it.
@@ -47,7 +47,7 @@ type Receiver struct {
 	beyond  map[uint64]bool
 	// durable is the frame up to which everything is acknowledged.
 	durable uint64
-	// target is the frame the sender wants to be durable; busy that Sync or Persist is
+	// target is the frame that the sender requested to be durable; busy: Sync or Persist is
 	// under way.
 	target uint64
 	busy   bool
@@ -62,14 +62,14 @@ func NewReceiver(inPlace bool) *Receiver {
 	return &Receiver{inPlace: inPlace, next: 1, arrived: map[uint64]bool{}, beyond: map[uint64]bool{}}
 }
 
-// Ready gives the actions since the last call, in order.
+// Ready returns the actions since the last call, in order.
 func (r *Receiver) Ready() []Action {
 	out := r.out
 	r.out = nil
 	return out
 }
 
-// Ended says whether the session is over.
+// Ended reports whether the session is over.
 func (r *Receiver) Ended() bool { return r.state == ended }
 
 func (r *Receiver) do(a Action) { r.out = append(r.out, a) }
@@ -79,7 +79,7 @@ func (r *Receiver) fail(err error) {
 	r.do(End{Err: err})
 }
 
-// Step takes what happened.
+// Step takes an event.
 func (r *Receiver) Step(in Input) {
 	if r.state == ended {
 		return
@@ -181,7 +181,7 @@ func (r *Receiver) persisted(through uint64) {
 	r.advance()
 }
 
-// advance does what has become possible: a checkpoint, then the verdict.
+// advance starts what has become possible: a checkpoint, then the verdict.
 func (r *Receiver) advance() {
 	if r.state != receiving || r.busy {
 		return
@@ -213,7 +213,7 @@ func (r *Receiver) commit(m wire.Commit) {
 	case r.state != awaitCommit:
 		r.fail(unexpected(m))
 	case r.verdict != r.last.Digest:
-		r.fail(fault.New(fault.DigestMismatch, "the source is %s, the target %s", r.last.Digest, r.verdict))
+		r.fail(fault.New(fault.DigestMismatch, "the digest of the source is %s, that of the target %s", r.last.Digest, r.verdict))
 	case r.inPlace:
 		r.state = verifying
 		r.do(WriteVerification{Digest: r.verdict})
@@ -225,7 +225,7 @@ func (r *Receiver) commit(m wire.Commit) {
 
 func (r *Receiver) rolled(digest tree.Digest) {
 	if digest != r.verdict {
-		r.fail(fault.New(fault.DigestMismatch, "the target should be %s, and is %s", r.verdict, digest))
+		r.fail(fault.New(fault.DigestMismatch, "the digest of the target must be %s, and is %s", r.verdict, digest))
 		return
 	}
 	r.state = verifying

@@ -8,7 +8,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
-// A checkpoint is asked for after so much, besides every Tick.
+// A checkpoint is requested after so much, and at every Tick.
 const (
 	markBytes   = 2 << 30
 	markEntries = 200_000
@@ -17,15 +17,15 @@ const (
 type senderState uint8
 
 const (
-	// awaitWelcome: Hello is out, or about to be.
+	// awaitWelcome: Hello is sent, or about to be.
 	awaitWelcome senderState = iota
 	// scanning: the source is read.
 	scanning
-	// awaitVerdict: Done is out.
+	// awaitVerdict: Done is sent.
 	awaitVerdict
-	// awaitCommitted: Commit is out, or there will be none.
+	// awaitCommitted: Commit is sent, or not needed.
 	awaitCommitted
-	// senderEnded: End was given.
+	// senderEnded: End was returned.
 	senderEnded
 )
 
@@ -34,28 +34,28 @@ type Sender struct {
 	state senderState
 	out   []Action
 
-	// queued is the highest frame handed over, marked the highest asked to be durable.
+	// queued is the highest frame handed over, marked the highest requested to be durable.
 	queued, marked uint64
 	bytes, entries int64 // since the last mark
 	done           wire.Done
-	// Committed is what the receiver said at the end.
+	// committed is the receiver's last message.
 	committed wire.Committed
 }
 
 // NewSender begins a session.
 func NewSender() *Sender { return &Sender{} }
 
-// Ready gives the actions since the last call, in order.
+// Ready returns the actions since the last call, in order.
 func (s *Sender) Ready() []Action {
 	out := s.out
 	s.out = nil
 	return out
 }
 
-// Ended says whether the session is over.
+// Ended reports whether the session is over.
 func (s *Sender) Ended() bool { return s.state == senderEnded }
 
-// Outcome gives what the receiver said at the end; it means something after End{nil}.
+// Outcome returns the receiver's last message; it is valid after End{nil}.
 func (s *Sender) Outcome() wire.Committed { return s.committed }
 
 func (s *Sender) do(a Action) { s.out = append(s.out, a) }
@@ -65,7 +65,7 @@ func (s *Sender) fail(err error) {
 	s.do(End{Err: err})
 }
 
-// Step takes what happened.
+// Step takes an event.
 func (s *Sender) Step(in Input) {
 	if s.state == senderEnded {
 		return
@@ -146,7 +146,7 @@ func (s *Sender) verdict(m wire.Verdict) {
 		return
 	}
 	if m.Digest != s.done.Digest {
-		s.fail(fault.New(fault.DigestMismatch, "the source is %s, the target %s", s.done.Digest, m.Digest))
+		s.fail(fault.New(fault.DigestMismatch, "the digest of the source is %s, that of the target %s", s.done.Digest, m.Digest))
 		return
 	}
 	s.state = awaitCommitted

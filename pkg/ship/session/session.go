@@ -1,24 +1,22 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package session holds the two protocol machines of a shipment. They are pure: no
-// goroutine, no clock, no I/O. Something happened goes in through Step, what is to be done
-// comes out of Ready, and whoever drives them (package ship, or the simulator in this
-// package's tests) reports what was done through Step again.
+// Package session defines the two protocol machines of a shipment. They are pure: no goroutine,
+// no clock, no I/O. Events go in through Step, actions come out of Ready, and the driver (package
+// ship, or the simulator in this package's tests) reports through Step what it has done.
 //
-// A machine lives for one session: one set of connections. When a connection is lost the
-// driver stops everything that session started, and only then makes the next one. So
-// nothing of an old session ever reaches a new one, and there is nothing to reconcile: the
-// next session begins from what is durable.
+// A machine lives for one session: one set of connections. When a connection is lost the driver
+// stops everything that session started, and only then makes the next one. So nothing of an old
+// session ever reaches a new one, and there is nothing to reconcile: the next session begins from
+// what is durable.
 //
-// # What the receiver keeps to
+// # The receiver's rules
 //
 //   - Operations are dispatched in the order of their frames, and run in parallel.
 //   - Acknowledged means durable: apply, sync the target's filesystem, persist the journal,
-//     acknowledge; each only after the one before has been reported done.
-//   - A verdict is given when everything is durable and the target has been looked at.
-//   - Promotion: nothing of an increment touches the verified generation before the commit
-//     record is durable.
+//     acknowledge; each only after the one before is reported done.
+//   - A verdict is sent when everything is durable and the target has been surveyed.
+//   - Nothing of an increment touches the verified copy before the commit record is durable.
 package session
 
 import (
@@ -27,15 +25,15 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/wire"
 )
 
-// Input is something that happened. One of the types below.
+// Input is an event. One of the types below.
 type Input interface{ input() }
 
-// Action is something to do. One of the types below.
+// Action is what the driver has to do. One of the types below.
 type Action interface{ action() }
 
 // Inputs of both machines.
 type (
-	// Message: a control message came.
+	// Message: a control message arrived.
 	Message struct{ M wire.Message }
 	// Failed: something that an action started failed, or a connection did.
 	Failed struct{ Err error }
@@ -47,7 +45,7 @@ type (
 	FrameArrived struct{ Seq uint64 }
 	// Applied: all operations of frame Seq are done.
 	Applied struct{ Seq uint64 }
-	// Surveyed: the target has been looked at, and the base is sent.
+	// Surveyed: the target has been surveyed, and the base is sent.
 	Surveyed struct{}
 	// Synced answers Sync.
 	Synced struct{ Through uint64 }
@@ -75,7 +73,7 @@ type (
 	}
 	// Scanned: the source is read to its end, and all frames are handed over.
 	Scanned struct{ Done wire.Done }
-	// Tick: half a minute has passed.
+	// Tick: a checkpoint is due.
 	Tick struct{}
 )
 
@@ -99,13 +97,13 @@ func (Tick) input()                {}
 type (
 	// Send a control message.
 	Send struct{ M wire.Message }
-	// End the session: with nil when the pass is over, otherwise with what went wrong.
+	// End the session: with nil when the sync is over, otherwise with the error.
 	End struct{ Err error }
 )
 
 // Actions of the receiver.
 type (
-	// Survey begins to look at the target and to send the base.
+	// Survey starts the survey of the target, which sends the base.
 	Survey struct{ Hello wire.Hello }
 	// Apply dispatches the frame Seq.
 	Apply struct{ Seq uint64 }
@@ -113,23 +111,23 @@ type (
 	Sync struct{ Through uint64 }
 	// Persist the journal up to frame Through.
 	Persist struct{ Through uint64 }
-	// Judge finds out what the target holds (in place), or will hold (staged).
+	// Judge computes the digest of what the target holds (in place), or will hold (staged).
 	Judge struct{}
-	// WriteCommit makes it durable that the staged increment counts.
+	// WriteCommit records durably that the staged increment counts.
 	WriteCommit struct{ Digest tree.Digest }
-	// RollForward carries the committed increment out and looks at the target.
+	// RollForward moves the committed increment to its place and describes the target.
 	RollForward struct{}
-	// WriteVerification makes it durable that the target holds the generation Digest.
+	// WriteVerification records durably that the target holds the tree with Digest.
 	WriteVerification struct{ Digest tree.Digest }
 )
 
 // Actions of the sender.
 type (
-	// Scan begins to read the source and to send frames.
+	// Scan starts to read the source and to send frames.
 	Scan struct{ Welcome wire.Welcome }
 	// Feed passes Base and BaseRows messages on to the scan.
 	Feed struct{ M wire.Message }
-	// Acknowledged tells how much is durable.
+	// Acknowledged reports how much is durable.
 	Acknowledged struct{ Seq uint64 }
 )
 
@@ -147,12 +145,12 @@ func (Scan) action()              {}
 func (Feed) action()              {}
 func (Acknowledged) action()      {}
 
-// unexpected is the complaint about a message that does not belong where it came.
+// unexpected is the error about a message that is not allowed in the current state.
 func unexpected(m wire.Message) error {
 	return fault.New(fault.PeerRejected, "the other end sent %T out of turn", m)
 }
 
-// remote turns a message of failure into the error it stands for.
+// remote turns a Failure message into an error.
 func remote(m wire.Failure) error {
 	return &fault.Error{Reason: m.Reason, Path: m.Path, HasPath: m.HasPath, What: m.What, Remote: true}
 }

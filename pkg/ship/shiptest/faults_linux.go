@@ -238,7 +238,7 @@ func (t *WatchedTarget) Create(p fswrite.Place) (fswrite.File, error) {
 	return t.Target.Create(p)
 }
 
-// Edit counts: whoever edits writes.
+// Edit counts: an editor writes.
 func (t *WatchedTarget) Edit(p fswrite.Place) (fswrite.File, error) {
 	t.Unsynced.Add(1)
 	return t.Target.Edit(p)

@@ -23,14 +23,14 @@ const (
 // Digest is a BLAKE3-256 digest.
 type Digest [32]byte
 
-// String gives lower-case hex.
+// String returns lower-case hex.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // LeafDigest describes up to LeafSize bytes: the first half of their BLAKE3 digest,
 // or zero when all bytes are zero.
 type LeafDigest [LeafDigestSize]byte
 
-// IsZero says that the leaf holds nothing but zeros.
+// IsZero reports whether the leaf has only zeros.
 func (l LeafDigest) IsZero() bool { return l == LeafDigest{} }
 
 // Leaf digests data, which must be 1 to LeafSize bytes long.
@@ -53,10 +53,10 @@ func Leaves(rows []byte, data []byte) []byte {
 	return rows
 }
 
-// LeafCount gives the number of leaves of a content of size bytes.
+// LeafCount returns the number of leaves of a content of size bytes.
 func LeafCount(size int64) int64 { return (size + LeafSize - 1) / LeafSize }
 
-// IsZero says whether all bytes are zero.
+// IsZero reports whether all bytes are zero.
 func IsZero(b []byte) bool {
 	for len(b) > 0 && uintptr(unsafe.Pointer(unsafe.SliceData(b)))%8 != 0 {
 		if b[0] != 0 {
@@ -79,7 +79,7 @@ func IsZero(b []byte) bool {
 	return true
 }
 
-// ContentHasher takes the content digest over leaves in order. Its zero value is
+// ContentHasher computes the content digest over leaves in order. Its zero value is
 // not usable: see NewContent.
 type ContentHasher struct{ h *blake3.Hasher }
 
@@ -93,16 +93,16 @@ func NewContent(size int64) *ContentHasher {
 	return c
 }
 
-// Add takes further leaf digests, LeafDigestSize bytes each.
+// Add adds further leaf digests, LeafDigestSize bytes each.
 func (c *ContentHasher) Add(rows []byte) { _, _ = c.h.Write(rows) }
 
-// Sum gives the digest; the hasher is used up.
+// Sum returns the digest; the hasher is used up.
 func (c *ContentHasher) Sum() (d Digest) {
 	c.h.Sum(d[:0])
 	return d
 }
 
-// Content gives the content digest of size bytes with the given leaves.
+// Content returns the content digest of size bytes with the given leaves.
 func Content(size int64, rows []byte) Digest {
 	if len(rows) <= 256 {
 		var buf [24 + 256]byte
@@ -119,7 +119,7 @@ func Content(size int64, rows []byte) Digest {
 // EmptyContent is the content digest of a file without bytes.
 func EmptyContent() Digest { return Content(0, nil) }
 
-// Root takes the digest of a tree over the encodings of its entries in path order.
+// Root computes the digest of a tree over the encodings of its entries in path order.
 type Root struct {
 	h   *blake3.Hasher
 	buf []byte
@@ -135,7 +135,7 @@ func NewRoot(mask Mask) *Root {
 	return r
 }
 
-// Add takes the next entry.
+// Add adds the next entry.
 func (r *Root) Add(e *Entry) {
 	r.buf = AppendEntry(r.buf, e)
 	r.n++
@@ -149,10 +149,10 @@ func (r *Root) flush() {
 	r.buf = r.buf[:0]
 }
 
-// Count gives the number of entries added.
+// Count returns the number of entries added.
 func (r *Root) Count() int64 { return r.n }
 
-// Sum gives the digest of what was added; more may be added afterwards.
+// Sum returns the digest of what was added; more may be added afterwards.
 func (r *Root) Sum() (d Digest) {
 	r.flush()
 	r.h.Sum(d[:0])

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Limits of an entry, checked before anything is allocated for it.
+// Limits of an entry, checked before memory is allocated for it.
 const (
 	MaxName       = 255
 	MaxPath       = 64 << 10
@@ -22,7 +22,7 @@ const (
 	MaxEntry = 512 << 10
 )
 
-// ErrEncoding is wrapped by every complaint of the decoder.
+// ErrEncoding is wrapped by every error of the decoder.
 var ErrEncoding = errors.New("bad entry encoding")
 
 func bad(what string) error { return fmt.Errorf("%w: %s", ErrEncoding, what) }
@@ -67,7 +67,7 @@ func AppendBody(b []byte, e *Entry) []byte {
 	return b
 }
 
-// EqualBody says whether AppendBody would give the same for a and b.
+// EqualBody reports whether AppendBody returns the same for a and b.
 func EqualBody(a, b *Entry) bool {
 	if a.Kind != b.Kind {
 		return false
@@ -104,7 +104,7 @@ func appendString(b []byte, s string) []byte {
 }
 
 // Decoder reads canonical encodings from a buffer. Its first error sticks, and
-// every read after it gives zero values. It accepts nothing that AppendEntry would
+// every read after it returns zero values. It accepts nothing that AppendEntry would
 // not have written: no padded numbers, no unsorted attributes, no bad names.
 type Decoder struct {
 	b   []byte
@@ -114,10 +114,10 @@ type Decoder struct {
 // NewDecoder reads from b.
 func NewDecoder(b []byte) *Decoder { return &Decoder{b: b} }
 
-// Err gives the first error.
+// Err returns the first error.
 func (d *Decoder) Err() error { return d.err }
 
-// SuspendAll gives the bytes that are not yet read.
+// Rest returns the bytes that are not yet read.
 func (d *Decoder) Rest() []byte { return d.b }
 
 // Fail records an error unless there is one already.
@@ -131,7 +131,7 @@ func (d *Decoder) Fail(err error) {
 // Byte reads one byte.
 func (d *Decoder) Byte() byte {
 	if len(d.b) == 0 {
-		d.Fail(bad("it ends too early"))
+		d.Fail(bad("it ends early"))
 		return 0
 	}
 	c := d.b[0]
@@ -174,7 +174,7 @@ func (d *Decoder) Bytes(n int) []byte {
 		return nil
 	}
 	if n < 0 || n > len(d.b) {
-		d.Fail(bad("it ends too early"))
+		d.Fail(bad("it ends early"))
 		return nil
 	}
 	b := d.b[:n:n]
@@ -255,7 +255,7 @@ func (d *Decoder) special(e *Entry) {
 	case Symlink:
 		e.Link = d.Text(MaxLink)
 		if d.err == nil && (e.Link == "" || strings.IndexByte(e.Link, 0) >= 0 || e.Mode != 0) {
-			d.Fail(bad("a symlink with an impossible target or mode"))
+			d.Fail(bad("a symlink with an invalid target or mode"))
 		}
 	case CharDevice, BlockDevice:
 		e.Rdev = d.Uvarint(1<<64 - 1)
@@ -273,7 +273,7 @@ func (d *Decoder) xattrs(e *Entry) {
 		return
 	}
 	if n > uint64(len(d.b)) {
-		d.Fail(bad("it ends too early"))
+		d.Fail(bad("it ends early"))
 		return
 	}
 	e.Xattrs = make([]Xattr, 0, n)
@@ -290,13 +290,13 @@ func (d *Decoder) xattrs(e *Entry) {
 	}
 }
 
-// ValidName says whether name may be a component of a path: 1 to 255 bytes, not
+// ValidName reports whether name may be a component of a path: 1 to 255 bytes, not
 // "." or "..", without '/' and NUL.
 func ValidName(name string) bool {
 	return name != "" && len(name) <= MaxName && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
 }
 
-// ValidPath says whether every component of path is a valid name. The root's is.
+// ValidPath reports whether every component of path is a valid name. The root's is.
 func ValidPath(path string) bool {
 	if path == "" {
 		return true

@@ -24,7 +24,7 @@
 // all zero for a leaf of zeros, whether it is a hole or not. The content digest is
 // taken over size and leaves, an entry's encoding holds it, and the digest of a tree
 // (Root) is taken over all encodings in order. Where the data lies, inode numbers
-// and ctime are no part of it.
+// and ctime do not belong to it.
 package tree
 
 import (
@@ -121,7 +121,7 @@ type Entry struct {
 	Xattrs []Xattr
 
 	// Allocated: a File with a block for every byte. Carried, so that a preallocated
-	// file stays one, but no part of the encoding: filesystems differ in it.
+	// file stays one, but not in the encoding: filesystems differ in it.
 	Allocated bool
 }
 

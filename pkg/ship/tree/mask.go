@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Mask says what is left out of the entries on purpose because the target cannot
-// hold it or because nobody asked for it. It is part of the digest, so that trees
+// Mask is what is left out of the entries on purpose because the target cannot
+// hold it or because it was not requested. It is part of the digest, so that trees
 // described under different masks are never taken for equal.
 type Mask uint32
 
@@ -29,7 +29,7 @@ const (
 	AllMasks = MaskSELinux | MaskUser | MaskTrusted | MaskACL | MaskCapability
 )
 
-// maskNames are what people call the parts of a mask.
+// maskNames are the names of a mask's parts in flags and messages.
 var maskNames = []struct {
 	part Mask
 	name string
@@ -37,7 +37,7 @@ var maskNames = []struct {
 	{MaskSELinux, "selinux"}, {MaskUser, "xattr.user"}, {MaskTrusted, "xattr.trusted"}, {MaskACL, "acl"}, {MaskCapability, "capability"},
 }
 
-// MaskNames gives the names that ParseMask knows.
+// MaskNames returns the names that ParseMask accepts.
 func MaskNames() (names []string) {
 	for _, m := range maskNames {
 		names = append(names, m.name)
@@ -45,7 +45,7 @@ func MaskNames() (names []string) {
 	return names
 }
 
-// ParseMask makes a mask of the names of its parts.
+// ParseMask parses the names of a mask's parts.
 func ParseMask(names []string) (mask Mask, err error) {
 next:
 	for _, name := range names {
@@ -55,12 +55,12 @@ next:
 				continue next
 			}
 		}
-		return 0, fmt.Errorf("%q is nothing that can be left out: these are %s", name, strings.Join(MaskNames(), ", "))
+		return 0, fmt.Errorf("invalid name %q of what is left out: must be one of %s", name, strings.Join(MaskNames(), ", "))
 	}
 	return mask, nil
 }
 
-// String gives the names of the mask's parts.
+// String returns the names of the mask's parts.
 func (m Mask) String() string {
 	var names []string
 	for _, n := range maskNames {
@@ -71,7 +71,7 @@ func (m Mask) String() string {
 	return strings.Join(names, ",")
 }
 
-// MaskOf gives the mask that leaves out an attribute, or 0 when none does.
+// MaskOf returns the mask that leaves out an attribute, or 0 when none does.
 func MaskOf(attribute string) Mask {
 	for _, m := range maskNames {
 		if KeepXattr(attribute, 0) && !KeepXattr(attribute, m.part) {

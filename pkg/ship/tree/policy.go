@@ -5,7 +5,7 @@ package tree
 
 import "strings"
 
-// Names of attributes that are treated apart.
+// Names of attributes with rules of their own.
 const (
 	XattrSELinux    = "security.selinux"
 	XattrCapability = "security.capability"
@@ -13,9 +13,9 @@ const (
 	XattrDefaultACL = "system.posix_acl_default"
 )
 
-// KeepXattr says whether an attribute belongs to the tree's description. Left out are
-// what a node's own kernel makes up again (IMA and EVM signatures of another machine),
-// what is no attribute but a filesystem's control (btrfs.*), and security.selinux, which
+// KeepXattr reports whether an attribute belongs to the tree's description. Left out are
+// what a node's own kernel recreates (IMA and EVM signatures of another machine), a
+// filesystem's controls in the form of attributes (btrfs.*), and security.selinux, which
 // the target's own policy sets, unless the mask keeps it.
 func KeepXattr(name string, mask Mask) bool {
 	switch {
@@ -42,7 +42,7 @@ const (
 	modeSetuid = 0o4000
 )
 
-// Special says what makes e one of the entries that the policy Refuse stops at, or "".
+// Special returns what makes e one of the entries that the policy Refuse excludes, or "".
 func Special(e *Entry) string {
 	switch e.Kind {
 	case CharDevice, BlockDevice:
