@@ -377,7 +377,7 @@ func blocksBelow(t *testing.T, dir string) (blocks int64) {
 
 // A session that fails keeps what arrived. A source that comes again and again, with
 // other files each time, adds to that no more than the target holds.
-func TestASourceThatComesAgainAndAgainFillsNoMoreThanTheTargetHolds(t *testing.T) {
+func TestASourceThatReconnectsFillsNoMoreThanTheTargetHolds(t *testing.T) {
 	for what, verified := range map[string]bool{"an empty target": false, "a target that has a verified generation": true} {
 		t.Run(what, func(t *testing.T) {
 			p := shiptest.NewPair(t)
@@ -503,7 +503,7 @@ func (s swapper) Create(p fswrite.Place) (fswrite.File, error) {
 	return s.Target.Create(p)
 }
 
-func TestRule11ADirectorySwappedForASymlinkInMidPassLeadsNowhere(t *testing.T) {
+func TestRule11ADirectorySwappedForASymlinkLeadsNowhere(t *testing.T) {
 	p := shiptest.NewPair(t)
 	m, dst := shiptest.At(t, p.Source), shiptest.At(t, p.Target)
 	outside := filepath.Join(filepath.Dir(p.Target), "outside")
@@ -565,7 +565,7 @@ func large(path string) tree.Entry {
 	return e
 }
 
-func TestRule11AFalseTargetIsSeenThrough(t *testing.T) {
+func TestRule11AFalseTargetIsDetected(t *testing.T) {
 	for name, replies := range falseTargets {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -38,7 +38,7 @@ func TestDataConnectionsAreMadeAtTheSameTime(t *testing.T) {
 
 // What the connections that stand can carry need not wait for one that does not come, and
 // nobody waits for it when the pass is over.
-func TestADataConnectionThatDoesNotComeKeepsNothingWaiting(t *testing.T) {
+func TestADataConnectionThatCannotBeMadeDelaysNothing(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	var begun, ended atomic.Int32

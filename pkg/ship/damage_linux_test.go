@@ -34,7 +34,7 @@ var damages = map[string]func(b []byte) []byte{
 }
 
 // Whatever happens to a file of the state: it is noticed, said, and rebuilt.
-func TestADamagedStateIsNoticedSaidAndRebuilt(t *testing.T) {
+func TestADamagedStateIsDetectedReportedAndRebuilt(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	m := shiptest.At(t, p.Source)
@@ -121,7 +121,7 @@ func TestAnotherVersionOfTheProtocolIsRefusedClearly(t *testing.T) {
 
 // A target that hangs - its kernel still answers, its process does not - must not hold the
 // source for ever.
-func TestASilentTargetDoesNotHoldTheSource(t *testing.T) {
+func TestASilentTargetEndsTheSession(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	shiptest.At(t, dir).File("source/f", []byte("x"))
@@ -141,7 +141,7 @@ func TestASilentTargetDoesNotHoldTheSource(t *testing.T) {
 	}
 }
 
-func TestASilentSourceDoesNotHoldTheTarget(t *testing.T) {
+func TestASilentSourceEndsTheSession(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "target"), 0o755))

@@ -422,7 +422,7 @@ func TestRsyncFindsNothingToDo(t *testing.T) {
 
 // Between two checkpoints of one pass nothing may be lost from the journal, and a content
 // may be cut by a checkpoint anywhere.
-func TestAPassOfManyCheckpointsIsVerified(t *testing.T) {
+func TestASyncOfManyCheckpointsIsVerified(t *testing.T) {
 	p := shiptest.NewPair(t)
 	p.Send.Checkpoint = time.Millisecond
 	p.Send.Bandwidth = 60 << 20 // so that it lasts

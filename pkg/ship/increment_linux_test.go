@@ -11,7 +11,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/shiptest"
 )
 
-func TestAnIncrementReadsNothingOnATargetThatNobodyElseTouched(t *testing.T) {
+func TestAnIncrementReadsNothingOnAnUnchangedTarget(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	trusted(t, p.Target)

@@ -20,7 +20,7 @@ import (
 
 // What was applied and waits for a sync counts as memory until the journal has it: otherwise
 // a slow disk would let a million records gather.
-func TestWhatWaitsForTheJournalCountsAsMemory(t *testing.T) {
+func TestFramesThatWaitForTheJournalCountAsMemory(t *testing.T) {
 	fail := func(err error) {
 		t.Helper()
 		if err != nil {

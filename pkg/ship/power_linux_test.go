@@ -91,7 +91,7 @@ func (n *node) boot() {
 }
 
 // The power fails at one operation after the other, on real filesystems with real journals.
-func TestAPowerFailureAtAnyOperationLeavesAWholeSyncOrATornOne(t *testing.T) {
+func TestAPowerFailureLeavesAWholeSyncOrAPartiallyAppliedOne(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("not root: no filesystems whose power could fail")

@@ -244,7 +244,7 @@ func firstDifference(t *testing.T, a, b string) string {
 	return ""
 }
 
-func TestRandomTreesConvergeWhateverDiesOnTheWay(t *testing.T) {
+func TestRandomTreesConvergeUnderKills(t *testing.T) {
 	from, to := 0, 24
 	if text := os.Getenv("MOTION_TEST_SEEDS"); text != "" { // "from-to", to look further than usual
 		if _, err := fmt.Sscanf(text, "%d-%d", &from, &to); err != nil {
@@ -289,7 +289,7 @@ func converge(t *testing.T, seed uint64) {
 	}
 }
 
-func TestAReceiverEndsWhenTheSourceNeverHearsOfItOrNeverSaysGoodbye(t *testing.T) {
+func TestAReceiverEndsWithoutBye(t *testing.T) {
 	p := shiptest.NewPair(t)
 	shiptest.At(t, p.Source).File("f", []byte("x"))
 	p.Send.Reconnects = -1

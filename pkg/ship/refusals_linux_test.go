@@ -38,7 +38,7 @@ func mounted(t *testing.T, kind, what string, options ...string) (dir string, ok
 }
 
 // Quotas of btrfs hold for root too.
-func TestAnExceededQuotaIsSaidWithItsPathAndTheSameCallCarriesOn(t *testing.T) {
+func TestAnExceededQuotaIsReportedWithItsPathAndTheSameCallContinues(t *testing.T) {
 	t.Parallel()
 	image := filepath.Join(t.TempDir(), "btrfs.img")
 	shiptest.At(t, "/").Size(image, 256<<20)
@@ -76,7 +76,7 @@ func TestAnExceededQuotaIsSaidWithItsPathAndTheSameCallCarriesOn(t *testing.T) {
 	p.Mirror()
 }
 
-func TestWhatCannotBeReadIsSaidWithItsPath(t *testing.T) {
+func TestUnreadableEntriesAreReportedWithTheirPath(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	m := shiptest.At(t, p.Source)
@@ -137,7 +137,7 @@ func TestImmutableEntriesOfTheTargetAreReplacedAndRemoved(t *testing.T) {
 }
 
 // A filesystem that knows no attributes at all.
-func TestWhatIsLeftOutOnPurposeNeedNotBeHeld(t *testing.T) {
+func TestDroppedAttributesNeedNotBeSupportedByTheTarget(t *testing.T) {
 	t.Parallel()
 	dir, ok := mounted(t, "ramfs", "none")
 	if !ok {
@@ -173,7 +173,7 @@ func TestWhatIsLeftOutOnPurposeNeedNotBeHeld(t *testing.T) {
 }
 
 // A view whose caller said nothing about attributes describes what the pass ships.
-func TestTheViewLeavesOutWhatThePassLeavesOut(t *testing.T) {
+func TestTheSourceLeavesOutWhatTheSyncLeavesOut(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	var asked []tree.Mask

@@ -193,7 +193,7 @@ func (c *staleContent) Node() (fsread.Node, error) {
 	return c.v.old(n), err
 }
 
-func TestRuleLaggingStampsALaggingViewReadsEverythingBeforeItIsVerified(t *testing.T) {
+func TestRuleChangeDetectionByContentReadsEverythingBeforeVerification(t *testing.T) {
 	t.Parallel()
 	for _, detection := range []fsread.ChangeDetection{fsread.ByContent, fsread.ByTimestamps} {
 		p := shiptest.NewPair(t)
@@ -247,7 +247,7 @@ type olderContent struct {
 
 func (c olderContent) ReadAt(b []byte, off int64) (int, error) { return c.data.ReadAt(b, off) }
 
-func TestRuleLaggingStampsWhatALaggingViewShowedIsBelievedByNoLaterPass(t *testing.T) {
+func TestRuleChangeDetectionByContentSettlesNoTimestamp(t *testing.T) {
 	t.Parallel()
 	for _, detection := range []fsread.ChangeDetection{fsread.ByContent, fsread.ByTimestamps} {
 		p := shiptest.NewPair(t)
@@ -293,7 +293,7 @@ func refuse(p *shiptest.Pair) {
 	p.Recv.BeforeVerify = nil
 }
 
-func TestRule1ASourceThatGoesBackAfterAKilledPassIsFollowed(t *testing.T) {
+func TestRule1ASourceThatGoesBackAfterAKilledSyncIsFollowed(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	m := shiptest.At(t, p.Source)
@@ -317,7 +317,7 @@ func TestRule1ASourceThatGoesBackAfterAKilledPassIsFollowed(t *testing.T) {
 }
 
 // What is staged and lost again must not be part of the verdict, when nothing is sent.
-func TestRule1WhatWasStagedAndIsGoneDoesNotCount(t *testing.T) {
+func TestRule1AStageThatWasRemovedDoesNotCount(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	m := shiptest.At(t, p.Source)
@@ -346,7 +346,7 @@ func TestRule1WhatWasStagedAndIsGoneDoesNotCount(t *testing.T) {
 	}
 }
 
-func TestRule3AForeignWriteOnTheTargetIsSeenAndRepaired(t *testing.T) {
+func TestRule3AForeignWriteOnTheTargetIsDetectedAndRepaired(t *testing.T) {
 	t.Parallel()
 	for name, meddle := range map[string]func(m *shiptest.Maker){
 		"same size and time": func(m *shiptest.Maker) {
@@ -393,7 +393,7 @@ func TestRule3AForeignWriteOnTheTargetIsSeenAndRepaired(t *testing.T) {
 	}
 }
 
-func TestRule3TheThreeStrengthsAreNamedAsTheyWereWon(t *testing.T) {
+func TestRule3EachStrengthIsReported(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	shiptest.At(t, p.Source).File("f", []byte("x"))
@@ -525,7 +525,7 @@ func TestRule7DefaultACLsOfTheTargetAreNotInherited(t *testing.T) {
 	p.Mirror()
 }
 
-func TestRule7StagesThatNobodyKnowsAreRemovedAndNothingElseIs(t *testing.T) {
+func TestRule7UnknownStagesAreRemovedAndNothingElse(t *testing.T) {
 	t.Parallel()
 	p := shiptest.NewPair(t)
 	m, dst := shiptest.At(t, p.Source), shiptest.At(t, p.Target)
@@ -630,7 +630,7 @@ func TestRuleSELinuxLabelsAreShippedOnlyWhenAsked(t *testing.T) {
 	}
 }
 
-func TestAFullTargetIsSaidWithItsPathAndTheSameCallCarriesOn(t *testing.T) {
+func TestAFullTargetIsReportedWithItsPathAndTheSameCallContinues(t *testing.T) {
 	t.Parallel()
 	dir, _, ok := filesystem(t, 24<<20, "user_xattr")
 	if !ok {
@@ -725,7 +725,7 @@ func TestRule8WhatTheTargetCannotHoldIsRefusedWithTheFirstPath(t *testing.T) {
 	}
 }
 
-func TestRule2WhatDoesNotFitBesideTheOldSyncIsWrittenInPlaceAndTorn(t *testing.T) {
+func TestRule2AnIncrementThatDoesNotFitIsWrittenInPlace(t *testing.T) {
 	t.Parallel()
 	dir, _, ok := filesystem(t, 32<<20, "user_xattr")
 	if !ok {

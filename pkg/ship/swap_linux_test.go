@@ -46,7 +46,7 @@ func (e *exchanged) OpenListed(n *fsread.Node) (fsread.Content, error) {
 
 // Whoever owns the source may not have the agent read, as root, what they cannot, nor
 // make it wait or read for ever.
-func TestAFileThatIsSwappedAfterItWasListedIsNotReadForTheFile(t *testing.T) {
+func TestAFileSwappedAfterListingIsNotRead(t *testing.T) {
 	const secret = "secret"
 	instead := func(put func(path string) error) func(string) error {
 		return func(path string) error { return errors.Join(os.Remove(path), put(path)) }

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 )
 
-func TestTheWindowBoundsWhatIsInMemoryAndTheFrameThatIsDueIsNeverKeptOutByLaterOnes(t *testing.T) {
+func TestTheWindowBoundsMemoryAndAdmitsTheFrameThatIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWindow(t.Context(), 100)
 		in := map[uint64]bool{}

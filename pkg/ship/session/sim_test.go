@@ -70,7 +70,7 @@ func everywhere(seeds int, broken ...string) (violation string, lives int) {
 	return "", lives
 }
 
-func TestNothingIsLostWhoeverDiesAtAnyAction(t *testing.T) {
+func TestNothingIsLostWhicheverEndDiesAtAnyAction(t *testing.T) {
 	t.Parallel()
 	violation, lives := everywhere(4)
 	if violation != "" {
@@ -83,7 +83,7 @@ func TestNothingIsLostWhoeverDiesAtAnyAction(t *testing.T) {
 }
 
 // The check itself is checked: each of these defects must be seen.
-func TestTheSimulatorSeesABrokenReceiver(t *testing.T) {
+func TestTheSimulatorDetectsABrokenReceiver(t *testing.T) {
 	for _, broken := range []string{
 		"swaps sync and persist",
 		"acknowledges what is only applied",

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestEqualBodySaysWhatTheEncodingSays(t *testing.T) {
+func TestEqualBodyAgreesWithTheEncoding(t *testing.T) {
 	changes := map[string]func(e *Entry){
 		"nothing": func(*Entry) {}, "mode": func(e *Entry) { e.Mode++ }, "uid": func(e *Entry) { e.UID++ }, "gid": func(e *Entry) { e.GID++ },
 		"mtime": func(e *Entry) { e.MTime.Nsec++ }, "flags": func(e *Entry) { e.Flags ^= NoDump }, "size": func(e *Entry) { e.Size++ },
