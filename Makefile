@@ -1,31 +1,31 @@
-# kubectl-motion. `make` alone explains itself.
+# kubectl-motion. `make` lists the targets.
 #
-# Two rules hold throughout: what a target installs or starts is named in its
-# help line, and a recipe that needs Linux or root says so before it begins.
+# Two rules apply to all targets: the help line names what a target installs or
+# starts, and a recipe that needs Linux or root checks that first.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SUFFIXES:
-# The go command keeps all cores busy by itself.
+# The go command uses all cores.
 .NOTPARALLEL:
 
-# --- What is built -----------------------------------------------------------
+# --- Build --------------------------------------------------------------
 
 MODULE  := github.com/kubectl-motion/kubectl-motion
 BIN     := bin
 TOOLS   := $(CURDIR)/$(BIN)/tools
 DIST    := dist
 
-# Every Go module of the repository. The lab and the image builder have their
-# own, so that nothing of theirs enters the plugin's dependencies.
+# Every Go module of the repository. The lab and the image builder are separate
+# modules, so that their dependencies are not the plugin's.
 MODULES := $(sort $(patsubst ./%,%,$(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path './$(BIN)/*' -not -path '*/testdata/*' 2>/dev/null))))
 
-# The lab's tests are about Linux; the plugin's own run anywhere.
+# The lab's tests need Linux; the plugin's run anywhere.
 UNIT_MODULES := $(if $(filter linux,$(shell go env GOOS)),$(MODULES),.)
 
-# A build of an untagged tree calls itself v0.0.0-dev: it never invents a release.
+# A build of an untagged tree has the version v0.0.0-dev.
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev)
 COMMIT  ?= $(shell git describe --always --match '' --dirty --abbrev=12 2>/dev/null)
 
@@ -35,20 +35,20 @@ LDFLAGS := -s -w \
 
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
-# The stamps above say it already, and the go command's own look at the
-# checkout fails where git distrusts the directory's owner.
+# LDFLAGS set the version. The go command's own detection (-buildvcs) fails where
+# git does not trust the owner of the directory.
 export GOFLAGS := $(strip $(filter-out -buildvcs=% -trimpath,$(GOFLAGS)) -buildvcs=false -trimpath)
 
-# Tests are built as what they test is, so that with a cold cache every package
-# is compiled once. The race detector needs cgo.
+# Tests are built with the same settings as the product, so that every package is
+# compiled once. The race detector needs cgo.
 export CGO_ENABLED := $(if $(RACE),1,0)
 
-# The agent and everything in its image run on Linux nodes, whatever builds them.
+# The agent and everything in its image run on Linux nodes.
 AGENT_ARCH ?= $(shell go env GOARCH)
-# What the plugin asks for by default: its own version of deploy.DefaultRepository.
+# The plugin's default: its own version of deploy.DefaultRepository.
 AGENT_IMAGE ?= ghcr.io/kubectl-motion/motion-agent:$(VERSION)
 
-# --- Tools, pinned; they stay out of every go.mod ------------------------------
+# --- Tools, pinned, not in any go.mod -------------------------------------
 
 GOLANGCI_LINT_VERSION  := v2.15.0
 CONTROLLER_GEN_VERSION := v0.21.0
@@ -58,11 +58,11 @@ GOLANGCI_LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 CONTROLLER_GEN := $(TOOLS)/controller-gen-$(CONTROLLER_GEN_VERSION)
 GOVULNCHECK    := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
 
-# --- Knobs -------------------------------------------------------------------
+# --- Settings ---------------------------------------------------------------
 
 # RACE=1 runs the unit tests under the race detector (needs gcc).
 RACE      ?=
-# RUN=regexp chooses tests, as `go test -run`.
+# RUN=regexp selects tests, as in `go test -run`.
 RUN       ?=
 # FUZZTIME is spent on each fuzz target.
 FUZZTIME  ?= 20s
@@ -72,12 +72,12 @@ KEEP_LAB  ?=
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 export KEEP_LAB
 
-# tally runs `go test`, prints what it prints and writes down the results, so
-# that the last lines of a run are counted and not composed.
+# tally runs `go test`, prints its output and records the results, from which the
+# summary of a run is counted.
 RESULTS   := $(BIN)/test-results
 TALLY     := $(CURDIR)/$(BIN)/tally -record $(CURDIR)/$(RESULTS)
 TESTFLAGS := -shuffle=on $(if $(RACE),-race) $(if $(RUN),-run '$(RUN)')
-# The tests share two clusters: one package after the other, all of it shown.
+# The tests share two clusters, so packages run one after the other.
 E2EFLAGS  := -tags e2e -v -p 1 -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)')
 
 ##@ Build
@@ -93,8 +93,7 @@ $(BIN)/kubectl-motion:
 $(BIN)/motion-agent:
 	GOOS=linux GOARCH=$(AGENT_ARCH) $(GO_BUILD) -o $@ ./cmd/motion-agent
 
-# The agent's image carries the plugin too: what runs in a cluster on a schedule
-# is the same code as on a desk.
+# The agent's image also has the plugin, for Jobs that run in a cluster.
 .PHONY: image
 image: $(BIN)/motion-agent ## Write the agent's image to bin/images/, without a container engine
 	@mkdir -p $(BIN)/images
@@ -126,8 +125,8 @@ lab-up: lab-deps $(BIN)/motion-lab ## Start two real Kubernetes clusters on this
 	$(BIN)/motion-lab up
 
 .PHONY: lab-down
-lab-down: ## Stop the lab and remove everything it made
-	@if [ -x $(BIN)/motion-lab ]; then $(BIN)/motion-lab down; else echo "lab-down: bin/motion-lab was never built here: no lab to stop"; fi
+lab-down: ## Stop the lab and remove everything it created
+	@if [ -x $(BIN)/motion-lab ]; then $(BIN)/motion-lab down; else echo "lab-down: bin/motion-lab does not exist: no lab to stop"; fi
 
 .PHONY: $(BIN)/motion-lab
 $(BIN)/motion-lab: lab-deps
@@ -136,7 +135,7 @@ $(BIN)/motion-lab: lab-deps
 ##@ Test
 
 .PHONY: test
-test: ## Everything: unit tests, then the end-to-end tests in the lab (Linux, root; installs Debian packages, see make deps)
+test: ## All tests: unit tests, then the end-to-end tests in the lab (Linux, root; installs Debian packages, see make deps)
 	@rm -f $(RESULTS)
 	@$(MAKE) --no-print-directory lab-deps
 	@status=0; \
@@ -161,28 +160,28 @@ e2e: lab-deps build image $(BIN)/motion-lab $(BIN)/tally ## End-to-end tests aga
 .PHONY: e2e-tests
 e2e-tests: export MOTION := $(CURDIR)/$(BIN)/kubectl-motion
 e2e-tests: export MOTION_LAB := $(CURDIR)/$(BIN)/motion-lab
-e2e-tests: $(BIN)/tally ## Only the end-to-end tests, against the lab that is already up
+e2e-tests: $(BIN)/tally ## Only the end-to-end tests, on the running lab
 	@export KUBECONFIG="$${KUBECONFIG:-$$($(BIN)/motion-lab kubeconfig --path)}"; status=0; \
 	(cd test/lab && $(TALLY) -- go test $(E2EFLAGS) ./...) || status=1; \
 	$(TALLY) -- go test $(E2EFLAGS) ./test/krew/installed ./test/e2e/... || status=1; \
 	exit $$status
 
 .PHONY: bench
-bench: build ## Time `motion-agent copy` beside rsync, cp, tar and bare system calls, as a Markdown table; then bench-objects (Linux, root; installs Debian packages; BENCH=quick, ROWS=regexp: those rows and no objects, RUNS=n, MANY=files, BENCH_DIR=folder)
+bench: build ## Time `motion-agent copy` and compare with rsync, cp, tar and bare system calls, as a Markdown table; then bench-objects (Linux, root; installs Debian packages; BENCH=quick, ROWS=regexp: those rows and no objects, RUNS=n, MANY=files, BENCH_DIR=folder)
 	@.ci/deps bench
 	@go build -o $(BIN)/bench ./test/bench
 	@$(BIN)/bench $(if $(RUNS),-runs $(RUNS)) $(if $(MANY),-many $(MANY))
 	@$(if $(ROWS),,$(MAKE) --no-print-directory bench-objects)
 
 .PHONY: bench-objects
-bench-objects: lab-deps build image $(BIN)/motion-lab $(BIN)/tally ## Time 2,000 objects beside kubectl, then move 20,000 and weigh the plugin, on the lab that is up or on one of its own (Linux, root; BENCH=quick: without the 20,000)
+bench-objects: lab-deps build image $(BIN)/motion-lab $(BIN)/tally ## Time 2,000 objects and compare with kubectl, then migrate 20,000 and measure the plugin's memory; uses the running lab or starts one (Linux, root; BENCH=quick: without the 20,000)
 	test/bench/objects.sh
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each (default 20s)
 	test/fuzz.sh $(FUZZTIME)
 
-# tally is stdlib only and builds in a second.
+# tally needs only the standard library.
 .PHONY: $(BIN)/tally
 $(BIN)/tally:
 	@go build -o $@ ./test/tally
@@ -198,18 +197,18 @@ lint: $(GOLANGCI_LINT) ## Run golangci-lint on every module (the first time buil
 	done; exit $$status
 
 .PHONY: fmt
-fmt: $(GOLANGCI_LINT) ## Format every module as `make lint` wants it (gofumpt, gci)
+fmt: $(GOLANGCI_LINT) ## Format every module (gofumpt, gci)
 	@for module in $(MODULES); do \
 		[ -n "$$(cd $$module && GOOS=linux go list -find ./...)" ] || continue; \
 		(cd $$module && $(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; \
 	done
 
 .PHONY: verify
-verify: ## What a change must pass before review: generated files, format, lint and go.mod leave no difference
+verify: ## Check generated files, format, lint and go.mod before review
 	@.ci/verify
 
 .PHONY: vuln
-vuln: $(GOVULNCHECK) ## Ask the Go vulnerability database about the product's dependencies (needs vuln.go.dev)
+vuln: $(GOVULNCHECK) ## Check the product's dependencies against the Go vulnerability database (needs vuln.go.dev)
 	$(GOVULNCHECK) ./cmd/...
 
 ##@ Package
@@ -234,7 +233,7 @@ krew: dist ## Render krew-manifest.yaml for those archives into dist/krew/motion
 ##@ Machine
 
 .PHONY: deps
-deps: ## Install the Debian packages that lab, tests and benchmarks use, if missing (root; .ci/deps holds the list)
+deps: ## Install the Debian packages that lab, tests and benchmarks use, if missing (root; .ci/deps has the list)
 	@.ci/deps
 
 .PHONY: lab-deps
@@ -246,9 +245,9 @@ help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5); next } \
 		/^[a-zA-Z0-9_-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\n%s\n' 'Start with: make demo (the main job, on this machine) or make test (everything that is checked).'
+	@printf '\n%s\n' 'Start with: make demo (the main job, on this machine) or make test (all tests).'
 
-# For tests that check the contract between the stamps and pkg/version.
+# For tests that compare LDFLAGS with pkg/version.
 .PHONY: print-ldflags
 print-ldflags:
 	@echo '$(LDFLAGS)'
