@@ -19,6 +19,7 @@ type Object struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	Owners      []metav1.OwnerReference
+	Finalizers  []string
 	Terminating bool
 
 	Verdict Verdict
@@ -89,6 +90,7 @@ func NewObject(k Kind, u *unstructured.Unstructured) (*Object, error) {
 		Ref:    RefOf(u, k.GVR.Resource),
 		Labels: u.GetLabels(), Annotations: shortAnnotations(u.GetAnnotations()),
 		Owners:      u.GetOwnerReferences(),
+		Finalizers:  u.GetFinalizers(),
 		Terminating: u.GetDeletionTimestamp() != nil,
 		OnTarget:    k.OnTarget,
 		raw:         raw,

@@ -58,26 +58,43 @@ func (s Served) expand(patterns []Pattern) ([]Pattern, error) {
 	return out, nil
 }
 
-// typeNamed finds what a name means. One that Match takes as it is stays, also
-// when it means kinds of several groups; a short name means the first that has it.
+// typeNamed returns a type that Match understands: the name itself, if Match takes it
+// for a type that is served, in one group or several; for a singular or short name the
+// type of the first group that has it.
 func (s Served) typeNamed(name string) (string, bool) {
-	short := ""
+	types := s.namespacedTypes()
+	for _, t := range types {
+		if (Pattern{Type: name}).Match(t.ref) {
+			return name, true
+		}
+	}
+	for _, t := range types {
+		if slices.Contains(t.aliases, name) {
+			return t.ref.Resource + "." + t.ref.Group, true
+		}
+	}
+	return "", false
+}
+
+// servedType is a namespaced type at one version, with its singular and short names.
+type servedType struct {
+	ref     Ref
+	aliases []string
+}
+
+func (s Served) namespacedTypes() []servedType {
+	var out []servedType
 	for _, g := range s.Groups {
 		for _, v := range g.Versions {
 			for _, r := range s.Resources[schema.GroupVersion{Group: g.Name, Version: v.Version}] {
-				if !r.Namespaced || strings.Contains(r.Name, "/") {
-					continue
-				}
-				if (Pattern{Type: name}).Match(Ref{Group: g.Name, Version: v.Version, Resource: r.Name, Kind: r.Kind}) {
-					return name, true
-				}
-				if short == "" && (r.SingularName == name || slices.Contains(r.ShortNames, name)) {
-					short = r.Name + "." + g.Name
+				if r.Namespaced && !strings.Contains(r.Name, "/") {
+					ref := Ref{Group: g.Name, Version: v.Version, Resource: r.Name, Kind: r.Kind}
+					out = append(out, servedType{ref, append(slices.Clone(r.ShortNames), r.SingularName)})
 				}
 			}
 		}
 	}
-	return short, short != ""
+	return out
 }
 
 // Match is true when p selects r.

@@ -86,6 +86,14 @@ func (o *Object) Claims() []string {
 	return o.facts.pod.claims
 }
 
+// VolumeName returns the name of the PersistentVolume that the PVC is bound to, or "".
+func (o *Object) VolumeName() string {
+	if o.facts.claim == nil {
+		return ""
+	}
+	return o.facts.claim.volumeName
+}
+
 // Template returns the name of the volume claim template of the StatefulSet o that the
 // PVC was created from, or "".
 func (o *Object) Template(claim string) string { return templateOf(o, claim) }

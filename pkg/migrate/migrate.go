@@ -37,7 +37,6 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
-	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
@@ -244,27 +243,14 @@ func (r *Run) makePlan(ctx context.Context) error {
 	for _, i := range p.NeedsAdmin() {
 		r.problems = append(r.problems, fmt.Sprintf("%s needs an administrator of %s: %s", i.Source, r.Target, i.Reason.Explanation()))
 	}
-	reasons := barePods(p)
-	if p.Blocked() || len(reasons) > 0 {
+	if p.Blocked() {
+		var reasons []string
 		for _, b := range p.Blockers {
 			reasons = append(reasons, b.String())
 		}
 		return &BlockedError{Reasons: reasons}
 	}
 	return nil
-}
-
-// barePods are pods without a controller that have volumes. A cutover stops a
-// pod by deleting it, and a run that was killed then could not bring it over.
-func barePods(p *plan.Plan) []string {
-	var out []string
-	for _, i := range p.Items {
-		if p.Mode == v1alpha1.ModeCutover && i.Verdict == inventory.Move && i.Stage == plan.StageActivation && i.Source.Kind == "Pod" {
-			out = append(out, fmt.Sprintf("%s has no controller and has volumes: a cutover cannot stop it and bring it over safely; "+
-				"give it a controller, or delete it and migrate without --cutover", i.Source))
-		}
-	}
-	return out
 }
 
 // originals are what stopped workloads of the source ran before: the target

@@ -41,6 +41,7 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 	if err := b.quotas(items, groups); err != nil {
 		return nil, err
 	}
+	b.stopping(d.request.Mode == v1alpha1.ModeCutover)
 	switch d.request.Mode {
 	case v1alpha1.ModeCutover:
 		err = b.refuseCutover(items)

@@ -64,6 +64,12 @@ const (
 	CodeOperatorOwned Code = "OperatorOwned"
 	// CodeGitOpsManaged: a GitOps controller reverts the stop.
 	CodeGitOpsManaged Code = "GitOpsManaged"
+	// CodeStopDeletes: the stop deletes an object of the source.
+	CodeStopDeletes Code = "StopDeletes"
+	// CodeBarePod: a pod without a controller uses volumes.
+	CodeBarePod Code = "BarePod"
+	// CodeNoRollback: the source rejects a pod that a rollback has to create.
+	CodeNoRollback Code = "RollbackDenied"
 	// CodeUserNotMoved: an object that is not migrated uses a migrated PVC.
 	CodeUserNotMoved Code = "UserNotMoved"
 )
@@ -95,6 +101,8 @@ const (
 	// CodeWhenScaledDelete: scaling the StatefulSet to zero would delete its PVCs; the
 	// policy is set to Retain first.
 	CodeWhenScaledDelete Code = "WhenScaledDelete"
+	// CodePodFinalizer: a pod stays in deletion until its finalizer is removed.
+	CodePodFinalizer Code = "PodFinalizer"
 	// CodeNotPruned: an object is not pruned although it may be deleted on the source.
 	CodeNotPruned Code = "NotPruned"
 	// CodeTwoCopies: a copy beside the running source has a second effect outside of

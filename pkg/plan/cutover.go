@@ -33,6 +33,8 @@ func (b *builder) refuseCutover(items []Item) error {
 		}
 	}
 	b.usersThatStay(items)
+	b.barePods(items)
+	b.rollback(items)
 	return nil
 }
 

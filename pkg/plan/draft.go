@@ -11,7 +11,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
@@ -19,15 +21,17 @@ import (
 
 // Draft is a plan before the dry-runs on the target.
 type Draft struct {
-	request  Request
-	inv      *inventory.Inventory
-	facts    Facts
-	options  transform.Options
-	items    []Item
-	volumes  []Volume
-	orphans  []Orphan
-	blockers []Finding
-	warnings []Finding
+	request Request
+	inv     *inventory.Inventory
+	facts   Facts
+	options transform.Options
+	items   []Item
+	volumes []Volume
+	orphans []Orphan
+	// rollbacks are the problems of pods that a rollback creates, by workload.
+	rollbacks map[types.UID]*apply.Problem
+	blockers  []Finding
+	warnings  []Finding
 }
 
 var kindClaim = schema.GroupKind{Kind: "PersistentVolumeClaim"}
@@ -72,6 +76,12 @@ func NewDraft(inv *inventory.Inventory, facts Facts, req Request) (*Draft, error
 // the source.
 func (d *Draft) WithOrphans(orphans []Orphan) *Draft {
 	d.orphans = orphans
+	return d
+}
+
+// WithRollbacks sets the answers of the source about the pods of a rollback.
+func (d *Draft) WithRollbacks(problems map[types.UID]*apply.Problem) *Draft {
+	d.rollbacks = problems
 	return d
 }
 

@@ -48,6 +48,13 @@ func Make(ctx context.Context, src, dst *cluster.Cluster, req Request) (*Plan, e
 		}
 		draft.WithOrphans(orphans)
 	}
+	if req.Mode == v1alpha1.ModeCutover {
+		problems, err := ObserveRollback(ctx, src, draft)
+		if err != nil {
+			return nil, err
+		}
+		draft.WithRollbacks(problems)
+	}
 	observed, err := ObserveObjects(ctx, dst, draft)
 	if err != nil {
 		return nil, err

@@ -30,13 +30,43 @@ func samplePod(item Item) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	return podOf(item.Source, u)
+}
+
+// restartedPod returns the pod that starting the stopped object again creates on the
+// source; nil for objects without pods.
+func restartedPod(o *inventory.Object) (*unstructured.Unstructured, error) {
+	u, err := o.Unstructured()
+	if err != nil {
+		return nil, err
+	}
+	if o.Ref.GroupKind() == kindPod {
+		u = workload.RestartedPod(u)
+		u.SetGenerateName(u.GetName()[:min(len(u.GetName()), 40)] + "-")
+		unstructured.RemoveNestedField(u.Object, "metadata", "name")
+		return u, nil
+	}
+	if was := u.GetAnnotations()[v1alpha1.AnnotationOriginalState]; was != "" {
+		if err := workload.Activate(u, []byte(was)); err != nil {
+			return nil, err
+		}
+	}
+	if replicas(u) == 0 {
+		return nil, nil
+	}
+	return podOf(o.Ref, u)
+}
+
+// podOf returns a pod as the controller of the workload u creates it; nil when u has
+// no pod template.
+func podOf(ref inventory.Ref, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	path := inventory.PodSpecPath(u)
-	if path == nil || item.Target.Kind == "PodTemplate" {
+	if path == nil || u.GetKind() == "PodTemplate" {
 		return nil, nil
 	}
 	spec, _, err := unstructured.NestedMap(u.Object, path...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: its pod template: %w", item.Source, err)
+		return nil, fmt.Errorf("%s: its pod template: %w", ref, err)
 	}
 	claimVolumes(u, spec)
 	pod := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "spec": spec}}
@@ -62,6 +92,11 @@ func claimVolumes(u *unstructured.Unstructured, spec map[string]any) {
 	for _, t := range templates {
 		m, _ := t.(map[string]any)
 		name, _, _ := unstructured.NestedString(m, "metadata", "name")
+		// The PVC replaces a volume of the same name, as in the StatefulSet controller.
+		volumes = slices.DeleteFunc(volumes, func(v any) bool {
+			have, _ := v.(map[string]any)
+			return have["name"] == name
+		})
 		volumes = append(volumes, map[string]any{
 			"name": name, "persistentVolumeClaim": map[string]any{"claimName": name + "-" + u.GetName() + "-0"},
 		})

@@ -120,12 +120,7 @@ func remembered(o *unstructured.Unstructured) ([]byte, error) {
 		was, _, err := Suspend(o)
 		return was, err
 	}
-	unstructured.RemoveNestedField(o.Object, "status")
-	unstructured.RemoveNestedField(o.Object, "spec", "nodeName")
-	labels, annotations := o.GetLabels(), o.GetAnnotations()
-	o.Object["metadata"] = map[string]any{"name": o.GetName(), "namespace": o.GetNamespace()}
-	o.SetLabels(labels)
-	o.SetAnnotations(annotations)
+	o = RestartedPod(o)
 	raw, err := json.Marshal(o.Object)
 	if err != nil {
 		return nil, err
@@ -135,6 +130,21 @@ func remembered(o *unstructured.Unstructured) ([]byte, error) {
 			"give it a controller or stop it by hand", o.GetName(), len(raw))
 	}
 	return raw, nil
+}
+
+// RestartedPod returns the pod that Start creates for a bare pod that was stopped:
+// without the fields that the API server rejects in a new pod.
+func RestartedPod(pod *unstructured.Unstructured) *unstructured.Unstructured {
+	o := pod.DeepCopy()
+	unstructured.RemoveNestedField(o.Object, "status")
+	unstructured.RemoveNestedField(o.Object, "spec", "nodeName")
+	// kubectl debug adds them to running pods; they cannot be set on create.
+	unstructured.RemoveNestedField(o.Object, "spec", "ephemeralContainers")
+	labels, annotations := o.GetLabels(), o.GetAnnotations()
+	o.Object["metadata"] = map[string]any{"name": o.GetName(), "namespace": o.GetNamespace()}
+	o.SetLabels(labels)
+	o.SetAnnotations(annotations)
+	return o
 }
 
 // resourceOf maps what is remembered to one of the resources that Stop stops. The
