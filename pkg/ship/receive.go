@@ -40,6 +40,9 @@ func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOpt
 	stop := r.count.Report(o.Progress, r.log)
 	defer stop()
 	err := fault.Guard(func() error { return r.run(ctx) })
+	if markErr := markMismatch(r.store, err); markErr != nil {
+		r.log.Warn("cannot record the mismatch", "error", markErr)
+	}
 	fault.LogPanic(r.log, err)
 	r.result.Statistics = r.count.Statistics()
 	return r.result, err
@@ -76,6 +79,9 @@ type greeted struct {
 
 // run takes sessions until one ends without an error, or with one that is final.
 func (r *receiveEnd) run(ctx context.Context) error {
+	if err := r.bind(); err != nil {
+		return err
+	}
 	if err := r.finishRoll(ctx); err != nil {
 		return err
 	}
@@ -105,6 +111,20 @@ func (r *receiveEnd) run(ctx context.Context) error {
 		}
 		r.log.Warn("a connection broke; waiting for the source", "error", err)
 	}
+}
+
+// bind drops state that describes another volume: another filesystem or device, or a directory that
+// was created again.
+func (r *receiveEnd) bind() error {
+	identity, err := r.target.Identity()
+	if err != nil {
+		return err
+	}
+	same, err := r.store.Bind(identity)
+	if err == nil && !same {
+		r.log.Warn("the state at the target is that of another volume; the target is read")
+	}
+	return err
 }
 
 // next waits for the next session. After the sync is over it stops waiting, without an error.

@@ -235,7 +235,7 @@ func (x *receiveSession) usableHead() (index.Head, error) {
 	known := head.Base != 0 || len(head.Journal) > 0
 	if known && (head.Mask != uint32(x.mask) || head.Image != x.target.Image()) {
 		x.log.Info("the target was recorded under other options; reading it again")
-		head = index.Head{Phase: head.Phase}
+		head = index.Head{Phase: head.Phase, Mismatch: head.Mismatch}
 		return head, x.store.Commit(head)
 	}
 	return x.limitJournal(head)

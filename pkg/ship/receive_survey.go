@@ -61,11 +61,11 @@ func (s *survey) run(ctx context.Context, head index.Head, same bool) error {
 	if err != nil {
 		return err
 	}
-	if s.x.o.TrustTarget && head.Phase != index.Fresh {
+	if s.x.o.TrustTarget && head.Phase == index.Whole && !head.Mismatch {
 		err = s.trust(recorded)
 	} else {
 		s.walked = true
-		err = s.walk(ctx, recorded)
+		err = s.walk(ctx, recorded, head.Mismatch)
 	}
 	if err != nil {
 		return err
@@ -81,14 +81,18 @@ func (s *survey) run(ctx context.Context, head index.Head, same bool) error {
 	return nil
 }
 
-// walk compares the target itself with the record.
-func (s *survey) walk(ctx context.Context, recorded index.Iterator) error {
+// walk compares the target itself with the record; all reads contents whatever their timestamps.
+func (s *survey) walk(ctx context.Context, recorded index.Iterator, all bool) error {
+	// The survey reads from the storage, so everything that was written must be there.
+	if err := s.x.target.Sync(); err != nil {
+		return err
+	}
 	source, err := s.x.target.Source(s.x.mask)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	walk := &verify.Survey{Source: source, Store: s.x.store, SettledOnly: true, Count: s.x.count, Emit: s.path}
+	walk := &verify.Survey{Source: source, Store: s.x.store, SettledOnly: true, All: all, Count: s.x.count, Emit: s.path}
 	return walk.Run(ctx, recorded)
 }
 

@@ -125,10 +125,10 @@ func (x *receiveSession) verify(digest tree.Digest) (session.Input, error) {
 func (x *receiveSession) writeVerification(digest tree.Digest) error {
 	head := x.store.Head()
 	if x.unchanged(head) && x.journal.tree == nil && x.journal.drift.Records() == 0 {
-		if head.Sync == x.o.Sync {
+		if head.Sync == x.o.Sync && !head.Mismatch {
 			return nil
 		}
-		head.Sync = x.o.Sync
+		head.Sync, head.Mismatch = x.o.Sync, false
 		return x.store.Commit(head)
 	}
 	if x.journal.tree == nil {

@@ -46,13 +46,23 @@ func send(ctx context.Context, v Source, dial Conn, st *State, o SendOptions) (R
 	if notice := s.store.Notice(); notice != "" {
 		s.log.Warn("the state at the source was damaged and has been set aside; the source is read again", "cause", notice)
 	}
+	same, err := s.store.Bind(v.Info().Identity)
+	if err != nil {
+		return Result{}, err
+	}
+	if !same {
+		s.log.Warn("the state at the source is that of another volume; the source is read again")
+	}
 	if err := s.forgetOtherMasks(); err != nil {
 		return Result{}, err
 	}
 	v.LeaveOut(maskOf(o))
 	stop := s.count.Report(o.Progress, s.log)
 	defer stop()
-	err := fault.Guard(func() error { return s.run(ctx) })
+	err = fault.Guard(func() error { return s.run(ctx) })
+	if markErr := markMismatch(s.store, err); markErr != nil {
+		s.log.Warn("cannot record the mismatch", "error", markErr)
+	}
 	fault.LogPanic(s.log, err)
 	s.result.Statistics = s.count.Statistics()
 	return s.result, err
@@ -70,6 +80,17 @@ func (s *sendEnd) forgetOtherMasks() error {
 	}
 	head.Base, head.Memory, head.Entries, head.Mask = 0, nil, 0, mask
 	return s.store.Commit(head)
+}
+
+// markMismatch records that a digest was not the expected one: timestamps prove nothing in the next
+// sync, at either end.
+func markMismatch(store *index.Store, err error) error {
+	if fault.Of(err) != fault.DigestMismatch {
+		return nil
+	}
+	head := store.Head()
+	head.Mismatch = true
+	return store.Commit(head)
 }
 
 // sendEnd is one call of Send.

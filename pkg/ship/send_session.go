@@ -92,7 +92,7 @@ func (x *sendSession) hello() wire.Hello {
 	info := x.source.Info()
 	h := wire.Hello{Sync: x.o.Sync, Image: info.Image, Size: info.Size, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve}
 	head := x.store.Head()
-	if digest, ok := parseDigest(head.Digest); ok && head.Mask == uint32(h.Mask) && head.Base != 0 {
+	if digest, ok := parseDigest(head.Digest); ok && head.Mask == uint32(h.Mask) && head.Base != 0 && !head.Mismatch {
 		h.Known, h.Have = true, digest
 	}
 	return h
@@ -233,7 +233,7 @@ func (x *sendSession) scan(w wire.Welcome) error {
 	var err error
 	x.pass, err = sender.New(sender.Options{
 		Source: x.source, Store: x.store, Mask: maskOf(x.o), Preserve: x.o.SpecialFiles == Preserve, Precopy: x.o.Precopy, Count: x.count,
-		Queued: func(q session.Queued) { x.event(q) },
+		ReadAll: x.store.Head().Mismatch, Queued: func(q session.Queued) { x.event(q) },
 	})
 	if err != nil {
 		return err
@@ -372,7 +372,7 @@ func (x *sendSession) keep(verified bool) error {
 	head.Digest, head.Mask, head.Sync = x.result.Digest, uint32(maskOf(x.o)), x.o.Sync
 	head.Base, head.Memory, head.Entries = w.Number(), nil, w.Records()
 	head.Journal, head.Stage = nil, ""
-	head.Phase, head.Image = index.Whole, x.source.Info().Image
+	head.Phase, head.Image, head.Mismatch = index.Whole, x.source.Info().Image, false
 	return x.store.Commit(head)
 }
 

@@ -35,6 +35,9 @@ func OpenDevice(f *os.File, o Options) (*Device, error) {
 	}
 	d.block = block
 	d.info = Info{Image: true, Size: size, ChangeDetection: o.ChangeDetection, Live: o.Live, Filesystem: "block"}
+	if d.info.Identity, err = Identity(d.fd); err != nil {
+		return nil, err
+	}
 	if d.info.Cut, err = cut(d.fd, o); err != nil {
 		return nil, fault.Wrap(fault.Unreadable, err, "sync the source")
 	}
@@ -125,14 +128,14 @@ func (i image) Details(*Node) error { return nil }
 
 // FromStorage makes later reads go past the page cache; those of a block device do anyway.
 func (i image) FromStorage() error {
-	if i.d.own >= 0 {
-		return nil
+	if i.d.past >= 0 {
+		return fault.Wrap(fault.Unreadable, unix.Fadvise(i.d.fd, 0, 0, unix.FADV_DONTNEED), "drop the page cache")
 	}
-	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", i.d.fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	fd, err := storage(i.d.fd)
 	if err != nil {
-		return unix.Fadvise(i.d.fd, 0, 0, unix.FADV_DONTNEED)
+		return fault.Wrap(fault.Unreadable, err, "open with O_DIRECT")
 	}
-	i.d.own = fd
+	i.d.own, i.d.past = fd, fd
 	return nil
 }
 
@@ -143,7 +146,10 @@ func (i image) ReadAt(b []byte, off int64) (int, error) {
 		fd = i.d.past
 	}
 	n, err := readAt(fd, b, off)
-	if errors.Is(err, unix.EINVAL) && fd != i.d.fd {
+	if fd != i.d.fd && (errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOSPC)) {
+		n, err = readAt(fd, b, off) // see readStorage
+	}
+	if errors.Is(err, unix.EINVAL) && fd != i.d.fd { // sectors larger than DirectAlign
 		n, err = readAt(i.d.fd, b, off)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {

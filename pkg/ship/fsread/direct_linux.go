@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -27,18 +28,37 @@ type direct struct {
 	buf []byte
 }
 
-// FromStorage opens the file once more with O_DIRECT. Where the filesystem has no such
-// thing, what is cached is dropped first.
+// FromStorage opens the file once more with O_DIRECT, and drops what is cached of it: pages whose
+// writeback failed are clean and hold what the disk does not. Where the filesystem has no
+// O_DIRECT, or falls back to the page cache (compressed files of btrfs), that is what makes reads
+// go to the disk.
 func (f *file) FromStorage() error {
-	fd, err := openDirect(f.fd)
-	if errors.Is(err, unix.EINVAL) {
-		return unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fd < 0 {
+		return fault.At(fault.Internal, f.path, os.ErrClosed, "use the file")
 	}
+	fd, err := storage(f.fd)
 	if err != nil {
 		return fault.At(fault.Unreadable, f.path, err, "open with O_DIRECT")
 	}
-	f.direct = &direct{fd: fd}
+	if fd >= 0 {
+		f.direct = &direct{fd: fd}
+	}
 	return nil
+}
+
+// storage drops the cached pages of fd and opens its file with O_DIRECT; -1 means that the
+// filesystem has no O_DIRECT.
+func storage(fd int) (int, error) {
+	if err := unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED); err != nil {
+		return -1, err
+	}
+	out, err := openDirect(fd)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return -1, nil
+	}
+	return out, err
 }
 
 // openDirect opens the file that fd stands for once more with O_DIRECT. Its access time stays as
@@ -68,19 +88,38 @@ func readDirect(fd int, buf []byte, off int64) (done int, err error) {
 	return done, nil
 }
 
+// readStorage is readDirect for content that was written before: the first read of a file whose
+// writeback failed reports that failure, whatever the disk now has. The second one reads.
+func readStorage(fd int, buf []byte, off int64) (int, error) {
+	n, err := readDirect(fd, buf, off)
+	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOSPC) {
+		n, err = readDirect(fd, buf, off)
+	}
+	return n, err
+}
+
 func (d *direct) readAt(f *file, b []byte, off int64) (int, error) {
+	if aligned(b, off) {
+		n, err := readStorage(d.fd, b, off)
+		return n, d.result(f, off, n, len(b), err)
+	}
 	skip := int(off % DirectAlign)
 	want := (skip + len(b) + DirectAlign - 1) &^ (DirectAlign - 1)
 	if len(d.buf) < want {
 		d.buf = AlignedBuffer(want)
 	}
-	n, err := readDirect(d.fd, d.buf[:want], off-int64(skip))
-	if err != nil {
-		return 0, fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read with O_DIRECT at offset %d", off))
-	}
+	n, err := readStorage(d.fd, d.buf[:want], off-int64(skip))
 	n = copy(b, d.buf[min(skip, n):n])
-	if n < len(b) {
-		return n, io.EOF
+	return n, d.result(f, off, n, len(b), err)
+}
+
+// result returns the error of a read that gave got of want bytes.
+func (d *direct) result(f *file, off int64, got, want int, err error) error {
+	switch {
+	case err != nil:
+		return fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read with O_DIRECT at offset %d", off))
+	case got < want:
+		return io.EOF
 	}
-	return n, nil
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -41,8 +43,11 @@ func (t *Tree) OpenListed(n *Node) (Content, error) {
 	return &file{t: t, fd: fd, path: n.Path, past: -1}, nil
 }
 
+// file is an open regular file. Its methods may be called concurrently, and fail after Close: the
+// number of a closed descriptor may be that of another file.
 type file struct {
 	t      *Tree
+	mu     sync.RWMutex // held for writing by Close and FromStorage alone
 	fd     int
 	path   string
 	past   int // -1, or a descriptor to read with past the page cache
@@ -50,6 +55,12 @@ type file struct {
 }
 
 func (f *file) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fd < 0 {
+		return os.ErrClosed
+	}
+	defer func() { f.fd, f.past, f.direct = -1, -1, nil }()
 	if f.direct != nil {
 		_ = unix.Close(f.direct.fd)
 	}
@@ -59,11 +70,29 @@ func (f *file) Close() error {
 	return unix.Close(f.fd)
 }
 
+// use keeps the descriptors open until release is called.
+func (f *file) use() (release func(), err error) {
+	f.mu.RLock()
+	if f.fd < 0 {
+		f.mu.RUnlock()
+		return nil, fault.At(fault.Internal, f.path, os.ErrClosed, "use the file")
+	}
+	return f.mu.RUnlock, nil
+}
+
 func (f *file) ReadAt(b []byte, off int64) (int, error) {
+	release, err := f.use()
+	if err != nil {
+		return 0, err
+	}
+	defer release()
 	if f.direct != nil {
 		return f.direct.readAt(f, b, off)
 	}
-	done := readPast(f.past, b, off)
+	done, err := readPast(f.past, b, off)
+	if err != nil {
+		return done, fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read with O_DIRECT at offset %d", off))
+	}
 	n, err := readAt(f.fd, b[done:], off+int64(done))
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = fault.At(fault.Unreadable, f.path, err, fmt.Sprintf("read at offset %d", off))
@@ -89,6 +118,11 @@ func readAt(fd int, b []byte, off int64) (done int, err error) {
 }
 
 func (f *file) Node() (Node, error) {
+	release, err := f.use()
+	if err != nil {
+		return Node{}, err
+	}
+	defer release()
 	var st unix.Statx_t
 	if err := StatFD(f.fd, &st); err != nil {
 		return Node{}, unreadable(f.path, err, "stat")
@@ -96,14 +130,26 @@ func (f *file) Node() (Node, error) {
 	return f.t.node(f.path, &st), nil
 }
 
-func (f *file) Details(n *Node) (err error) {
+func (f *file) Details(n *Node) error {
+	release, err := f.use()
+	if err != nil {
+		return err
+	}
+	defer release()
 	if n.Xattrs, err = FileXattrs(f.fd, f.t.mask); err != nil {
 		return unreadable(f.path, err, "read the attributes")
 	}
 	return nil
 }
 
-func (f *file) NextData(off int64) (start, end int64, err error) { return nextData(f.fd, off) }
+func (f *file) NextData(off int64) (start, end int64, err error) {
+	release, err := f.use()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer release()
+	return nextData(f.fd, off)
+}
 
 // nextData returns the next range of data. A filesystem without SEEK_DATA reports data everywhere.
 func nextData(fd int, off int64) (start, end int64, err error) {

@@ -3,7 +3,11 @@
 
 package fsread
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // pastFrom is the size from which on it is asked whether a file is better read past the page
 // cache.
@@ -39,11 +43,14 @@ func openPast(fd int, size int64) int {
 }
 
 // readPast reads as much of b as can be read past the page cache: up to the last whole block.
-// What is left, after an error too, is for the caller to read.
-func readPast(fd int, b []byte, off int64) int {
+// The caller reads the rest. An error of the storage is an error, even if the page cache has the data.
+func readPast(fd int, b []byte, off int64) (int, error) {
 	if fd < 0 || !Aligned(b, off) {
-		return 0
+		return 0, nil
 	}
-	done, _ := readDirect(fd, b[:len(b)&^(DirectAlign-1)], off)
-	return done
+	done, err := readDirect(fd, b[:len(b)&^(DirectAlign-1)], off)
+	if errors.Is(err, unix.EINVAL) { // sectors larger than DirectAlign
+		return done, nil
+	}
+	return done, err
 }

@@ -59,6 +59,8 @@ type Info struct {
 	// Trusted: the filesystem is one whose ctime is known to be kept (ext4, xfs, btrfs,
 	// f2fs, zfs). Elsewhere a sync that is to be verified reads all data.
 	Trusted bool
+	// Identity of what is read, see Identity.
+	Identity string
 	// Filesystem is its name for people, "0x..." when unknown.
 	Filesystem string
 }

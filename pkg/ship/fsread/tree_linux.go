@@ -59,6 +59,9 @@ func OpenTree(root *os.File, o Options) (*Tree, error) {
 		return nil, fault.Wrap(fault.Unreadable, err, "statfs of the source")
 	}
 	t.info = Info{ChangeDetection: o.ChangeDetection, Live: o.Live, Trusted: fs.trusted, Filesystem: fs.name}
+	if t.info.Identity, err = Identity(t.root); err != nil {
+		return nil, err
+	}
 	t.info.Cut, err = cut(t.root, o)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unreadable, err, "sync the source's filesystem")

@@ -50,6 +50,9 @@ func (d *Device) Image() bool { return true }
 // Size gives the size in bytes.
 func (d *Device) Size() int64 { return d.size }
 
+// Identity of the device or image file.
+func (d *Device) Identity() (string, error) { return fsread.Identity(d.fd) }
+
 // Empty reports whether it is proved to hold nothing.
 func (d *Device) Empty() (bool, error) { return d.zero.Load(), nil }
 
@@ -135,7 +138,10 @@ func (f *deviceFile) Close() error { return nil }
 
 func (f *deviceFile) WriteAt(data []byte, off int64) error {
 	f.d.zero.Store(false)
-	done := f.d.writer.write(f.d.fd, data, off)
+	done, err := f.d.writer.write(f.d.fd, data, off)
+	if err != nil {
+		return unwritable("", err, "write with O_DIRECT")
+	}
 	w := file{inode: inode{fd: f.d.fd}}
 	return w.write(data[done:], off+int64(done))
 }

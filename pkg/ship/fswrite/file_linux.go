@@ -6,6 +6,7 @@ package fswrite
 import (
 	"errors"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -27,8 +28,13 @@ type file struct {
 }
 
 func (f *file) Close() error {
+	if f.fd < 0 {
+		return os.ErrClosed
+	}
 	f.past.close()
-	return unix.Close(f.fd)
+	err := unix.Close(f.fd)
+	f.fd = -1
+	return err
 }
 
 // WriteAt writes data. In a fresh sparse file blocks of zeros stay holes.
@@ -76,9 +82,11 @@ func dataRun(data []byte, off int64) (skip, n int) {
 }
 
 func (f *file) write(data []byte, off int64) error {
-	if done := f.past.write(f.fd, data, off); done > 0 {
-		data, off = data[done:], off+int64(done)
+	done, err := f.past.write(f.fd, data, off)
+	if err != nil {
+		return unwritable(f.path, err, "write with O_DIRECT")
 	}
+	data, off = data[done:], off+int64(done)
 	for len(data) > 0 {
 		n, err := unix.Pwrite(f.fd, data, off)
 		if errors.Is(err, unix.EINTR) {

@@ -4,6 +4,7 @@
 package fswrite
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -25,14 +26,15 @@ type past struct {
 }
 
 // write writes as much of data as can be written this way, of the file that fd stands for,
-// and returns how much that was. What is left, after an error too, is for the caller to write.
-func (p *past) write(fd int, data []byte, off int64) (done int) {
+// and returns how much that was. The caller writes the rest. An error of the storage is an error:
+// the page cache would accept the data and lose it later.
+func (p *past) write(fd int, data []byte, off int64) (done int, err error) {
 	if len(data) < pastFrom || !fsread.Aligned(data, off) {
-		return 0
+		return 0, nil
 	}
 	p.once.Do(func() { p.open(fd) })
 	if p.fd == 0 {
-		return 0
+		return 0, nil
 	}
 	whole := len(data) &^ (fsread.DirectAlign - 1)
 	for done < whole {
@@ -40,11 +42,17 @@ func (p *past) write(fd int, data []byte, off int64) (done int) {
 		if n > 0 {
 			done += n &^ (fsread.DirectAlign - 1)
 		}
-		if err != nil || n < fsread.DirectAlign {
-			break
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EINVAL): // sectors larger than DirectAlign
+			return done, nil
+		case err != nil:
+			return done, err
+		case n < fsread.DirectAlign:
+			return done, nil
 		}
 	}
-	return done
+	return done, nil
 }
 
 func (p *past) open(fd int) {

@@ -50,6 +50,8 @@ type Target interface {
 	// Image is true for a device or image file, and Size then its size.
 	Image() bool
 	Size() int64
+	// Identity of the volume, see fsread.Identity.
+	Identity() (string, error)
 	// Empty reports whether a directory holds nothing yet.
 	Empty() (bool, error)
 	// Probe fails when the target cannot hold what a shipment under the mask may bring; size

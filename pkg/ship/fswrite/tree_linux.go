@@ -45,6 +45,9 @@ func (t *Tree) Image() bool { return false }
 // Size of an image; a tree has none.
 func (t *Tree) Size() int64 { return 0 }
 
+// Identity of the directory.
+func (t *Tree) Identity() (string, error) { return fsread.Identity(t.root) }
+
 // Empty reports whether there is nothing in the root but what belongs to its filesystem.
 func (t *Tree) Empty() (bool, error) {
 	v, err := fsread.OpenTree(t.file, fsread.Options{CutUnixNano: 1})

@@ -65,11 +65,16 @@ type Head struct {
 	Staged uint64 `json:"staged,omitempty"`
 	// Image is true for a device or image file.
 	Image bool `json:"image,omitempty"`
+	// Identity of the volume that all of this describes, see fsread.Identity. The store sets it.
+	Identity string `json:"identity,omitempty"`
+	// Mismatch: a digest was not the expected one. The next sync reads all content of this end,
+	// whatever its timestamps.
+	Mismatch bool `json:"mismatch,omitempty"`
 	// NextRun is the number of the next run.
 	NextRun uint64 `json:"nextRun,omitempty"`
 }
 
-const headMagic = "motion head 1"
+const headMagic = "motion head 2"
 
 // encodeHead writes a line with magic and CRC-32C, then the JSON the sum is taken over.
 func encodeHead(h Head) ([]byte, error) {

@@ -45,6 +45,8 @@ type Store struct {
 	head  Head
 	marks map[uint64]mark
 	rows  map[uint64]*os.File
+	// identity of the volume, once Bind was called.
+	identity string
 	// notice is what had to be set aside when the state was opened.
 	notice string
 }
@@ -263,6 +265,9 @@ func (s *Store) Commit(h Head) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h.NextRun = s.head.NextRun
+	if s.identity != "" {
+		h.Identity = s.identity
+	}
 	data, err := encodeHead(h)
 	if err != nil {
 		return err
@@ -279,6 +284,20 @@ func (s *Store) Commit(h Head) error {
 		}
 	}
 	return nil
+}
+
+// Bind ties the state to the volume it describes. State of another volume is deleted; same is
+// false then.
+func (s *Store) Bind(identity string) (same bool, err error) {
+	s.mu.Lock()
+	was := s.head.Identity
+	s.identity = identity
+	blank := s.head.Phase == Fresh && s.head.Digest == "" && len(s.head.Runs()) == 0
+	s.mu.Unlock()
+	if blank || was == identity {
+		return true, nil
+	}
+	return false, s.Commit(Head{})
 }
 
 // Discard removes a run that no head names.

@@ -243,7 +243,7 @@ func (l *planner) pieces(e planned, send func(job) error) error {
 	size := e.node.Size
 	c := &content{planned: e, size: size}
 	c.patch = e.inBase && e.base.Entry.Kind == e.node.Kind && e.base.Leaves() > 0
-	c.left.Store(max(1, (size+pieceSize-1)/pieceSize))
+	c.left.Store((max(1, size)-1)/pieceSize + 1)
 	if size == 0 { // an empty image
 		return send(job{piece: &piece{c: c, first: true, last: true}})
 	}

@@ -53,6 +53,8 @@ type Options struct {
 	Preserve bool
 	// Precopy: the sync is not to be verified.
 	Precopy bool
+	// ReadAll reads every content, whatever its timestamps.
+	ReadAll bool
 	Count   *count.Counters
 	// Queued is called for each frame, in order, from one goroutine.
 	Queued func(session.Queued)
@@ -95,7 +97,7 @@ func New(o Options) (*Sync, error) {
 	}
 	return &Sync{
 		o: o, budget: pipe.NewBudget(memory), record: record, root: tree.NewRoot(o.Mask),
-		trusting: o.Precopy || info.Trusted && info.ChangeDetection == fsread.ByTimestamps, frames: make(chan Frame, queued), reading: make(chan struct{}, largeReads), open: map[fsread.Content]struct{}{},
+		trusting: !o.ReadAll && (o.Precopy || info.Trusted && info.ChangeDetection == fsread.ByTimestamps), frames: make(chan Frame, queued), reading: make(chan struct{}, largeReads), open: map[fsread.Content]struct{}{},
 		frameBufs: pipe.NewBuffers(readers+queued, func() []byte { return make([]byte, FrameBuffer) }),
 		pieceBufs: pipe.NewBuffers(readers+queued, func() []byte { return fsread.AlignedBuffer(pieceRoom + pieceSize) }),
 	}, nil

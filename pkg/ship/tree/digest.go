@@ -54,7 +54,12 @@ func Leaves(rows []byte, data []byte) []byte {
 }
 
 // LeafCount returns the number of leaves of a content of size bytes.
-func LeafCount(size int64) int64 { return (size + LeafSize - 1) / LeafSize }
+func LeafCount(size int64) int64 {
+	if size <= 0 {
+		return 0
+	}
+	return (size-1)/LeafSize + 1
+}
 
 // IsZero reports whether all bytes are zero.
 func IsZero(b []byte) bool {

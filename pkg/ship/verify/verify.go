@@ -42,7 +42,7 @@ type Survey struct {
 	// SettledOnly: only settled stamps are believed. Otherwise those that were taken in this
 	// session count too: no other process has written since.
 	SettledOnly bool
-	// All content is read, from the storage and not from memory.
+	// All content is read, whatever its timestamps.
 	All  bool
 	Emit func(*Found) error
 	// Count, when set, counts what was read.
@@ -75,7 +75,7 @@ func (s *Survey) Run(ctx context.Context, recorded index.Iterator) error {
 	defer cursor.Close()
 	return pipe.Ordered(ctx, walkers, ahead,
 		func(_ context.Context, emit func([]item) error) error { return s.join(walker, cursor, emit) },
-		func(_ context.Context, items []item) ([]Found, error) { return s.compare(items) },
+		func(ctx context.Context, items []item) ([]Found, error) { return s.compare(ctx, items) },
 		func(items []Found) error {
 			for i := range items {
 				if err := s.Emit(&items[i]); err != nil {
@@ -87,69 +87,49 @@ func (s *Survey) Run(ctx context.Context, recorded index.Iterator) error {
 		})
 }
 
+// join merges the walk with the record and emits the result in batches.
 func (s *Survey) join(walker *fsread.Walker, cursor *index.Cursor, emit func([]item) error) error {
-	var batch []item
-	add := func(it item) error {
-		if batch == nil {
-			if spare, ok := s.spareItems.Get().(*[]item); ok {
-				batch = (*spare)[:0]
-			} else {
-				batch = make([]item, 0, perBatch)
-			}
-		}
-		batch = append(batch, it)
-		if len(batch) < perBatch {
-			return nil
-		}
-		full := batch
-		batch = nil
-		return emit(full)
-	}
-	missing := func(before string, all bool) error {
-		for {
-			r, ok, err := cursor.Peek()
-			if err != nil || !ok || !all && r.Entry.Path >= before {
-				return err
-			}
-			rec := *r
-			cursor.Skip()
-			if err := add(item{rec: rec, has: true}); err != nil {
-				return err
-			}
-		}
-	}
-	for {
+	joined := index.NewJoin(func() (*fsread.Node, string, error) {
 		n, err := walker.Next()
+		if err != nil {
+			return nil, "", err
+		}
+		return n, n.Path, nil
+	}, cursor)
+	batch := s.newBatch()
+	for {
+		next, err := joined.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		if err := missing(n.Path, false); err != nil {
-			return err
+		it := item{node: next.Left}
+		if next.Right != nil {
+			it.rec, it.has = *next.Right, true
 		}
-		it := item{node: n}
-		if r, ok, err := cursor.Peek(); err != nil {
-			return err
-		} else if ok && r.Entry.Path == n.Path {
-			it.rec, it.has = *r, true
-			cursor.Skip()
-		}
-		if err := add(it); err != nil {
-			return err
+		if batch = append(batch, it); len(batch) == perBatch {
+			if err := emit(batch); err != nil {
+				return err
+			}
+			batch = s.newBatch()
 		}
 	}
-	if err := missing("", true); err != nil {
-		return err
+	if len(batch) == 0 {
+		return nil
 	}
-	if len(batch) > 0 {
-		return emit(batch)
-	}
-	return nil
+	return emit(batch)
 }
 
-func (s *Survey) compare(items []item) ([]Found, error) {
+func (s *Survey) newBatch() []item {
+	if spare, ok := s.spareItems.Get().(*[]item); ok {
+		return (*spare)[:0]
+	}
+	return make([]item, 0, perBatch)
+}
+
+func (s *Survey) compare(ctx context.Context, items []item) ([]Found, error) {
 	var out []Found
 	if spare, ok := s.spareFound.Get().(*[]Found); ok {
 		out = (*spare)[:0]
@@ -158,7 +138,7 @@ func (s *Survey) compare(items []item) ([]Found, error) {
 	}
 	defer s.spareItems.Put(&items)
 	for i := range items {
-		f, err := s.one(&items[i])
+		f, err := s.one(ctx, &items[i])
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +147,7 @@ func (s *Survey) compare(items []item) ([]Found, error) {
 	return out, nil
 }
 
-func (s *Survey) one(it *item) (Found, error) {
+func (s *Survey) one(ctx context.Context, it *item) (Found, error) {
 	if it.node == nil {
 		return Found{R: index.Record{Entry: tree.Entry{Path: it.rec.Entry.Path}, Gone: true}, Differs: true}, nil
 	}
@@ -177,15 +157,15 @@ func (s *Survey) one(it *item) (Found, error) {
 		f.R.Stamp = it.node.Stamp
 		return f, nil
 	}
-	if it.has && it.rec.Partial && sameInode(it) {
+	if it.has && it.rec.Partial && sameInode(it) && !blockDevice(it.node) && !s.All {
 		if !it.rec.Patch {
 			return Found{R: it.rec, Differs: true}, nil
 		}
-		f, err := s.look(it.node, &it.rec)
+		f, err := s.look(ctx, it.node, &it.rec)
 		f.Differs = true
 		return f, err
 	}
-	f, err := s.look(it.node, nil)
+	f, err := s.look(ctx, it.node, nil)
 	if err != nil {
 		return f, err
 	}
@@ -198,8 +178,8 @@ func (s *Survey) believes(it *item) bool {
 	if s.All && (it.node.Kind == tree.File || it.node.Kind == tree.Image) {
 		return false
 	}
-	if it.node.Kind == tree.Image && it.node.Stamp.Ino == 0 {
-		return !it.rec.Partial // a block device has no stamps: what is known of it is believed
+	if blockDevice(it.node) {
+		return !it.rec.Partial && !s.SettledOnly // it has no stamps: only this session's own record counts
 	}
 	if s.SettledOnly {
 		return s.Source.Info().Trusted && it.rec.Staged == 0 && it.rec.Describes(&it.node.Entry, it.node.Stamp)
@@ -209,6 +189,8 @@ func (s *Survey) believes(it *item) bool {
 	return it.rec.Staged == 0 && rec.Describes(&it.node.Entry, it.node.Stamp)
 }
 
+func blockDevice(n *fsread.Node) bool { return n.Kind == tree.Image && n.Stamp.Ino == 0 }
+
 // sameInode reports whether a content that was left unfinished is in the same inode still.
 func sameInode(it *item) bool {
 	a, b := it.rec.Stamp, it.node.Stamp
@@ -217,12 +199,12 @@ func sameInode(it *item) bool {
 
 // look describes what is there; the beginning of a content is known from partial, if that
 // is given.
-func (s *Survey) look(n *fsread.Node, partial *index.Record) (f Found, err error) {
+func (s *Survey) look(ctx context.Context, n *fsread.Node, partial *index.Record) (f Found, err error) {
 	f.R = index.Record{Entry: n.Entry, Stamp: n.Stamp}
 	switch n.Kind {
 	case tree.Hardlink:
 	case tree.File, tree.Image:
-		f.Digests, err = s.read(n, &f.R, partial)
+		f.Digests, err = s.read(ctx, n, &f.R, partial)
 	default:
 		if err = s.Source.Details(n); err == nil {
 			f.R.Entry = n.Entry
@@ -234,8 +216,9 @@ func (s *Survey) look(n *fsread.Node, partial *index.Record) (f Found, err error
 	return f, err
 }
 
-// read reads a content, but for the beginning that is known from partial.
-func (s *Survey) read(n *fsread.Node, r, partial *index.Record) ([]byte, error) {
+// read reads a content, but for the beginning that is known from partial. It reads from the storage:
+// pages of a file whose writeback failed are clean, and hold what the disk does not.
+func (s *Survey) read(ctx context.Context, n *fsread.Node, r, partial *index.Record) ([]byte, error) {
 	c, err := s.Source.Open(n)
 	if err != nil {
 		return nil, err
@@ -244,36 +227,49 @@ func (s *Survey) read(n *fsread.Node, r, partial *index.Record) ([]byte, error) 
 	if err := c.Details(n); err != nil {
 		return nil, err
 	}
-	if d, ok := c.(fsread.Direct); ok && s.All {
+	if d, ok := c.(fsread.Direct); ok {
 		if err := d.FromStorage(); err != nil {
 			return nil, err
 		}
 	}
 	r.Entry = n.Entry
-	buf := fsread.AlignedBuffer(int(min(n.Size, pieceSize)))
-	rows := make([]byte, 0, tree.LeafCount(n.Size)*tree.LeafDigestSize)
-	if partial != nil {
-		known := min(partial.Leaves(), tree.LeafCount(n.Size)-1)
-		rows = rows[:max(known, 0)*tree.LeafDigestSize]
-		if err := s.Store.ReadRows(partial.Rows, 0, rows); err != nil {
+	rows, err := s.known(n, partial)
+	if err != nil {
+		return nil, err
+	}
+	buf := fsread.AlignedBuffer(int(min(n.Size, pieceSize)+fsread.DirectAlign-1) &^ (fsread.DirectAlign - 1))
+	for off := int64(len(rows)/tree.LeafDigestSize) * tree.LeafSize; off < n.Size; off += pieceSize {
+		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-	}
-	for off := int64(len(rows)/tree.LeafDigestSize) * tree.LeafSize; off < n.Size; off += pieceSize {
-		part := buf[:min(pieceSize, n.Size-off)]
-		if _, err := c.ReadAt(part, off); err != nil {
+		want := min(pieceSize, n.Size-off)
+		got, err := c.ReadAt(buf[:(want+fsread.DirectAlign-1)&^(fsread.DirectAlign-1)], off)
+		if int64(got) < want {
+			if err == nil || errors.Is(err, io.EOF) {
+				return nil, &fsread.ChangedError{Path: n.Path}
+			}
 			return nil, fault.Wrap(fault.TargetUnwritable, err, "read the target")
 		}
 		if s.Count != nil {
-			s.Count.Read.Add(int64(len(part)))
+			s.Count.Read.Add(want)
 		}
-		rows = tree.Leaves(rows, part)
+		rows = tree.Leaves(rows, buf[:want])
 	}
 	r.Entry.Content = tree.Content(n.Size, rows)
 	if n.Kind == tree.File && !index.HasRows(n.Size) {
 		rows = nil
 	}
 	return rows, nil
+}
+
+// known returns the leaf digests of the beginning of a content.
+func (s *Survey) known(n *fsread.Node, partial *index.Record) ([]byte, error) {
+	if partial == nil {
+		return nil, nil
+	}
+	leaves := max(min(partial.Leaves(), tree.LeafCount(n.Size)-1), 0)
+	rows := make([]byte, leaves*tree.LeafDigestSize)
+	return rows, s.Store.ReadRows(partial.Rows, 0, rows)
 }
 
 // KeepRows makes the leaf digests of f part of w, a run of store, and sets their place in the record of f.
