@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/agenttest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
@@ -163,10 +164,10 @@ func TestWatchesTakeAnything(t *testing.T) {
 			&metav1.Status{},
 		} {
 			if _, err := trimPod(o); err != nil {
-				t.Errorf("slim: %v", err)
+				t.Errorf("trimPod: %v", err)
 			}
 			if s, ok := o.(*unstructured.Unstructured); !ok || s.Object != nil {
-				_, _ = trimShipment(o)
+				_, _ = peers.Trim(o)
 			}
 			_, _ = claimOfShipment(o)
 			_, _ = claimsOfPod(o)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/peers"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
@@ -56,7 +57,7 @@ func newWatches(a *Agent) *watches {
 
 func (w *watches) run(ctx context.Context) {
 	_ = w.pods.SetTransform(trimPod)
-	_ = w.shipments.SetTransform(trimShipment)
+	_ = w.shipments.SetTransform(peers.Trim)
 	_, _ = w.shipments.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    w.shipmentChanged,
 		UpdateFunc: func(_, o any) { w.shipmentChanged(o) },
@@ -185,30 +186,10 @@ func claimsOfPod(o any) ([]string, error) {
 	return out, nil
 }
 
-// slim drops what is not looked at: a node's pods are held for as long as the
-// agent runs.
+// trimPod trims the pods of the node: they are held for as long as the agent runs.
 func trimPod(o any) (any, error) {
-	p, ok := o.(*corev1.Pod)
-	if !ok {
-		return o, nil
-	}
-	out := &corev1.Pod{}
-	out.Namespace, out.Name, out.UID, out.ResourceVersion = p.Namespace, p.Name, p.UID, p.ResourceVersion
-	out.DeletionTimestamp = p.DeletionTimestamp
-	out.Status.Phase = p.Status.Phase
-	for i := range p.Spec.Volumes {
-		v := &p.Spec.Volumes[i]
-		if v.PersistentVolumeClaim != nil || v.Ephemeral != nil {
-			out.Spec.Volumes = append(out.Spec.Volumes, *v)
-		}
-	}
-	return out, nil
-}
-
-func trimShipment(o any) (any, error) {
-	if u, ok := o.(*unstructured.Unstructured); ok {
-		u.SetManagedFields(nil)
-		unstructured.RemoveNestedField(u.Object, "status", "conditions")
+	if p, ok := o.(*corev1.Pod); ok {
+		return authz.TrimPod(p), nil
 	}
 	return o, nil
 }

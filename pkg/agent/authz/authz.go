@@ -43,6 +43,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,6 +64,9 @@ type Authorizer struct {
 	Node string
 	// AgentNamespace is never shipped.
 	AgentNamespace string
+
+	podsOnce sync.Once
+	podSlots chan struct{}
 }
 
 // Volume is the volume of a shipment on this node.
@@ -249,7 +253,7 @@ func (v *Authorizer) pvc(ctx context.Context, namespace, name string) (*corev1.P
 }
 
 func (v *Authorizer) volumeUsers(ctx context.Context, s *v1alpha1.VolumeShipment, pv *corev1.PersistentVolume) (*VolumeUsers, error) {
-	pods, err := v.Cluster.Kube.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{})
+	pods, err := v.listPods(ctx, s.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("pods of %s: %w", s.Namespace, err)
 	}
@@ -257,7 +261,7 @@ func (v *Authorizer) volumeUsers(ctx context.Context, s *v1alpha1.VolumeShipment
 	if err != nil {
 		return nil, fmt.Errorf("shipments of %s: %w", s.Namespace, err)
 	}
-	out := &VolumeUsers{Pods: pods.Items, Shipments: shipments}
+	out := &VolumeUsers{Pods: pods, Shipments: shipments}
 	if pv.Spec.HostPath != nil || pv.Spec.Local != nil {
 		return out, nil // never attached to anything
 	}

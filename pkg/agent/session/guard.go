@@ -60,7 +60,16 @@ func (g *guard) start(ctx context.Context) (stop func()) {
 	g.listed.Add(2)
 	work.Go(func() {
 		follow(ctx, g.session.env.Authorizer.Cluster.Kube, &corev1.Pod{}, podName,
-			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) },
+			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				list, err := pods.List(ctx, o)
+				if err != nil {
+					return nil, err
+				}
+				for i := range list.Items {
+					list.Items[i] = *authz.TrimPod(&list.Items[i])
+				}
+				return list, nil
+			},
 			pods.Watch, &observer{changed: g.podChanged, gone: g.podGone, all: g.podsListed})
 	})
 	work.Go(func() {
@@ -189,7 +198,7 @@ type observer struct {
 	all           func([]any)
 }
 
-var _ cache.ReflectorStore = (*observer)(nil)
+var _ cache.TransformingStore = (*observer)(nil)
 
 // The methods of cache.ReflectorStore.
 func (o *observer) Add(obj any) error                  { o.changed(obj); return nil }
@@ -198,13 +207,23 @@ func (o *observer) Delete(obj any) error               { o.gone(obj); return nil
 func (o *observer) Replace(objs []any, _ string) error { o.all(objs); return nil }
 func (o *observer) Resync() error                      { return nil }
 
+// Transformer trims pods as they arrive, before a reflector collects them.
+func (o *observer) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) {
+		if p, ok := obj.(*corev1.Pod); ok {
+			return authz.TrimPod(p), nil
+		}
+		return obj, nil
+	}
+}
+
 type (
 	listFunc  = func(context.Context, metav1.ListOptions) (runtime.Object, error)
 	watchFunc = func(context.Context, metav1.ListOptions) (watch.Interface, error)
 )
 
 // follow lists and watches until ctx ends. The lists are consistent ones: a
-// watch from an old list would tell as news what is long known.
+// watch from an old list would report old changes as new.
 func follow(ctx context.Context, client any, kind runtime.Object, selector fields.Selector, list listFunc, watching watchFunc, o *observer) {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
@@ -216,5 +235,7 @@ func follow(ctx context.Context, client any, kind runtime.Object, selector field
 			return watching(ctx, opts)
 		},
 	}
-	cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, client), kind, o, cache.ReflectorOptions{}).RunWithContext(ctx)
+	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, client), kind, o, cache.ReflectorOptions{})
+	r.WatchListPageSize = authz.PodPage
+	r.RunWithContext(ctx)
 }

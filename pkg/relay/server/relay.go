@@ -69,7 +69,7 @@ func (r *Relay) Ready() bool { return r.shipments.HasSynced() }
 
 // Serve passes on the connections of l until ctx ends, and closes l.
 func (r *Relay) Serve(ctx context.Context, l net.Listener) error {
-	if err := r.shipments.SetTransform(slim); err != nil {
+	if err := r.shipments.SetTransform(peers.Trim); err != nil {
 		return fmt.Errorf("watch shipments: %w", err)
 	}
 	watched := make(chan struct{})
@@ -83,21 +83,4 @@ func (r *Relay) Serve(ctx context.Context, l net.Listener) error {
 		return cause
 	}
 	return err
-}
-
-// slim keeps what says where a shipment is served.
-func slim(o any) (any, error) {
-	u, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		return o, nil
-	}
-	node, _, _ := unstructured.NestedString(u.Object, "status", "nodeName")
-	out := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"nodeName": node}}}
-	out.SetGroupVersionKind(u.GroupVersionKind())
-	out.SetNamespace(u.GetNamespace())
-	out.SetName(u.GetName())
-	out.SetUID(u.GetUID())
-	out.SetResourceVersion(u.GetResourceVersion())
-	out.SetDeletionTimestamp(u.GetDeletionTimestamp())
-	return out, nil
 }
