@@ -42,9 +42,9 @@ const (
 	sourceAnnotation = "kubernetes.io/config.source"
 )
 
-// MountPodImages proves that what holds the claim as a mount pod runs an image that the
-// administrator's policies name, where they name any. Other pods are the
-// application's: whoever needs the volume alone does not pass them for mount pods. The
+// MountPodImages proves that every container of the PVC's mount pods runs an image that
+// the policies name, if any does. Pods without the mount pod label are the
+// application's; where a volume must be exclusive, CheckExclusive rejects them. The
 // error has the reason MountPodInvalid.
 func MountPodImages(pvc *corev1.PersistentVolumeClaim, pods []corev1.Pod, allowed []string) error {
 	if len(allowed) == 0 {
@@ -55,15 +55,30 @@ func MountPodImages(pvc *corev1.PersistentVolumeClaim, pods []corev1.Pod, allowe
 		if p.Namespace != pvc.Namespace || !References(p, pvc.Name) || !isLabelled(p) || finished(p) {
 			continue
 		}
-		for _, c := range p.Spec.Containers {
-			if !slices.Contains(allowed, c.Image) {
+		for _, image := range imagesOf(p) {
+			if !slices.Contains(allowed, image) {
 				return fault.New(v1alpha1.ReasonMountPodInvalid,
 					"mount pod %s of PVC %s runs image %s, but the mountPodTemplate of the MotionPolicies allows %s: delete the pod and run the migration again",
-					p.Name, pvc.Name, c.Image, strings.Join(allowed, ", "))
+					p.Name, pvc.Name, image, strings.Join(allowed, ", "))
 			}
 		}
 	}
 	return nil
+}
+
+// imagesOf are the images of all containers of a pod.
+func imagesOf(p *corev1.Pod) []string {
+	var out []string
+	for i := range p.Spec.InitContainers {
+		out = append(out, p.Spec.InitContainers[i].Image)
+	}
+	for i := range p.Spec.Containers {
+		out = append(out, p.Spec.Containers[i].Image)
+	}
+	for i := range p.Spec.EphemeralContainers {
+		out = append(out, p.Spec.EphemeralContainers[i].Image)
+	}
+	return out
 }
 
 // FindMount finds the pod on node through which the claim can be reached (check

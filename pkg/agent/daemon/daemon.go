@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -177,47 +176,4 @@ func answer(ctx context.Context, v *authz.Authorizer, from netip.Addr) string {
 	defer cancel()
 	accepted, err := v.AnyAccepts(ctx, from)
 	return listen.FormatAnswer(listen.Answer{SeenAs: from, Accepted: err == nil && accepted})
-}
-
-// health answers the kubelet's probes, and whoever collects metrics.
-type health struct {
-	// metrics may be nil.
-	metrics http.Handler
-
-	mu    sync.Mutex
-	ready func() bool
-}
-
-func (h *health) readyWhen(f func() bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ready = f
-}
-
-func (h *health) isReady() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.ready != nil && h.ready()
-}
-
-func (h *health) serve(ctx context.Context, address string) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !h.isReady() {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	if h.metrics != nil {
-		mux.Handle("GET /metrics", h.metrics)
-	}
-	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 8 << 10}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }
