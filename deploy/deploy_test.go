@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
@@ -162,6 +163,53 @@ func TestTheAgentSeesTwoFoldersOfTheNodeAndIsNotPrivileged(t *testing.T) {
 	if len(c.Capabilities.Drop) != 1 || c.Capabilities.Drop[0] != "ALL" {
 		t.Error("the agent does not drop all capabilities first")
 	}
+	if m := pod.Containers[0].VolumeMounts[0]; m.Name != "pods" || !m.ReadOnly || m.RecursiveReadOnly != nil {
+		t.Errorf("the kubelet's folder is not mounted read-only, its volumes writable: %+v", m)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	for name, c := range map[string]struct {
+		options Options
+		want    []corev1.Capability
+	}{
+		"the default has none for special files": {Options{}, []corev1.Capability{"DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "LINUX_IMMUTABLE"}},
+		"Preserve adds those for special files": {
+			Options{PreserveSpecialFiles: true, BlockDevices: true},
+			[]corev1.Capability{"DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "LINUX_IMMUTABLE", "SETFCAP", "MKNOD", "SYS_ADMIN"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, container := range find[appsv1.DaemonSet](t, manifests(t, c.options), "DaemonSet", AgentName).Spec.Template.Spec.Containers {
+				if container.Name != AgentName {
+					continue
+				}
+				if got := container.SecurityContext.Capabilities; !slices.Equal(got.Add, c.want) || !slices.Equal(got.Drop, []corev1.Capability{"ALL"}) {
+					t.Errorf("capabilities %v", got)
+				}
+				if HasPreserve(&container) != c.options.PreserveSpecialFiles {
+					t.Error("HasPreserve does not recognise the option")
+				}
+			}
+		})
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	objects := manifests(t, Options{Relay: true})
+	for _, container := range append(find[appsv1.DaemonSet](t, objects, "DaemonSet", AgentName).Spec.Template.Spec.Containers,
+		find[appsv1.StatefulSet](t, objects, "StatefulSet", RelayName).Spec.Template.Spec.Containers...) {
+		limit := container.Resources.Limits.Memory().Value()
+		i := slices.IndexFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+		if i < 0 {
+			t.Errorf("%s has no GOMEMLIMIT", container.Name)
+			continue
+		}
+		soft := resource.MustParse(strings.TrimSuffix(container.Env[i].Value, "B"))
+		if share := float64(soft.Value()) / float64(limit); share < 0.75 || share > 0.85 {
+			t.Errorf("%s: GOMEMLIMIT is %.0f %% of the limit", container.Name, share*100)
+		}
+	}
 }
 
 func TestTheAgentWritesShipmentStatusAndNothingElse(t *testing.T) {
@@ -250,16 +298,20 @@ func TestEveryPodOfTheNamespaceTakesConnectionsOnlyWhereAPolicySaysSo(t *testing
 	ports := func(name string) (out []string) {
 		for _, in := range find[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", name).Spec.Ingress {
 			for _, p := range in.Ports {
-				out = append(out, p.Port.String())
+				from := "all"
+				if len(in.From) == 1 && in.From[0].NamespaceSelector.MatchLabels["kubectl-motion.dev/monitoring"] == "true" {
+					from = "monitoring"
+				}
+				out = append(out, p.Port.String()+" from "+from)
 			}
 		}
 		return out
 	}
-	if got := ports("motion-agent"); !slices.Equal(got, []string{"data", "health"}) {
-		t.Errorf("agents take connections at %q", got)
+	if got := ports("motion-agent"); !slices.Equal(got, []string{"data from all", "health from monitoring"}) {
+		t.Errorf("agents accept connections at %q", got)
 	}
-	if got := ports("motion-relay"); !slices.Equal(got, []string{"health"}) {
-		t.Errorf("the relay takes connections at %q", got)
+	if got := ports("motion-relay"); !slices.Equal(got, []string{"health from monitoring"}) {
+		t.Errorf("the relay accepts connections at %q", got)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
-//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml relay/relay.yaml block/agent.yaml
+//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml relay/relay.yaml block/agent.yaml preserve/agent.yaml
 var files embed.FS
 
 const (
@@ -66,6 +66,8 @@ type Options struct {
 	Endpoints []string
 	// BlockDevices adds the container that opens raw block volumes.
 	BlockDevices bool
+	// PreserveSpecialFiles adds the capabilities that specialFiles: Preserve needs.
+	PreserveSpecialFiles bool
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -108,9 +110,12 @@ func Manifests(o Options) ([]*unstructured.Unstructured, error) {
 		}
 		out = append(out, objects...)
 	}
-	if o.BlockDevices {
-		if err := addBlockDevices(out[len(out)-1]); err != nil {
-			return nil, fmt.Errorf("deploy/%s: %w", blockFile, err)
+	for file, wanted := range map[string]bool{blockFile: o.BlockDevices, preserveFile: o.PreserveSpecialFiles} {
+		if !wanted {
+			continue
+		}
+		if err := patchAgent(out[len(out)-1], file); err != nil {
+			return nil, fmt.Errorf("deploy/%s: %w", file, err)
 		}
 	}
 	for _, obj := range out {

@@ -6,9 +6,11 @@ package deploy
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
@@ -16,17 +18,27 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
-// blockFile is a patch of the agents' DaemonSet.
-const blockFile = "block/agent.yaml"
+// Patches of the agents' DaemonSet.
+const (
+	blockFile    = "block/agent.yaml"
+	preserveFile = "preserve/agent.yaml"
+)
 
-// addBlockDevices patches the agents' DaemonSet as kustomize would.
-func addBlockDevices(agent *unstructured.Unstructured) error {
-	patch, err := read(blockFile)
+// HasPreserve reports whether an agent's container was installed with
+// Options.PreserveSpecialFiles.
+func HasPreserve(c *corev1.Container) bool {
+	return c.Name == AgentName && c.SecurityContext != nil && c.SecurityContext.Capabilities != nil &&
+		slices.Contains(c.SecurityContext.Capabilities.Add, "SYS_ADMIN")
+}
+
+// patchAgent patches the agents' DaemonSet as kustomize does.
+func patchAgent(agent *unstructured.Unstructured, file string) error {
+	patch, err := read(file)
 	if err != nil {
 		return err
 	}
 	if agent.GetKind() != "DaemonSet" || len(patch) != 1 {
-		return fmt.Errorf("it is no patch of %s %s", agent.GetKind(), agent.GetName())
+		return fmt.Errorf("not a patch of %s %s", agent.GetKind(), agent.GetName())
 	}
 	meta, err := strategicpatch.NewPatchMetaFromStruct(appsv1.DaemonSet{})
 	if err != nil {
@@ -36,7 +48,7 @@ func addBlockDevices(agent *unstructured.Unstructured) error {
 	return err
 }
 
-// apply puts the options' values in place of the defaults that the files have.
+// apply replaces the defaults in the files by the options' values.
 func (o Options) apply(obj *unstructured.Unstructured) error {
 	if obj.GetNamespace() == DefaultNamespace {
 		obj.SetNamespace(o.Namespace)
@@ -71,11 +83,11 @@ func (o Options) apply(obj *unstructured.Unstructured) error {
 	return nil
 }
 
-// applyToService says how other clusters reach the agents.
+// applyToService sets how other clusters reach the agents.
 func (o Options) applyToService(obj *unstructured.Unstructured) error {
 	for _, e := range o.Endpoints {
 		if _, _, err := net.SplitHostPort(e); err != nil || strings.ContainsAny(e, ", ") {
-			return fmt.Errorf("endpoint %q is no host:port pair", e)
+			return fmt.Errorf("invalid endpoint %q: must be host:port", e)
 		}
 	}
 	if len(o.Endpoints) > 0 {
@@ -92,7 +104,7 @@ func (o Options) applyToService(obj *unstructured.Unstructured) error {
 	return nil
 }
 
-// applyToRelayUsers says who may reach the relay.
+// applyToRelayUsers sets the groups that may reach the relay.
 func (o Options) applyToRelayUsers(obj *unstructured.Unstructured) error {
 	if len(o.RelayGroups) == 0 {
 		return nil
@@ -130,7 +142,7 @@ func (o Options) applyToAgent(obj *unstructured.Unstructured) error {
 func eachIn(obj *unstructured.Unstructured, change func(map[string]any), fields ...string) error {
 	list, found, err := unstructured.NestedSlice(obj.Object, fields...)
 	if err != nil || !found {
-		return fmt.Errorf("%s is no list: %w", strings.Join(fields, "."), err)
+		return fmt.Errorf("%s must be a list: %w", strings.Join(fields, "."), err)
 	}
 	for _, item := range list {
 		if m, ok := item.(map[string]any); ok {

@@ -178,6 +178,7 @@ func Keep(ctx context.Context, c *cluster.Cluster, o *deploy.Options) error {
 		if container.Name == deploy.DevicesContainer {
 			o.BlockDevices = true
 		}
+		o.PreserveSpecialFiles = o.PreserveSpecialFiles || deploy.HasPreserve(&container)
 	}
 	for _, v := range ds.Spec.Template.Spec.Volumes {
 		if v.HostPath == nil || o.KubeletRoot != "" {

@@ -50,6 +50,7 @@ func (p *Pairing) agentOptions(ctx context.Context, c *cluster.Cluster) (deploy.
 	if p.Request.BlockDevices != nil {
 		o.BlockDevices = *p.Request.BlockDevices
 	}
+	o.PreserveSpecialFiles = p.Request.Policy.SpecialFiles != nil && *p.Request.Policy.SpecialFiles == v1alpha1.SpecialFilesPreserve
 	o.Relay = p.relay()
 	if c == p.Target {
 		o.Endpoints = p.Request.TargetEndpoints
@@ -69,6 +70,7 @@ func (p *Pairing) agentOptions(ctx context.Context, c *cluster.Cluster) (deploy.
 		if container.Name == deploy.DevicesContainer && p.Request.BlockDevices == nil {
 			o.BlockDevices = true
 		}
+		o.PreserveSpecialFiles = o.PreserveSpecialFiles || deploy.HasPreserve(&container)
 	}
 	for _, v := range pod.Volumes {
 		if root, ok := podsFolder(v); ok && o.KubeletRoot == "" {

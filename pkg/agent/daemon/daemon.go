@@ -131,7 +131,8 @@ func newEnv(ctx context.Context, o Options) (*session.Env, error) {
 	}
 	v := &authz.Authorizer{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
 	return &session.Env{
-		Authorizer: v, Opener: opener, Devices: &device.Client{Socket: o.DevicesSocket}, State: state, Slots: session.NewSlots(), Log: o.Log,
+		WithoutPreserve: !canPreserve(),
+		Authorizer:      v, Opener: opener, Devices: &device.Client{Socket: o.DevicesSocket}, State: state, Slots: session.NewSlots(), Log: o.Log,
 		Listener: listen.New(listen.DefaultLimits(), func(from netip.Addr) string { return answer(ctx, v, from) }, o.Log),
 	}, nil
 }

@@ -13,8 +13,10 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/agenttest"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/authz"
+	"github.com/kubectl-motion/kubectl-motion/pkg/agent/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/statedir"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
 )
 
@@ -207,5 +209,25 @@ func TestAnOfferThatIsAwaitedStaysForWhoeverTakesIt(t *testing.T) {
 	cancel()
 	if o.await(ctx) {
 		t.Error("an offer is seen where none is")
+	}
+}
+
+func TestPreserveNeedsTheCapabilities(t *testing.T) {
+	for name, c := range map[string]struct {
+		preserve, without bool
+		want              ship.SpecialFiles
+		reason            string
+	}{
+		"Refuse":                            {false, true, ship.Refuse, ""},
+		"Preserve":                          {true, false, ship.Preserve, ""},
+		"Preserve without the capabilities": {true, true, ship.Refuse, v1alpha1.ReasonPolicyDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Session{env: &Env{WithoutPreserve: c.without}}
+			got, err := s.specialFiles(&authz.Authorization{Grant: &authz.Grant{PreserveSpecial: c.preserve}})
+			if got != c.want || (err != nil) != (c.reason != "") || err != nil && fault.Reason(err) != c.reason {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
 	}
 }

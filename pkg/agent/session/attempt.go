@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +32,10 @@ func (s *Session) send(ctx context.Context) error {
 		return err
 	}
 	defer at.close()
+	special, err := s.specialFiles(facts)
+	if err != nil {
+		return err
+	}
 	method, err := at.method(viewOptions(s.job))
 	if err != nil {
 		return err
@@ -45,7 +50,7 @@ func (s *Session) send(ctx context.Context) error {
 	d := &dialler{session: s, key: at.key, mnt: *facts.Mount, offers: s.offers, broken: at.cancel}
 	result, err := ship.Send(at.ctx, method, d.dial, at.state, ship.SendOptions{
 		Bandwidth:    facts.Grant.WithLimits(facts.Shipment.Spec.Limits),
-		SpecialFiles: special(facts),
+		SpecialFiles: special,
 		Sync:         syncID(facts.Shipment),
 		BeforeVerify: s.recheckExclusive,
 		Progress:     s.progress,
@@ -73,13 +78,17 @@ func (s *Session) receive(ctx context.Context) error {
 		return err
 	}
 	defer at.close()
+	special, err := s.specialFiles(facts)
+	if err != nil {
+		return err
+	}
 	target, err := at.target()
 	if err != nil {
 		return err
 	}
 	a.begin(facts.Mount, at.cancel)
 	result, err := ship.Receive(at.ctx, target, a.accept, at.state, ship.ReceiveOptions{
-		SpecialFiles: special(facts),
+		SpecialFiles: special,
 		MaxBytes:     capacity(facts.PV),
 		Sync:         syncID(facts.Shipment),
 		BeforeVerify: s.recheckExclusive,
@@ -349,11 +358,19 @@ func viewOptions(j Job) fsread.Options {
 	}
 }
 
-func special(f *authz.Authorization) ship.SpecialFiles {
-	if f.Grant.PreserveSpecial {
-		return ship.Preserve
+// specialFiles is what the policies say about special files. Preserve needs capabilities
+// that the agents only have where an administrator asked for them: without SYS_ADMIN,
+// trusted.* attributes are invisible and would be lost unnoticed.
+func (s *Session) specialFiles(f *authz.Authorization) (ship.SpecialFiles, error) {
+	switch {
+	case !f.Grant.PreserveSpecial:
+		return ship.Refuse, nil
+	case s.env.WithoutPreserve:
+		return ship.Refuse, fault.New(v1alpha1.ReasonPolicyDenied,
+			"the MotionPolicies (%s) set specialFiles: Preserve, but the agents were installed without its capabilities: "+
+				"ask an administrator to run: kubectl motion pair --special-files preserve", strings.Join(f.Grant.Policies, ", "))
 	}
-	return ship.Refuse
+	return ship.Preserve, nil
 }
 
 // capacity bounds what a target may occupy: local volumes have no bound of their own.

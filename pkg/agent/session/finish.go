@@ -89,6 +89,10 @@ func (s *Session) rollForward(ctx context.Context) error {
 		return err
 	}
 	defer at.close()
+	special, err := s.specialFiles(facts)
+	if err != nil {
+		return err
+	}
 	target, err := at.target()
 	if err != nil {
 		return err
@@ -96,7 +100,7 @@ func (s *Session) rollForward(ctx context.Context) error {
 	s.log.Info("finishing a sync that was committed earlier")
 	nobody := func(context.Context) (net.Conn, error) { return nil, errNoPeer }
 	_, err = ship.Receive(at.ctx, target, nobody, at.state, ship.ReceiveOptions{
-		SpecialFiles: special(facts), Sync: syncID(facts.Shipment), Logger: s.log,
+		SpecialFiles: special, Sync: syncID(facts.Shipment), Logger: s.log,
 	})
 	s.setPartiallyApplied(at.state.PartiallyApplied())
 	if cause := context.Cause(at.ctx); cause != nil {

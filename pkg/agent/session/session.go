@@ -53,6 +53,8 @@ type Env struct {
 	State      *statedir.Dir
 	Listener   *listen.Server
 	Slots      *Slots
+	// WithoutPreserve: the agent lacks capabilities that specialFiles: Preserve needs.
+	WithoutPreserve bool
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
 	Log     *slog.Logger

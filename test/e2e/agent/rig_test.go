@@ -75,7 +75,7 @@ func connect(ctx context.Context, name string) (*cluster.Cluster, error) {
 func install(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	manifests, err := deploy.Manifests(deploy.Options{AgentImage: os.Getenv("MOTION_AGENT_IMAGE"), Relay: true})
+	manifests, err := deploy.Manifests(deploy.Options{AgentImage: os.Getenv("MOTION_AGENT_IMAGE"), Relay: true, PreserveSpecialFiles: true})
 	if err != nil {
 		return err
 	}
