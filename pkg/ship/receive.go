@@ -43,7 +43,6 @@ func receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOpt
 	if markErr := markMismatch(r.store, err); markErr != nil {
 		r.log.Warn("cannot record the mismatch", "error", markErr)
 	}
-	fault.LogPanic(r.log, err)
 	r.result.Statistics = r.count.Statistics()
 	return r.result, err
 }

@@ -63,7 +63,6 @@ func send(ctx context.Context, v Source, dial Conn, st *State, o SendOptions) (R
 	if markErr := markMismatch(s.store, err); markErr != nil {
 		s.log.Warn("cannot record the mismatch", "error", markErr)
 	}
-	fault.LogPanic(s.log, err)
 	s.result.Statistics = s.count.Statistics()
 	return s.result, err
 }

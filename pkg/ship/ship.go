@@ -165,12 +165,22 @@ type Result struct {
 // resumes when connections break, as long as they transfer something. A nil error means that the
 // sync ended as requested; see Result.Verified.
 func Send(ctx context.Context, v Source, dial Conn, st *State, o SendOptions) (Result, error) {
-	return send(ctx, v, dial, st, o)
+	return guarded(o.Logger, func() (Result, error) { return send(ctx, v, dial, st, o) })
 }
 
 // Receive takes one sync from the Send at the other end of the connections that accept
 // returns, and returns when it has ended. Broken connections do not end it: it waits for the
 // next ones until ctx ends.
 func Receive(ctx context.Context, t Target, accept Conn, st *State, o ReceiveOptions) (Result, error) {
-	return receive(ctx, t, accept, st, o)
+	return guarded(o.Logger, func() (Result, error) { return receive(ctx, t, accept, st, o) })
+}
+
+// guarded turns a panic on the caller's goroutine into an error.
+func guarded(log *slog.Logger, f func() (Result, error)) (result Result, err error) {
+	err = fault.Guard(func() (err error) {
+		result, err = f()
+		return err
+	})
+	fault.LogPanic(logger(log), err)
+	return result, err
 }

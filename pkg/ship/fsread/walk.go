@@ -259,7 +259,9 @@ func (w *Walker) pushSubsLocked(subs []*stream) {
 func (w *Walker) loadLocked(s *stream) {
 	s.state = loading
 	w.mu.Unlock()
-	s.load(w.v)
+	if err := fault.Guard(func() error { s.load(w.v); return nil }); err != nil {
+		s.nodes, s.subs, s.err = nil, nil, err // it panicked
+	}
 	w.mu.Lock()
 	s.state = ready
 	w.ahead += len(s.nodes) + 1
