@@ -70,7 +70,7 @@ func (n *node) nothingOpen(mount string) {
 }
 
 // cut copies the disks as they are: the state's first, as the process would have known it.
-// NewSelectionFlags written the volume's filesystem has just then written everything back by itself, which
+// With written the volume's filesystem has just then written everything back by itself, which
 // it may do at any time.
 func (n *node) cut(written bool) {
 	if written {

@@ -122,7 +122,7 @@ type parcel struct {
 }
 
 // underway is how many parcels of at most parcelSize one direction of a connection holds.
-// NewSelectionFlags 40 ms that lets some 100 MB/s through a connection, about what the kernel's own
+// With 40 ms that lets some 100 MB/s through a connection, about what the kernel's own
 // largest window (tcp_rmem, 6 MiB of which half is data) would.
 const (
 	underway   = 32

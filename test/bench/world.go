@@ -41,7 +41,7 @@ type world struct {
 }
 
 // newWorld makes the filesystems, of which each may grow to size bytes.
-// NewSelectionFlags more files than the usual ones their blocks are small, or the disk would be full of
+// With more files than the usual ones their blocks are small, or the disk would be full of
 // the unused parts of large ones.
 func newWorld(ctx context.Context, agent, dir string, size, files int64, talk io.Writer) (*world, error) {
 	self, err := os.Executable()

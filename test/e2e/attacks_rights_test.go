@@ -69,7 +69,7 @@ const motionAPI = "/apis/" + v1alpha1.GroupName + "/v1alpha1"
 func ofNamespace(ns string) []request {
 	in, motion, apps := "/api/v1/namespaces/"+ns, motionAPI+"/namespaces/"+ns, "/apis/apps/v1/namespaces/"+ns
 	shipment := fmt.Sprintf(`{"apiVersion":"kubectl-motion.dev/v1alpha1","kind":"VolumeShipment","metadata":{"name":"mine"},
-		"spec":{"role":"Send","claimName":"data","claimUID":"u","generation":0,"peer":{"clusterID":"c","namespace":%q}}}`, ns)
+		"spec":{"role":"Send","claimName":"data","claimUID":"u","sync":0,"peer":{"clusterID":"c","namespace":%q}}}`, ns)
 	migration := fmt.Sprintf(`{"apiVersion":"kubectl-motion.dev/v1alpha1","kind":"Migration","metadata":{"name":"mine"},
 		"spec":{"mode":"Standby","source":{"clusterID":"c","namespace":%q},"target":{"clusterID":"d","namespace":%q}}}`, ns, ns)
 	pod := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"mine","labels":{"kubectl-motion.dev/mount-pod":"true"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
@@ -77,7 +77,7 @@ func ofNamespace(ns string) []request {
 		{"GET", motion + "/volumeshipments", ""},
 		{"GET", motion + "/volumeshipments/data", ""},
 		{"POST", motion + "/volumeshipments", shipment},
-		{"PATCH", motion + "/volumeshipments/data", `{"spec":{"generation":9}}`},
+		{"PATCH", motion + "/volumeshipments/data", `{"spec":{"sync":9}}`},
 		{"PATCH", motion + "/volumeshipments/data/status", `{"status":{"nodeName":"n"}}`},
 		{"DELETE", motion + "/volumeshipments/data", ""},
 		{"GET", motion + "/migrations", ""},
@@ -299,7 +299,7 @@ func TestAnAgentsTokenWritesTheStatusOfItsOwnNodesShipmentsAndNothingElse(t *tes
 		in := "/api/v1/namespaces/" + blue
 		deniedByRBAC(t, c, me,
 			request{"POST", motionAPI + "/namespaces/" + blue + "/volumeshipments", `{}`},
-			request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/forged", `{"spec":{"generation":9}}`},
+			request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/forged", `{"spec":{"sync":9}}`},
 			request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/forged/status", `{}`},
 			request{"DELETE", motionAPI + "/namespaces/" + blue + "/volumeshipments/forged", ""},
 			request{"PATCH", motionAPI + "/namespaces/" + blue + "/migrations/any/status", `{}`},
@@ -396,7 +396,7 @@ func TestWhatIdentifiesAShipmentCannotBeEdited(t *testing.T) {
 	// Status is the agents': through its own path RBAC refuses, through the object's
 	// it is dropped.
 	deniedByRBAC(t, s.a, blue, request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine/status", `{"status":{"verifiedSync":3}}`})
-	err := request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine", `{"spec":{"generation":4,"view":"Stopped"},"status":{"verifiedSync":4}}`}.try(t.Context(), s.a)
+	err := request{"PATCH", motionAPI + "/namespaces/" + blue + "/volumeshipments/mine", `{"spec":{"sync":4,"copyMethod":"Stopped"},"status":{"verifiedSync":4}}`}.try(t.Context(), s.a)
 	if err != nil {
 		t.Errorf("the next generation is asked for, with another view: %v", err)
 	}

@@ -93,7 +93,7 @@ func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testi
 	must(t, "agent", "install", "--context", "lab-b")
 	must(t, "agent", "status", "--context", "lab-b")
 
-	// NewSelectionFlags --purge nothing of ours is left on the cluster.
+	// With --purge nothing of ours is left on the cluster.
 	must(t, "agent", "uninstall", "--context", "lab-b", "--purge", "--force")
 	await(t, "nothing of ours to be left", func() error {
 		for name, text := range dump(t, c) {

@@ -174,7 +174,7 @@ func TestAdmissionKeepsAgentsToTheirNodesAndShipmentsToWhoMayCreatePods(t *testi
 	c := withToken(t, a, "lab-a", token.Status.Token)
 	ship := func() error {
 		return request{"POST", motionAPI + "/namespaces/" + blue + "/volumeshipments?dryRun=All", `{"apiVersion":"kubectl-motion.dev/v1alpha1","kind":"VolumeShipment",
-			"metadata":{"name":"mine"},"spec":{"role":"Send","claimName":"data","claimUID":"11111111-1111-1111-1111-111111111111","view":"Live","generation":1,
+			"metadata":{"name":"mine"},"spec":{"role":"Send","claimName":"data","claimUID":"11111111-1111-1111-1111-111111111111","copyMethod":"Live","sync":1,
 			"peer":{"clusterID":"c","namespace":"n","shipmentUID":"22222222-2222-2222-2222-222222222222"}}}`}.try(t.Context(), c)
 	}
 	refusedAgain(t, "a shipment by who may not create pods", ship)

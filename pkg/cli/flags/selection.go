@@ -41,7 +41,7 @@ type SelectionFlags struct {
 	plugins   []snapshot.Plugin
 }
 
-// NewSelectionFlags makes the volume plugins known to what is asked for.
+// NewSelectionFlags returns the flags that select and transform objects; plugins are the volume plugins.
 func NewSelectionFlags(plugins []snapshot.Plugin) SelectionFlags {
 	return SelectionFlags{plugins: plugins}
 }
