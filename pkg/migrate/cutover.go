@@ -175,6 +175,9 @@ func (r *Run) forward(ctx context.Context) error {
 	if err := r.start(ctx); err != nil {
 		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
 	}
+	if err := r.record.retireReverse(ctx); err != nil {
+		return err
+	}
 	if r.volumes == nil {
 		return r.record.release(ctx)
 	}

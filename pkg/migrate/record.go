@@ -142,6 +142,39 @@ const maxMessage = 32768
 
 func clip(s string) string { return s[:min(len(s), maxMessage)] }
 
+// reasonMovedBack is the reason of SourceStopped and TargetActive of a migration
+// whose application has moved back to its source.
+const reasonMovedBack = "MovedBack"
+
+// retireReverse updates the migrations that once brought the application from
+// this target to this source: their source runs again and their target is stopped,
+// so they hold neither a rollback nor the next migration that way.
+func (r *record) retireReverse(ctx context.Context) error {
+	for _, p := range []cluster.Namespace{r.target, r.source} {
+		list, err := cluster.List[v1alpha1.Migration](ctx, p.Cluster, v1alpha1.Migrations, p.Name, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("migrations in %s: %w", p, err)
+		}
+		for i := range list {
+			m := &list[i]
+			if m.Spec.Source != r.kept.Spec.Target || m.Spec.Target != r.kept.Spec.Source {
+				continue
+			}
+			for _, condition := range []string{v1alpha1.MigrationSourceStopped, v1alpha1.MigrationTargetActive} {
+				meta.SetStatusCondition(&m.Status.Conditions, metav1.Condition{
+					Type: condition, Status: metav1.ConditionFalse, Reason: reasonMovedBack, ObservedGeneration: m.Generation,
+					Message: "the application moved back with migration " + r.name,
+				})
+			}
+			m.Status.Stopped = nil
+			if _, err := cluster.UpdateStatus(ctx, p.Cluster, v1alpha1.Migrations, p.Name, m); err != nil {
+				return fmt.Errorf("status of migration %s in %s: %w", m.Name, p, err)
+			}
+		}
+	}
+	return nil
+}
+
 // sourcePrefix is how the annotation kubectl-motion.dev/source begins on every
 // object that this migration brought; the UID follows.
 func (r *record) sourcePrefix() string {
