@@ -1,10 +1,9 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package krew makes what a krew release consists of: one archive per platform
-// and the plugin's manifest that names them with their checksums. And it
-// checks both by krew's own rules, which nothing tells one before a pull
-// request against the index fails:
+// Package krew builds a krew release: one archive per platform, and the plugin's
+// manifest with their checksums. It checks both against krew's rules, so that
+// violations are found before a pull request against the index:
 //
 //   - krew unpacks regular files and directories only; a symlink, an absolute
 //     name or one with ".." is an install error;
@@ -14,8 +13,8 @@
 //     platforms may match the same machine.
 //
 // Archives are reproducible: the same binaries give the same bytes, so that
-// anybody can check a published checksum by building the tag. They hold no
-// time, owner or order of the machine that packed them.
+// anyone can check a published checksum by building the tag. They contain no
+// time, owner or order of the machine that created them.
 package krew
 
 import (
@@ -36,12 +35,11 @@ import (
 // licenseName is the licence's name in every archive.
 const licenseName = "LICENSE"
 
-// packedAt stands for every file's time: the first instant that both zip and
-// tar can tell.
+// packedAt is the time of every file: the earliest that both zip and tar can
+// represent.
 func packedAt() time.Time { return time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// Platform is one operating system and architecture, in Go's words, which are
-// krew's too.
+// Platform is an operating system and architecture, named as in Go and krew.
 type Platform struct{ OS, Arch string }
 
 func (p Platform) String() string { return p.OS + "/" + p.Arch }
@@ -63,16 +61,16 @@ func (p Platform) Archive(version string) string {
 	return fmt.Sprintf("kubectl-motion_%s_%s_%s%s", version, p.OS, p.Arch, extension)
 }
 
-// packed is a file on its way into an archive.
+// packed is a file of an archive.
 type packed struct {
 	name string
 	mode os.FileMode
 	data []byte
 }
 
-// PackAll packs every binary below in, which holds one folder OS_ARCH per
-// platform, with the licence into an archive in out, and writes the checksum
-// beside it as sha256sum would. It returns the archives' names in order.
+// PackAll packs every binary below in, which has one directory OS_ARCH per
+// platform, with the licence into an archive in out, and writes a checksum file
+// in the format of sha256sum. It returns the sorted names of the archives.
 func PackAll(version, license, in, out string) ([]string, error) {
 	folders, err := os.ReadDir(in)
 	if err != nil {

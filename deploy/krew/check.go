@@ -18,9 +18,8 @@ import (
 	"strings"
 )
 
-// CheckArchives holds every archive of the manifest, looked up in dist, against
-// what the manifest says and against what krew can install. It reports
-// everything it finds.
+// CheckArchives compares every archive of the manifest, read from dist, with
+// the manifest and with krew's limits. It returns all violations.
 func (m *Manifest) CheckArchives(dist string) error {
 	var problems []error
 	for _, entry := range m.Spec.Platforms {
@@ -50,7 +49,7 @@ func (e PlatformEntry) check(archive string) error {
 	return checkContents(files, e)
 }
 
-// checkContents wants exactly the licence and the platform's executable.
+// checkContents requires exactly the licence and the platform's executable.
 func checkContents(files map[string]packed, e PlatformEntry) error {
 	if text := files[licenseName].data; !bytes.Contains(text, []byte("Apache License")) {
 		return errors.New("the licence's text must be in it as LICENSE")
@@ -68,8 +67,8 @@ func checkContents(files map[string]packed, e PlatformEntry) error {
 	return checkBinary(binary.data, e.Platform())
 }
 
-// checkBinary asks the binary itself which platform it was built for: a
-// mixed-up pair of archives installs without complaint and then does not run.
+// checkBinary reads from the binary which platform it was built for: exchanged
+// archives can be installed and do not run.
 func checkBinary(data []byte, want Platform) error {
 	info, err := buildinfo.Read(bytes.NewReader(data))
 	if err != nil {
@@ -90,8 +89,8 @@ func checkBinary(data []byte, want Platform) error {
 	return nil
 }
 
-// unpackTarGz reads an archive as krew does: regular files and folders, names
-// that stay inside.
+// unpackTarGz reads an archive as krew does: regular files and directories with
+// relative names.
 func unpackTarGz(data []byte) (map[string]packed, error) {
 	unzipped, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
@@ -108,7 +107,7 @@ func unpackTarGz(data []byte) (map[string]packed, error) {
 			return nil, fmt.Errorf("read tar: %w", err)
 		}
 		if header.Typeflag != tar.TypeReg {
-			return nil, fmt.Errorf("%q is no regular file (type %q)", header.Name, header.Typeflag)
+			return nil, fmt.Errorf("%q is not a regular file (type %q)", header.Name, header.Typeflag)
 		}
 		if err := addFile(files, header.Name, header.FileInfo().Mode(), archive); err != nil {
 			return nil, err
@@ -124,7 +123,7 @@ func unpackZip(data []byte) (map[string]packed, error) {
 	files := map[string]packed{}
 	for _, entry := range archive.File {
 		if !entry.Mode().IsRegular() {
-			return nil, fmt.Errorf("%q is no regular file (mode %v)", entry.Name, entry.Mode())
+			return nil, fmt.Errorf("%q is not a regular file (mode %v)", entry.Name, entry.Mode())
 		}
 		content, err := entry.Open()
 		if err != nil {
@@ -138,8 +137,8 @@ func unpackZip(data []byte) (map[string]packed, error) {
 	return files, nil
 }
 
-// addFile takes one entry; everything lies flat in our archives, so a name with
-// any separator is refused, and with it all that could lead outside.
+// addFile adds one entry. Our archives have no directories, so a name with a
+// separator is rejected, and with it every path outside the archive.
 func addFile(files map[string]packed, name string, mode os.FileMode, content io.Reader) error {
 	if name == "" || name == ".." || strings.ContainsAny(name, `/\:`) {
 		return fmt.Errorf("the name %q is refused: files lie at the archive's top", name)

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What krew calls its manifests.
+// Kind and API version of krew's manifests.
 const (
 	apiVersion = "krew.googlecontainertools.github.com/v1alpha2"
 	kind       = "Plugin"
@@ -32,7 +32,7 @@ const (
 	maxLine  = 80
 )
 
-// Manifest is a plugin's manifest as far as this project fills it; unknown
+// Manifest has the fields of a plugin's manifest that this project uses; unknown
 // fields are errors. Krew's own type is sigs.k8s.io/krew/pkg/index.Plugin.
 type Manifest struct {
 	APIVersion string `json:"apiVersion"`
@@ -50,7 +50,7 @@ type Manifest struct {
 	} `json:"spec"`
 }
 
-// PlatformEntry tells krew which archive fits a machine.
+// PlatformEntry is the archive for the machines that its selector matches.
 type PlatformEntry struct {
 	Selector struct {
 		MatchLabels struct {
@@ -69,7 +69,7 @@ func (e PlatformEntry) Platform() Platform {
 }
 
 // Render fills krew-release-bot's template for one version with the checksums
-// of the archives in dist. It knows the two functions of the bot that
+// of the archives in dist. It implements the two functions of the bot that
 // krew-manifest.yaml uses, .TagName and addURIAndSha; the bot downloads what
 // Render finds in dist under the address's last element.
 func Render(templateText, version, dist string) ([]byte, error) {
@@ -121,7 +121,7 @@ func Read(file string) (*Manifest, error) {
 }
 
 // Validate applies krew's rules to the manifest of the plugin called name. It
-// reports everything it finds.
+// returns all violations.
 func (m *Manifest) Validate(name string) error {
 	var problems []error
 	must := func(ok bool, format string, args ...any) {
@@ -168,7 +168,7 @@ func (m *Manifest) validatePlatforms() []error {
 	return problems
 }
 
-// supported says whether krew's validator knows the platform.
+// supported reports whether krew's validator accepts the platform.
 func supported(p Platform) bool {
 	switch p.OS {
 	case "linux":

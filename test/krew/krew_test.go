@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package krew_test makes a release of a tiny program for every platform, with
-// the repository's own manifest, and holds it against krew's rules; then it
-// breaks one thing at a time and wants to be told.
+// Package krew_test builds a release of a small program for every platform, with
+// the repository's manifest, and checks it against krew's rules; then it breaks one
+// thing at a time and expects an error.
 package krew_test
 
 import (
@@ -50,8 +50,7 @@ func platforms(t *testing.T) []krew.Platform {
 	return all
 }
 
-// buildAll builds the tiny program for every platform as `make dist` lays them
-// out, once per test binary.
+// buildAll builds the small program for every platform in the layout of `make dist`, once per test binary.
 func buildAll(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()

@@ -1,18 +1,17 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command tally runs `go test`, prints what it would print, and writes down
-// what happened, so that a run of several modules and several storeys ends with
-// figures that were counted.
+// Command tally runs `go test`, prints its output and records the results, so
+// that a run of several modules and levels of tests ends with a counted summary.
 //
 //	tally -record FILE -- go test [flags] packages   run and add to FILE
 //	tally -record FILE -fail TEXT                    add a failure that no test could report
 //	tally -record FILE -report [-status N]           print FILE's closing lines
 //
 // The exit status of a run is go test's own; that of a report is 1 when
-// something failed or when nothing ran at all. With -status, the exit status of
-// what ran the tests, a status that no recorded failure explains is itself
-// reported as one: a build that broke is not "0 failed".
+// a test failed or when no test ran. With -status, the exit status of the command
+// that ran the tests, a failure that is not in the record is reported as one: a
+// failed build is not "0 failed".
 package main
 
 import (
@@ -63,8 +62,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 	return runTests(ctx, *record, flags.Args()[2:], stdout, stderr)
 }
 
-// runTests runs `go test -json` with the given arguments and records what it said, also when it is interrupted: a
-// package that began and never ended counts as failed.
+// runTests runs `go test -json` with the given arguments and records its results, also when it is interrupted: a
+// package that started and did not end counts as failed.
 func runTests(ctx context.Context, record string, args []string, stdout, stderr io.Writer) (int, error) {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = stderr
@@ -88,7 +87,7 @@ func runTests(ctx context.Context, record string, args []string, stdout, stderr 
 	return status, errors.Join(readErr, appendResults(record, results))
 }
 
-// exitStatus turns what Wait said into a number; only a command that could not be waited for is an error.
+// exitStatus converts the error of Wait to an exit status; only a command that could not be waited for is an error.
 func exitStatus(err error) (int, error) {
 	var exit *exec.ExitError
 	switch {

@@ -14,12 +14,12 @@ import (
 	"strings"
 )
 
-// result is what one package's tests came to. Tests and subtests count alike, as `go test -v` prints a line for each.
+// result has the results of one package. Tests and subtests count equally, as `go test -v` prints a line for each.
 type result struct {
 	Package string `json:"package"`
 	Passed  int    `json:"passed"`
 	Failed  int    `json:"failed"`
-	// Skipped and Broken name tests, because a number says nothing about them.
+	// Skipped and Broken are the names of tests.
 	Skipped []string `json:"skipped,omitempty"`
 	Broken  []string `json:"broken,omitempty"`
 	// Line is go test's closing line of the package, empty for a package without tests.
@@ -37,8 +37,8 @@ type event struct {
 // testKey names one test of one package.
 type testKey struct{ pkg, test string }
 
-// follower turns events into output and results. It holds back what a test prints until the test fails, as go test
-// without -v does.
+// follower turns events into output and results. It prints a test's output only when the test fails, like go test
+// without -v.
 type follower struct {
 	out     io.Writer
 	verbose bool
@@ -70,7 +70,7 @@ func follow(events io.Reader, out io.Writer, verbose bool) ([]result, error) {
 	return f.close(), nil
 }
 
-// line takes one line; what is no event is go's own word and printed as it is.
+// line processes one line; a line that is not an event is printed as it is.
 func (f *follower) line(line []byte) {
 	var e event
 	if err := json.Unmarshal(line, &e); err != nil || e.Action == "" {
@@ -90,7 +90,7 @@ func (f *follower) line(line []byte) {
 	}
 }
 
-// output prints a package's own lines and holds a test's.
+// output prints a package's own lines and buffers a test's.
 func (f *follower) output(e event) {
 	if e.Test != "" && !f.verbose {
 		if !strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME: the -v that -json implies
@@ -108,8 +108,8 @@ func (f *follower) output(e event) {
 	fmt.Fprint(f.out, e.Output)
 }
 
-// isClosingLine tells go test's last line of a package with tests ("ok  \tpkg\t0.1s", "FAIL\tpkg\t0.1s") from the
-// bare FAIL before it and from what the tests print.
+// isClosingLine reports whether a line is go test's last line of a package ("ok  \tpkg\t0.1s", "FAIL\tpkg\t0.1s"), and
+// not the bare FAIL before it or output of a test.
 func isClosingLine(s string) bool {
 	return strings.HasPrefix(s, "ok  \t") || strings.HasPrefix(s, "FAIL\t")
 }
@@ -119,7 +119,7 @@ func (f *follower) end(e event) {
 	r := f.result(e.Package)
 	if e.Test == "" {
 		delete(f.open, e.Package)
-		if e.Action == "fail" && r.Failed == 0 { // did not build, panicked outside a test, or TestMain said no
+		if e.Action == "fail" && r.Failed == 0 { // did not build, panicked outside a test, or TestMain failed
 			r.Failed = 1
 			r.Broken = append(r.Broken, "(the package itself)")
 		}
@@ -152,7 +152,7 @@ func (f *follower) result(pkg string) *result {
 	return &f.results[i]
 }
 
-// close fails every package that began and did not end, and prints what its tests had said.
+// close marks every package that started and did not end as failed, and prints the output of its tests.
 func (f *follower) close() []result {
 	for i := range f.results {
 		r := &f.results[i]
@@ -195,7 +195,7 @@ func appendResults(path string, results []result) error {
 	return file.Close()
 }
 
-// readResults reads a whole record; a record that is not there holds nothing.
+// readResults reads a whole record; a missing record is empty.
 func readResults(path string) ([]result, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -220,8 +220,8 @@ func readResults(path string) ([]result, error) {
 	}
 }
 
-// closingLines prints each package's last line, then the tests that were skipped or failed, then the count. A status
-// that none of the results explains counts as one failure.
+// closingLines prints each package's last line, then the tests that were skipped or failed, then the count. A failure
+// status without a failed result counts as one failure.
 func closingLines(path string, status int, out io.Writer) (int, error) {
 	results, err := readResults(path)
 	if err != nil {
