@@ -144,19 +144,3 @@ func policiesOf(ctx context.Context, p, other cluster.Namespace) ([]v1alpha1.Mot
 	}
 	return found.Policies, nil
 }
-
-// templateOf is what the first policy that says anything says about mount pods. The
-// agents accept any image that one of the policies names.
-func templateOf(policies []v1alpha1.MotionPolicy) *v1alpha1.MountPodTemplate {
-	for i := range policies {
-		if t := policies[i].Spec.MountPodTemplate; t != nil && t.Image != "" {
-			return t
-		}
-	}
-	for i := range policies {
-		if t := policies[i].Spec.MountPodTemplate; t != nil {
-			return t
-		}
-	}
-	return nil
-}

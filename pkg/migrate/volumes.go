@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
+	"github.com/kubectl-motion/kubectl-motion/pkg/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 )
@@ -76,7 +77,7 @@ func (r *Run) side(ctx context.Context, p, other cluster.Namespace) (transfer.Si
 	if err != nil {
 		return s, err
 	}
-	s.Template = templateOf(policies)
+	s.Template = policy.MountPodTemplate(policies)
 	s.Owner, err = r.record.owner(ctx, p)
 	return s, err
 }

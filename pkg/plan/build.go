@@ -42,6 +42,10 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 		return nil, err
 	}
 	b.stopping(d.request.Mode == v1alpha1.ModeCutover)
+	b.mountPods()
+	if err := b.running(items); err != nil {
+		return nil, err
+	}
 	switch d.request.Mode {
 	case v1alpha1.ModeCutover:
 		err = b.refuseCutover(items)

@@ -55,6 +55,12 @@ const (
 	// size of the source's.
 	CodeTargetTooSmall Code = "TargetTooSmall"
 
+	// CodeMountPodDenied: a LimitRange rejects the mount pods.
+	CodeMountPodDenied Code = "MountPodDenied"
+	// CodePaused: the rollout of the Deployment is paused. A warning for a plan that
+	// does not start the copy.
+	CodePaused Code = "RolloutPaused"
+
 	// The following block a cutover only: something would undo the stop, or the stop
 	// would destroy data.
 
@@ -103,6 +109,11 @@ const (
 	CodeWhenScaledDelete Code = "WhenScaledDelete"
 	// CodePodFinalizer: a pod stays in deletion until its finalizer is removed.
 	CodePodFinalizer Code = "PodFinalizer"
+	// CodeOlderPods: pods of the source run an older template than the workload has.
+	CodeOlderPods Code = "OlderPods"
+	// CodeSchedulingGate: the pods stay pending until their scheduling gates are
+	// removed.
+	CodeSchedulingGate Code = "SchedulingGate"
 	// CodeNotPruned: an object is not pruned although it may be deleted on the source.
 	CodeNotPruned Code = "NotPruned"
 	// CodeTwoCopies: a copy beside the running source has a second effect outside of

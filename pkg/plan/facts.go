@@ -34,6 +34,11 @@ type Facts struct {
 	Quotas         Known[corev1.ResourceQuota]
 	// SourceQuotas limit the mount pods on the source.
 	SourceQuotas Known[corev1.ResourceQuota]
+	// LimitRanges of the two namespaces.
+	LimitRanges, SourceLimitRanges Known[corev1.LimitRange]
+	// MountPod and SourceMountPod are the resources of mount pods that the policies of
+	// the two clusters set; nil for the default.
+	MountPod, SourceMountPod *corev1.ResourceRequirements
 	// Agents and SourceAgents are the configuration of the agents of the two
 	// clusters: one element, or none where no agent is installed.
 	Agents, SourceAgents Known[Agents]

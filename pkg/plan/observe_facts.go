@@ -22,6 +22,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
@@ -43,6 +44,13 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *inventory
 	group.Go(read(gctx, dst, core("nodes"), "", toNode, &f.Nodes))
 	group.Go(read(gctx, dst, core("resourcequotas"), namespace, toTyped[corev1.ResourceQuota], &f.Quotas))
 	group.Go(read(gctx, src, core("resourcequotas"), inv.Namespace, toTyped[corev1.ResourceQuota], &f.SourceQuotas))
+	group.Go(read(gctx, dst, core("limitranges"), namespace, toTyped[corev1.LimitRange], &f.LimitRanges))
+	group.Go(read(gctx, src, core("limitranges"), inv.Namespace, toTyped[corev1.LimitRange], &f.SourceLimitRanges))
+	group.Go(func() error {
+		source, target := cluster.Namespace{Cluster: src, Name: inv.Namespace}, cluster.Namespace{Cluster: dst, Name: namespace}
+		f.MountPod, f.SourceMountPod = mountPodOf(gctx, target, src.ID), mountPodOf(gctx, source, dst.ID)
+		return context.Cause(gctx)
+	})
 	group.Go(func() (err error) { f.Agents, err = agents(gctx, dst); return err })
 	group.Go(func() (err error) { f.SourceAgents, err = agents(gctx, src); return err })
 	group.Go(func() (err error) {
@@ -119,6 +127,20 @@ func toAccount(u *unstructured.Unstructured) (Account, error) {
 func toNode(u *unstructured.Unstructured) (Node, error) {
 	n, err := toTyped[corev1.Node](u)
 	return Node{Labels: n.Labels, Taints: n.Spec.Taints}, err
+}
+
+// mountPodOf reads the resources of mount pods from the policies of a namespace; nil
+// when they are not set or cannot be read.
+func mountPodOf(ctx context.Context, n cluster.Namespace, peer string) *corev1.ResourceRequirements {
+	found, err := policy.List(ctx, n, peer)
+	if err != nil {
+		return nil // without policies there is no route, which is reported
+	}
+	t := policy.MountPodTemplate(found.Policies)
+	if t == nil || len(t.Resources.Requests)+len(t.Resources.Limits) == 0 {
+		return nil
+	}
+	return &t.Resources
 }
 
 // agents reads the DaemonSet of a cluster's agents, which the users of paired

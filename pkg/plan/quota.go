@@ -52,11 +52,16 @@ func (b *builder) quotas(items []Item, groups []Group) error {
 	}
 	now, running := demand{}, demand{}
 	for i := range items {
-		if items[i].Verdict != inventory.Move || items[i].Action != Create {
+		if items[i].Verdict != inventory.Move || items[i].Target == nil {
 			continue
 		}
-		objectDemand(items[i], now)
-		if err := podDemand(items[i], running); err != nil {
+		if items[i].Action == Create {
+			objectDemand(items[i], now)
+		}
+		if live := b.observed[items[i].Target.ID()].Live; live != nil && !live.Suspended {
+			continue // its pods count already
+		}
+		if err := b.podDemand(items[i], running); err != nil {
 			return err
 		}
 	}
@@ -68,7 +73,7 @@ func (b *builder) quotas(items []Item, groups []Group) error {
 	for _, q := range b.facts.Quotas.List {
 		b.quota(q, now, "the migration needs", sideTarget, true)
 		b.quota(q, running, "the activated copy needs", sideTarget, b.starting())
-		b.quota(q, mountPodsDemand(len(groups)), "the mount pods need", sideTarget, true)
+		b.quota(q, mountPodsDemand(len(groups), b.facts.MountPod, b.facts.LimitRanges.List), "the mount pods need", sideTarget, true)
 	}
 	return nil
 }
@@ -90,32 +95,34 @@ func (b *builder) sourceMountPods(groups []Group) demand {
 			n++
 		}
 	}
-	return mountPodsDemand(n)
+	return mountPodsDemand(n, b.facts.SourceMountPod, b.facts.SourceLimitRanges.List)
 }
 
-// mountPodsDemand is the demand of n mount pods without a template of a policy.
-func mountPodsDemand(n int) demand {
-	d := demand{}
+// mountPodsDemand is the demand of n mount pods with the resources of the policy, or
+// with the default.
+func mountPodsDemand(n int, policy *corev1.ResourceRequirements, ranges []corev1.LimitRange) demand {
+	d, r := demand{}, mountpod.Resources()
+	if policy != nil {
+		r = *policy
+	}
 	if n > 0 {
-		podsDemand(d, int64(n), mountpod.Resources())
+		podsDemand(d, int64(n), withDefaults(r, ranges))
 	}
 	return d
 }
 
 // podsDemand adds n pods with the requirements r each.
-func podsDemand(d demand, n int64, r ...corev1.ResourceRequirements) {
+func podsDemand(d demand, n int64, r corev1.ResourceRequirements) {
 	d.count("pods", n)
 	d.count("count/pods", n)
-	for _, r := range r {
-		for name, q := range r.Requests {
-			d.add("requests."+name, times(q, n))
-			if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
-				d.add(name, times(q, n))
-			}
+	for name, q := range r.Requests {
+		d.add("requests."+name, times(q, n))
+		if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
+			d.add(name, times(q, n))
 		}
-		for name, q := range r.Limits {
-			d.add("limits."+name, times(q, n))
-		}
+	}
+	for name, q := range r.Limits {
+		d.add("limits."+name, times(q, n))
 	}
 }
 
@@ -178,7 +185,7 @@ func volumeDemand(class string, size resource.Quantity, d demand) {
 }
 
 // podDemand adds the demand of the item's pods.
-func podDemand(item Item, d demand) error {
+func (b *builder) podDemand(item Item, d demand) error {
 	u, err := item.active()
 	if err != nil {
 		return err
@@ -192,11 +199,7 @@ func podDemand(item Item, d demand) error {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, typed); err != nil {
 		return fmt.Errorf("%s: its pod template: %w", item.Source, err)
 	}
-	var asked []corev1.ResourceRequirements
-	for _, c := range typed.Containers {
-		asked = append(asked, c.Resources)
-	}
-	podsDemand(d, n, asked...)
+	podsDemand(d, n, podResources(typed, b.facts.LimitRanges.List))
 	return nil
 }
 

@@ -71,3 +71,20 @@ func List(ctx context.Context, n cluster.Namespace, peerID string) (Applying, er
 	}
 	return out, nil
 }
+
+// MountPodTemplate returns the template for mount pods: that of the first policy with an
+// image, else of the first with any template, else nil. The agents accept the image of
+// every policy.
+func MountPodTemplate(policies []v1alpha1.MotionPolicy) *v1alpha1.MountPodTemplate {
+	for i := range policies {
+		if t := policies[i].Spec.MountPodTemplate; t != nil && t.Image != "" {
+			return t
+		}
+	}
+	for i := range policies {
+		if t := policies[i].Spec.MountPodTemplate; t != nil {
+			return t
+		}
+	}
+	return nil
+}
