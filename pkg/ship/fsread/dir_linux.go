@@ -5,11 +5,13 @@ package fsread
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -45,6 +47,12 @@ func (d *dir) Next(limit int) ([]Node, error) {
 		return nil, io.EOF
 	}
 	paths := d.names.paths(d.path, batch)
+	for _, path := range paths {
+		if len(path) > tree.MaxPath {
+			return nil, fault.At(fault.Unreadable, d.path, nil,
+				fmt.Sprintf("a path below it is too long: %d bytes (limit %d)", len(path), tree.MaxPath))
+		}
+	}
 	nodes := make([]Node, len(batch))
 	found := make([]bool, len(batch))
 	// In order of inodes a cold disk is read forwards.
@@ -71,7 +79,11 @@ func (d *dir) Next(limit int) ([]Node, error) {
 		if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
 			return nil, unreadable(paths[i], unix.EXDEV, "stat")
 		}
-		nodes[i], found[i] = d.t.node(paths[i], &st), !d.t.leftOut(d.path, paths[i], &st)
+		left, err := d.t.leftOut(d.fd, d.path, paths[i], &st)
+		if err != nil {
+			return nil, unreadable(paths[i], err, "read the directory")
+		}
+		nodes[i], found[i] = d.t.node(paths[i], &st), !left
 	}
 	return compact(nodes, found), nil
 }
@@ -89,9 +101,24 @@ func compact(nodes []Node, keep []bool) []Node {
 	return nodes[:k]
 }
 
-func (t *Tree) leftOut(dir, path string, st *unix.Statx_t) bool {
-	if dir != "" {
-		return false
+// leftOut reports whether a name in the root is no entry: a stage, or an empty lost+found as mkfs
+// made it.
+func (t *Tree) leftOut(root int, dir, path string, st *unix.Statx_t) (bool, error) {
+	if dir != "" || kindOf(st.Mode) != tree.Dir {
+		return false, nil
 	}
-	return kindOf(st.Mode) == tree.Dir && (path == lostFound || IsStage(path))
+	if IsStage(path) {
+		return true, nil
+	}
+	if path != lostFound || st.Uid != 0 || st.Gid != 0 || st.Mode&0o7777 != 0o700 || st.Nlink > 2 {
+		return false, nil
+	}
+	fd, err := openat2(root, path, unix.O_RDONLY|unix.O_DIRECTORY|t.noatime)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	var found names
+	err = found.read(fd)
+	return len(found.list) == 0, err
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
 // Open opens a regular file.
@@ -136,6 +137,9 @@ func (f *file) Details(n *Node) error {
 		return err
 	}
 	defer release()
+	if f.t.mask&tree.MaskFlags == 0 {
+		n.Flags |= InodeFlags(f.fd)
+	}
 	if n.Xattrs, err = FileXattrs(f.fd, f.t.mask); err != nil {
 		return unreadable(f.path, err, "read the attributes")
 	}

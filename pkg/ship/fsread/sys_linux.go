@@ -99,7 +99,9 @@ func NodeOf(path string, st *unix.Statx_t) Node {
 	case tree.CharDevice, tree.BlockDevice:
 		n.Rdev = uint64(st.Rdev_major)<<32 | uint64(st.Rdev_minor)
 	}
-	n.Flags = flagsOf(st.Attributes)
+	if n.Kind == tree.File || n.Kind == tree.Dir { // other kinds inherit flags, which cannot be changed
+		n.Flags = flagsOf(st.Attributes)
+	}
 	return n
 }
 
@@ -114,6 +116,26 @@ func flagsOf(attributes uint64) (f tree.Flags) {
 	}
 	if attributes&unix.STATX_ATTR_NODUMP != 0 {
 		f |= tree.NoDump
+	}
+	return f
+}
+
+// FlagBits are the flags of FS_IOC_GETFLAGS, ioctl_iflags(2), that entries have.
+var FlagBits = map[tree.Flags]uint32{
+	tree.Immutable: 0x10, tree.AppendOnly: 0x20, tree.NoDump: 0x40, tree.NoAtime: 0x80, tree.SyncWrites: 0x8,
+	tree.SyncDir: 0x10000, tree.NoCopyOnWrite: 0x800000, tree.Casefold: 0x40000000,
+}
+
+// InodeFlags returns the flags of an open file or directory (not O_PATH): statx reports only some.
+func InodeFlags(fd int) (f tree.Flags) {
+	have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return 0 // a filesystem without flags
+	}
+	for flag, bit := range FlagBits {
+		if have&bit != 0 {
+			f |= flag
+		}
 	}
 	return f
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// lostFound is mkfs's and fsck's directory in the root of some filesystems; it belongs to
-// the filesystem, not to its content.
+// lostFound is the directory of mkfs and fsck in the root of some filesystems. As mkfs made it, it
+// belongs to the filesystem; with content, or with another owner or mode, it is an entry.
 const lostFound = "lost+found"
 
 // stagePrefix and 16 hex digits are the name of a stage directory in a target's root. It is
@@ -43,8 +43,8 @@ type Tree struct {
 }
 
 // OpenTree opens as a source the directory root, which stays the caller's to close after
-// the view. What other filesystems are mounted below is an error; lost+found in the root is
-// left out. Unless o.CutUnixNano is set, the filesystem is synced.
+// the view. What other filesystems are mounted below is an error; an empty lost+found in the
+// root is left out. Unless o.CutUnixNano is set, the filesystem is synced.
 func OpenTree(root *os.File, o Options) (*Tree, error) {
 	t := &Tree{root: int(root.Fd()), maxNames: maxNames}
 	var st unix.Statx_t
@@ -106,18 +106,28 @@ func (t *Tree) Root() (Node, error) {
 func (t *Tree) node(path string, st *unix.Statx_t) Node {
 	n := NodeOf(path, st)
 	n.Stamp.Settled = t.info.settles(n.Stamp)
+	if t.mask&tree.MaskFlags != 0 {
+		n.Flags = 0
+	}
 	return n
 }
 
 // Details fills in attributes and a symlink's target.
 func (t *Tree) Details(n *Node) error {
-	fd, err := OpenBeneath(t.root, n.Path, unix.O_PATH)
+	flags := uint64(unix.O_PATH)
+	if n.Kind == tree.Dir {
+		flags = unix.O_RDONLY | unix.O_DIRECTORY | t.noatime
+	}
+	fd, err := OpenBeneath(t.root, n.Path, flags)
 	if err != nil {
 		return unreadable(n.Path, err, "open")
 	}
 	defer unix.Close(fd)
 	if err := t.same(fd, n); err != nil {
 		return err
+	}
+	if n.Kind == tree.Dir && t.mask&tree.MaskFlags == 0 {
+		n.Flags |= InodeFlags(fd)
 	}
 	if n.Kind == tree.Symlink {
 		if n.Link, err = readlink(fd); err != nil {

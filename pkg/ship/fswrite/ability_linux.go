@@ -23,12 +23,14 @@ type abilities struct {
 	tried bool
 	// lacks are the classes of attributes that cannot be set: "user.", "trusted.",
 	// tree.XattrCapability, tree.XattrACL.
-	lacks   map[string]error
-	kinds   map[tree.Kind]error
-	owner   error // other owners than uid and gid cannot be given
-	uid     uint32
-	gid     uint32
-	links   error
+	lacks map[string]error
+	kinds map[tree.Kind]error
+	owner error // other owners than uid and gid cannot be given
+	uid   uint32
+	gid   uint32
+	links error
+	// xattrs bounds the attributes of an inode, see attributesSize; 0 means tree's limits.
+	xattrs  int
 	nsec    bool
 	minTime int64
 	maxTime int64
@@ -91,7 +93,7 @@ func examine(dir int) (a abilities, err error) {
 	}
 	a.uid, a.gid = st.Uid, st.Gid
 	a.attributes(fd)
-	a.inode(fd)
+	a.inode(fd, dir)
 	a.times(fd)
 	a.names(dir)
 	a.sizes(fd)
@@ -127,9 +129,19 @@ func (a *abilities) attributes(fd int) {
 			_ = unix.Fremovexattr(fd, full)
 		}
 	}
+	if a.lacks["user."] != nil {
+		return
+	}
+	const probe = "user.kubectl-motion"
+	most := furthest(tree.MaxXattrValue, func(n int64) bool { return unix.Fsetxattr(fd, probe, make([]byte, n), 0) == nil })
+	_ = unix.Fremovexattr(fd, probe)
+	if most < tree.MaxXattrValue {
+		// The room in the inode itself, which small attributes use first, is not in this.
+		a.xattrs, _ = attributesSize(&tree.Entry{Xattrs: []tree.Xattr{{Name: probe, Value: strings.Repeat("x", int(most))}}})
+	}
 }
 
-func (a *abilities) inode(fd int) {
+func (a *abilities) inode(fd, dir int) {
 	if a.owner = unix.Fchown(fd, 1, 2); a.owner == nil {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil || st.Uid != 1 || st.Gid != 2 {
@@ -137,16 +149,24 @@ func (a *abilities) inode(fd int) {
 		}
 		_ = unix.Fchown(fd, int(a.uid), int(a.gid))
 	}
-	for flag, bit := range map[tree.Flags]uint32{tree.Immutable: fsImmutable, tree.AppendOnly: fsAppend, tree.NoDump: fsNoDump} {
-		have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	for flag, bit := range fsread.FlagBits {
+		if flag == tree.NoCopyOnWrite || flag == tree.Casefold {
+			a.flags[flag] = errors.New("it can only be set on an empty file or directory")
+			continue
+		}
+		on := fd
+		if flag == tree.SyncDir {
+			on = dir
+		}
+		have, err := unix.IoctlGetUint32(on, unix.FS_IOC_GETFLAGS)
 		if err == nil {
-			err = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(have|bit))
+			err = unix.IoctlSetPointerInt(on, unix.FS_IOC_SETFLAGS, int(have|bit))
 		}
 		if err != nil {
 			a.flags[flag] = err
 			continue
 		}
-		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(have))
+		_ = unix.IoctlSetPointerInt(on, unix.FS_IOC_SETFLAGS, int(have))
 	}
 }
 
@@ -158,20 +178,22 @@ func (a *abilities) times(fd int) {
 		return inode{fd: fd}.times(nil, &e) == nil && unix.Fstat(fd, &st) == nil && st.Mtim.Sec == sec && st.Mtim.Nsec == nsec
 	}
 	a.nsec = keeps(1, 123_456_789)
-	a.minTime, a.maxTime = 0, 1<<31-1
-	for _, sec := range []int64{-1, -1 << 31} {
-		if keeps(sec, 0) {
-			a.minTime = sec
+	a.minTime = -furthest(1<<62, func(n int64) bool { return keeps(-n, 0) })
+	a.maxTime = furthest(1<<62, func(n int64) bool { return keeps(n, 0) })
+}
+
+// furthest returns the greatest number up to limit for which holds is true. It must be true for 0,
+// and false beyond the first for which it is false.
+func furthest(limit int64, holds func(int64) bool) int64 {
+	low, high := int64(0), limit
+	for low < high {
+		if mid := high - (high-low)/2; holds(mid) {
+			low = mid
+		} else {
+			high = mid - 1
 		}
 	}
-	for _, sec := range []int64{1<<32 - 1, 1<<34 - 1<<31 - 1, 1 << 40} {
-		if keeps(sec, 0) {
-			a.maxTime = sec
-		}
-	}
-	if a.maxTime == 1<<40 {
-		a.maxTime = 1<<63 - 1
-	}
+	return low
 }
 
 // names tries other kinds of inodes, and what the directory makes of names.
@@ -199,16 +221,7 @@ func (a *abilities) names(dir int) {
 
 // sizes finds the largest file, whose blocks are never written.
 func (a *abilities) sizes(fd int) {
-	low, high := int64(0), int64(1<<63-1)
-	for high-low > 4096 {
-		mid := low + (high-low)/2
-		if unix.Ftruncate(fd, mid) == nil {
-			low = mid
-		} else {
-			high = mid
-		}
-	}
-	a.maxSize = low
+	a.maxSize = furthest(1<<63-1, func(n int64) bool { return unix.Ftruncate(fd, n) == nil })
 	_ = unix.Ftruncate(fd, 0)
 }
 
@@ -241,14 +254,14 @@ func (a *abilities) missing(e *tree.Entry) (what string, err error) {
 		return fmt.Sprintf("its owner %d:%d", e.UID, e.GID), a.owner
 	case e.MTime.Nsec != 0 && !a.nsec:
 		return "timestamps with nanoseconds", nil
-	case e.MTime.Sec < a.minTime || e.MTime.Sec > a.maxTime:
+	case e.MTime.Sec < a.minTime || e.MTime.Sec > a.maxTime || e.MTime.Nsec != 0 && (e.MTime.Sec == a.minTime || e.MTime.Sec == a.maxTime):
 		return fmt.Sprintf("its modification time (%d seconds since 1970)", e.MTime.Sec), nil
 	case e.Size > a.maxSize:
 		return fmt.Sprintf("a file of %d bytes (limit %d)", e.Size, a.maxSize), nil
 	}
 	for flag, err := range a.flags {
 		if e.Flags&flag != 0 {
-			return "its inode flags", err
+			return fmt.Sprintf("its inode flags (%s)", tree.MaskFlags), err
 		}
 	}
 	for i := range e.Xattrs {
@@ -256,7 +269,25 @@ func (a *abilities) missing(e *tree.Entry) (what string, err error) {
 			return named(e.Xattrs[i].Name), err
 		}
 	}
+	if size, largest := attributesSize(e); a.xattrs > 0 && size > a.xattrs {
+		return fmt.Sprintf("%d bytes of extended attributes (limit %d), the largest is %s", size, a.xattrs, named(largest)), nil
+	}
 	return "", nil
+}
+
+// attributesSize is the room of an entry's attributes in an inode or block of ext4: a head of 16
+// bytes for each, name without its prefix and value in multiples of 4. largest is the name of the
+// largest.
+func attributesSize(e *tree.Entry) (size int, largest string) {
+	most := 0
+	for _, x := range e.Xattrs {
+		_, name, _ := strings.Cut(x.Name, ".")
+		n := 16 + (len(name)+3)&^3 + (len(x.Value)+3)&^3
+		if size += n; n > most {
+			most, largest = n, x.Name
+		}
+	}
+	return size, largest
 }
 
 // named names an attribute, and the part of the mask that would leave it out.

@@ -36,6 +36,7 @@ func (i inode) describe(e *tree.Entry) (fsread.Node, error) {
 		return fsread.Node{}, unwritable(e.Path, err, "stat")
 	}
 	now := fsread.NodeOf(e.Path, &st)
+	now.Flags |= i.inodeFlags()
 	if now.Flags&(tree.Immutable|tree.AppendOnly) != 0 {
 		if err := i.setFlags(now.Flags &^ (tree.Immutable | tree.AppendOnly)); err != nil {
 			return fsread.Node{}, unwritable(e.Path, err, "clear the immutable flag")
@@ -115,11 +116,21 @@ func (i inode) attributes(_, e *tree.Entry) error {
 		if slices.Contains(have, x) {
 			continue
 		}
-		if err := i.setXattr(x); err != nil {
+		err := i.setXattr(x)
+		if errors.Is(err, unix.ENOSPC) && i.hasRoom() {
+			return fault.At(fault.TargetUnsupported, e.Path, err, "the filesystem of the target has no room in the inode for "+named(x.Name))
+		}
+		if err != nil {
 			return unwritable(e.Path, err, "set "+named(x.Name))
 		}
 	}
 	return nil
+}
+
+// hasRoom reports whether the filesystem has free space.
+func (i inode) hasRoom() bool {
+	var st unix.Statfs_t
+	return unix.Fstatfs(i.fd, &st) == nil && st.Bavail > 16
 }
 
 func (i inode) setXattr(x tree.Xattr) error {
@@ -155,8 +166,16 @@ func (i inode) times(now, e *tree.Entry) error {
 	return nil
 }
 
+// inodeFlags returns the flags that statx does not report.
+func (i inode) inodeFlags() tree.Flags {
+	if i.path {
+		return 0
+	}
+	return fsread.InodeFlags(i.fd)
+}
+
 func (i inode) flags(now, e *tree.Entry) error {
-	if now.Flags == e.Flags {
+	if now.Flags == e.Flags || i.mask&tree.MaskFlags != 0 {
 		return nil
 	}
 	return unwritable(e.Path, i.setFlags(e.Flags), "set the inode flags")
@@ -171,15 +190,11 @@ func (i inode) setFlags(f tree.Flags) error {
 	if err != nil {
 		return err
 	}
-	want := have &^ (fsImmutable | fsAppend | fsNoDump)
-	if f&tree.Immutable != 0 {
-		want |= fsImmutable
-	}
-	if f&tree.AppendOnly != 0 {
-		want |= fsAppend
-	}
-	if f&tree.NoDump != 0 {
-		want |= fsNoDump
+	want := have
+	for flag, bit := range fsread.FlagBits {
+		if want &^= bit; f&flag != 0 {
+			want |= bit
+		}
 	}
 	if want == have {
 		return nil
@@ -187,11 +202,10 @@ func (i inode) setFlags(f tree.Flags) error {
 	return unix.IoctlSetPointerInt(i.fd, unix.FS_IOC_SETFLAGS, int(want))
 }
 
-// TargetFlags of FS_IOC_SETFLAGS, ioctl_iflags(2).
+// Flags of FS_IOC_SETFLAGS, ioctl_iflags(2).
 const (
 	fsImmutable = 0x10
 	fsAppend    = 0x20
-	fsNoDump    = 0x40
 )
 
 // look returns what the inode is, and fails when that is not e: then the target did not store it
@@ -211,6 +225,9 @@ func (i inode) see(e *tree.Entry) (n fsread.Node, different string, err error) {
 		return n, "", unwritable(e.Path, err, "stat")
 	}
 	n = fsread.NodeOf(e.Path, &st)
+	if n.Flags |= i.inodeFlags(); i.mask&tree.MaskFlags != 0 {
+		n.Flags = 0
+	}
 	if n.Xattrs, err = i.xattrs(); err != nil {
 		return n, "", unwritable(e.Path, err, "read the attributes")
 	}

@@ -217,6 +217,9 @@ func (t *Tree) Arrive(staged uint64, e *tree.Entry, keep bool) (fsread.Node, boo
 func (t *Tree) rename(staged string, dir int, final string) error {
 	rename := func() error { return unix.Renameat(t.stage, staged, dir, final) }
 	err := rename()
+	if errors.Is(err, unix.EXDEV) && adoptProject(t.stage, staged, dir) {
+		err = rename()
+	}
 	if !errors.Is(err, unix.EPERM) {
 		return err
 	}

@@ -165,7 +165,7 @@ func changeFlags(f *os.File, flags int) error {
 	if err != nil {
 		return err
 	}
-	const ours = FlagImmutable | FlagAppend | FlagNoDump
+	const ours = FlagImmutable | FlagAppend | FlagNoDump | 0x80 | 0x8 | 0x10000 // and those without a name here
 	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(have)&^ours|flags)
 }
 

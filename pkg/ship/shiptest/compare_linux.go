@@ -98,6 +98,14 @@ func names(trees ...map[string]inode) []string {
 	return out
 }
 
+// carried returns the flags that entries have: other kinds than files and directories inherit some.
+func carried(st *unix.Statx_t) uint64 {
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		return 0
+	}
+	return st.Attributes & carriedFlags
+}
+
 const carriedFlags = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND | unix.STATX_ATTR_NODUMP
 
 // describe walks a tree by descriptors, so that depth does not matter.
@@ -180,7 +188,7 @@ func describeInode(fd int, path string) (inode, unix.Statx_t, error) {
 	}
 	n := inode{
 		mode: uint32(st.Mode), uid: st.Uid, gid: st.Gid, mtim: unix.Timespec{Sec: st.Mtime.Sec, Nsec: int64(st.Mtime.Nsec)},
-		flags: st.Attributes & carriedFlags,
+		flags: carried(&st),
 	}
 	var err error
 	switch n.mode & unix.S_IFMT {

@@ -58,15 +58,21 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// TargetFlags are inode flags that are carried (FS_IOC_GETFLAGS, statx attributes).
+// Flags are the inode flags that entries have, of files and directories (ioctl_iflags(2)). Project
+// IDs and their inheritance, compression and encryption belong to the volume.
 type Flags uint8
 
 const (
 	Immutable Flags = 1 << iota
 	AppendOnly
 	NoDump
+	NoAtime
+	SyncWrites
+	SyncDir
+	NoCopyOnWrite
+	Casefold
 
-	allFlags = Immutable | AppendOnly | NoDump
+	allFlags = 1<<iota - 1
 )
 
 // Time is a point in time as inodes hold it.

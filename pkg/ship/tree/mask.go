@@ -24,9 +24,11 @@ const (
 	MaskACL
 	// MaskCapability leaves out file capabilities.
 	MaskCapability
+	// MaskFlags leaves out inode flags.
+	MaskFlags
 
 	// AllMasks are those that this version knows.
-	AllMasks = MaskSELinux | MaskUser | MaskTrusted | MaskACL | MaskCapability
+	AllMasks = MaskSELinux | MaskUser | MaskTrusted | MaskACL | MaskCapability | MaskFlags
 )
 
 // maskNames are the names of a mask's parts in flags and messages.
@@ -34,7 +36,7 @@ var maskNames = []struct {
 	part Mask
 	name string
 }{
-	{MaskSELinux, "selinux"}, {MaskUser, "xattr.user"}, {MaskTrusted, "xattr.trusted"}, {MaskACL, "acl"}, {MaskCapability, "capability"},
+	{MaskSELinux, "selinux"}, {MaskUser, "xattr.user"}, {MaskTrusted, "xattr.trusted"}, {MaskACL, "acl"}, {MaskCapability, "capability"}, {MaskFlags, "flags"},
 }
 
 // MaskNames returns the names that ParseMask accepts.
