@@ -192,10 +192,10 @@ func (o *copyOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 	}
 	send, receive, cleanup, err := o.ends()
+	defer cleanup()
 	if err != nil {
 		return err
 	}
-	defer cleanup()
 	start := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -248,6 +248,9 @@ func (o *copyOptions) ends() (send, receive *copyEnd, cleanup func(), err error)
 				states[i] = filepath.Join(root, name)
 			}
 		}
+	}
+	if err := ship.CheckApart(o.source, o.target, states[:]...); err != nil {
+		return nil, nil, cleanup, &copyError{fault.Of(err), err.Error()}
 	}
 	send = &copyEnd{Send: true, Path: o.source, State: states[0], UID: "copy-source", PeerUID: "copy-target"}
 	receive = &copyEnd{Path: o.target, State: states[1], UID: "copy-target", PeerUID: "copy-source", Address: o.listen}

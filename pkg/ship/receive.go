@@ -78,6 +78,11 @@ type greeted struct {
 
 // run takes sessions until one ends without an error, or with one that is final.
 func (r *receiveEnd) run(ctx context.Context) error {
+	unlock, err := r.target.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := r.bind(); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ const (
 	PeerRejected Reason = "PeerRejected"
 	// StateCorrupt: the local state cannot be used and could not be set aside either.
 	StateCorrupt Reason = "StateCorrupt"
-	// StateBusy: another process uses the state of this volume.
+	// StateBusy: another sync uses the state of this volume, or writes to it.
 	StateBusy Reason = "StateBusy"
 	// PartiallyApplied: a part of a sync is applied to the volume, which must not be started.
 	PartiallyApplied Reason = "PartiallyApplied"

@@ -52,6 +52,8 @@ type Target interface {
 	Size() int64
 	// Identity of the volume, see fsread.Identity.
 	Identity() (string, error)
+	// Lock keeps other receivers out until unlock is called; it fails when there is one.
+	Lock() (unlock func(), err error)
 	// Empty reports whether a directory holds nothing yet.
 	Empty() (bool, error)
 	// Probe fails when the target cannot hold what a shipment under the mask may bring; size
