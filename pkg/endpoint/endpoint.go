@@ -61,7 +61,9 @@ func Given(svc *corev1.Service) []string {
 }
 
 // Shared are the addresses that are not a node's.
-func (e Endpoints) Shared() []string { return append(append([]string{}, e.Given...), e.LoadBalancer...) }
+func (e Endpoints) Shared() []string {
+	return append(append([]string{}, e.Given...), e.LoadBalancer...)
+}
 
 // Addresses are the shared ones, and the NodePort of each of nodes, which are IPs
 // or host names.
