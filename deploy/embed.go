@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
 )
 
-//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml agent.yaml relay/relay.yaml block/agent.yaml preserve/agent.yaml
+//go:embed crds/*.yaml namespace.yaml rbac.yaml admission.yaml reaper.yaml agent.yaml relay/relay.yaml block/agent.yaml preserve/agent.yaml
 var files embed.FS
 
 const (
@@ -37,6 +37,9 @@ const (
 	DefaultRelayGroup = "system:authenticated"
 	// VersionLabel on agents' pods is the version that installed them.
 	VersionLabel = "app.kubernetes.io/version"
+	// ReaperName is the CronJob, with its ServiceAccount, that deletes the accounts of
+	// pairs that have expired.
+	ReaperName = "motion-reaper"
 	// RelayPort is where the relay listens on its loopback.
 	RelayPort = 4748
 	// DefaultRepository of the agents' image; the tag is the plugin's version.
@@ -99,7 +102,7 @@ func Manifests(o Options) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	var out []*unstructured.Unstructured
-	parts := append(crds, "namespace.yaml", "rbac.yaml", "admission.yaml")
+	parts := append(crds, "namespace.yaml", "rbac.yaml", "admission.yaml", "reaper.yaml")
 	if o.Relay {
 		parts = append(parts, "relay/relay.yaml")
 	}

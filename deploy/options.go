@@ -66,19 +66,38 @@ func (o Options) apply(obj *unstructured.Unstructured) error {
 			}
 		}, "subjects")
 	case "ValidatingAdmissionPolicy":
-		return eachIn(obj, func(variable map[string]any) {
-			if variable["name"] == "agent" {
-				variable["expression"] = fmt.Sprintf("'system:serviceaccount:%s:%s'", o.Namespace, AgentName)
-			}
-		}, "spec", "variables")
+		return o.applyToPolicy(obj)
 	case "Service":
 		return o.applyToService(obj)
 	case "StatefulSet":
 		return eachIn(obj, func(container map[string]any) {
 			container["image"] = o.AgentImage
 		}, "spec", "template", "spec", "containers")
+	case "CronJob":
+		return eachIn(obj, func(container map[string]any) {
+			container["image"] = o.AgentImage
+		}, "spec", "jobTemplate", "spec", "template", "spec", "containers")
 	case "DaemonSet":
 		return o.applyToAgent(obj)
+	}
+	return nil
+}
+
+// applyToPolicy names our ServiceAccounts by the agents' namespace.
+func (o Options) applyToPolicy(obj *unstructured.Unstructured) error {
+	const prefix = "system:serviceaccount:"
+	for _, field := range []string{"variables", "matchConditions"} {
+		if _, found, _ := unstructured.NestedSlice(obj.Object, "spec", field); !found {
+			continue
+		}
+		err := eachIn(obj, func(m map[string]any) {
+			if text, ok := m["expression"].(string); ok {
+				m["expression"] = strings.ReplaceAll(text, prefix+DefaultNamespace+":", prefix+o.Namespace+":")
+			}
+		}, "spec", field)
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 )
 
 // compose is everything that should be there, in the order in which it is written.
@@ -47,29 +48,62 @@ func (p *Pairing) compose(ctx context.Context) ([]item, error) {
 
 const podSecurityPrefix = "pod-security.kubernetes.io/"
 
-// composeNamespace is the target's namespace where it is missing. One that is
-// there stays as it is.
+// PodSecurityKeep leaves a target namespace that enforces no Pod Security level as
+// it is.
+const PodSecurityKeep = "keep"
+
+// composeNamespace is the target's namespace where it is missing. One that exists
+// stays as it is, and must enforce a Pod Security level unless an administrator
+// decides otherwise: users of another cluster will create pods there.
 func (p *Pairing) composeNamespace(ctx context.Context, m Mapping) ([]item, error) {
-	_, err := p.Target.Kube.CoreV1().Namespaces().Get(ctx, m.Target, metav1.GetOptions{})
+	existing, err := p.Target.Kube.CoreV1().Namespaces().Get(ctx, m.Target, metav1.GetOptions{})
 	if err == nil {
-		return nil, nil
+		return p.composeExisting(ctx, m, existing)
 	}
 	if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("namespace %s on %s: %w", m.Target, p.Target, err)
 	}
 	if p.Request.KeepNamespaces {
-		return nil, fmt.Errorf("namespace %s is not on %s, and --create-namespace=false: whoever makes namespaces there has to make it first", m.Target, p.Target)
+		return nil, fmt.Errorf("namespace %s does not exist on %s, and --create-namespace=false: create it first", m.Target, p.Target)
 	}
 	source, err := p.Source.Kube.CoreV1().Namespaces().Get(ctx, m.Source, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("namespace %s on %s: %w", m.Source, p.Source, err)
 	}
-	labels, note := podSecurity(p.Request.PodSecurity, source.Labels)
+	level := p.Request.PodSecurity
+	if level == PodSecurityKeep {
+		level = ""
+	}
+	labels, note := podSecurity(level, source.Labels)
 	i, err := wanted(p.Target, &corev1.Namespace{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: m.Target, Labels: labels, Annotations: map[string]string{v1alpha1.AnnotationCreatedBy: "pair"},
 		},
+	})
+	i.note = note
+	return []item{i}, err
+}
+
+// composeExisting sets the Pod Security level that was asked for.
+func (p *Pairing) composeExisting(ctx context.Context, m Mapping, ns *corev1.Namespace) ([]item, error) {
+	switch p.Request.PodSecurity {
+	case PodSecurityKeep:
+		return nil, nil
+	case "":
+		if ns.Labels[podSecurityPrefix+"enforce"] != "" {
+			return nil, nil
+		}
+		if pair, err := p.pairOf(ctx, m); err == nil && pair.Spec.ClusterID == p.Target.ID && pair.Spec.TargetNamespace == m.Target {
+			return nil, nil // decided when it was paired first
+		}
+		return nil, hint.New(
+			fmt.Errorf("namespace %s on %s enforces no Pod Security level: users of namespace %s on %s could create privileged pods there", m.Target, p.Target, m.Source, p.Source),
+			"use --pod-security restricted (or baseline, privileged) to set one, or --pod-security keep to accept this")
+	}
+	labels, note := podSecurity(p.Request.PodSecurity, nil)
+	i, err := wanted(p.Target, &corev1.Namespace{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: m.Target, Labels: labels},
 	})
 	i.note = note
 	return []item{i}, err
@@ -96,29 +130,24 @@ func podSecurity(level string, source map[string]string) (labels map[string]stri
 	return labels, "Pod Security " + level
 }
 
-// composeAccess is the credential's account, the pair, and what renews it. renew
+// composeAccess is the credential's account, the pair, and its token rotator. renew
 // asks for a new expiry whatever is left of the present one.
 func (p *Pairing) composeAccess(ctx context.Context, m Mapping, renew bool) ([]item, error) {
-	account := AccountName(p.Source.ID, m.Source)
-	c := composer{}
-	c.add(p.Target, &corev1.ServiceAccount{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: ours(account, m.Target),
-		AutomountServiceAccountToken: new(bool),
-	}, "")
-	c.add(p.Target, bindingOf(account, m.Target, "ClusterRole", MigratorRole, m.Target), "may do in the namespace what a migration does there")
-	if p.relay() {
-		binding := bindingOf(account, m.Target, "Role", deploy.RelayRole, deploy.DefaultNamespace)
-		binding.Name = RelayBindingName(p.Source.ID, m.Source, p.Request.Name)
-		c.add(p.Target, binding, "may forward a port to the relay")
-	}
 	expiry, err := p.expiry(ctx, m, renew)
 	if err != nil {
 		return nil, err
 	}
-	if p.renews() {
-		p.composeRenewal(ctx, &c, m)
+	c := &composer{}
+	if err := p.composeAccount(ctx, c, m, expiry); err != nil {
+		return nil, err
 	}
-	spec := p.pairSpec(m)
+	if p.rotates() {
+		p.composeRotator(ctx, c, m, expiry)
+	}
+	spec, err := p.pairSpec(m)
+	if err != nil {
+		return nil, err
+	}
 	spec.ExpiryTime = &expiry
 	c.add(p.Source, &v1alpha1.ClusterPair{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ClusterPair"},
@@ -126,9 +155,64 @@ func (p *Pairing) composeAccess(ctx context.Context, m Mapping, renew bool) ([]i
 	}, fmt.Sprintf("to namespace %s on %s, until %s", m.Target, p.Target, expiry.UTC().Format(time.RFC3339)))
 	c.add(p.Source, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: ours(SecretName(p.Request.Name), m.Source),
-	}, "a credential for "+m.Target+" there that ends after "+p.ttl(expiry.Time).String())
+	}, "a token for namespace "+m.Target+" that expires after "+p.ttl(expiry.Time).String())
 	c.items[len(c.items)-1].secret = true
 	return c.items, c.err
+}
+
+// composeAccount is the credential's account on the target and all that it may do.
+// The account is in the agents' namespace, so that no pod and no Secret that the
+// credential makes can hold a token of it.
+func (p *Pairing) composeAccount(ctx context.Context, c *composer, m Mapping, expiry metav1.Time) error {
+	account := p.accountName(m)
+	may, err := p.usableAccounts(ctx, m)
+	if err != nil {
+		return err
+	}
+	c.add(p.Target, expiringAccount(account, m.Target, expiry), "deleted by the target at "+expiry.UTC().Format(time.RFC3339))
+	c.add(p.Target, bindingOf(account, deploy.DefaultNamespace, "ClusterRole", MigratorRole, m.Target), "allowed in the namespace: what a migration does there")
+	use := roleOf(UseName(account), m.Target)
+	rule := rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"serviceaccounts"}, ResourceNames: may.names, Verbs: []string{"use"}}
+	note := "allowed: pods that run as any ServiceAccount"
+	switch {
+	case may.any:
+		use.Rules = []rbacv1.PolicyRule{rule}
+	case len(may.names) == 0: // RBAC takes an empty list of names for any
+		note = "allowed: only pods without a token of a ServiceAccount"
+	default:
+		use.Rules, note = []rbacv1.PolicyRule{rule}, "allowed: pods that run as "+strings.Join(may.names, ", ")
+	}
+	if len(may.named) > 0 {
+		use.Annotations = map[string]string{v1alpha1.AnnotationServiceAccounts: strings.Join(may.named, ",")}
+	}
+	c.add(p.Target, use, note)
+	c.add(p.Target, withName(bindingOf(account, deploy.DefaultNamespace, "Role", use.Name, m.Target), use.Name), "")
+	end := roleOf(ExpiryName(account), m.Target, rbacv1.PolicyRule{
+		APIGroups: []string{rbacv1.GroupName}, Resources: []string{"rolebindings"}, ResourceNames: []string{account, use.Name}, Verbs: []string{"delete"},
+	})
+	c.add(p.Target, end, "")
+	c.add(p.Target, withName(bindingOf(deploy.ReaperName, deploy.DefaultNamespace, "Role", end.Name, m.Target), end.Name), "the target may delete the bindings when the pair has expired")
+	if p.relay() {
+		name := RelayBindingName(p.Source.ID, m.Source, p.Request.Name)
+		c.add(p.Target, withName(bindingOf(account, deploy.DefaultNamespace, "Role", deploy.RelayRole, deploy.DefaultNamespace), name), "allowed: to forward a port to the relay")
+	}
+	return nil
+}
+
+// withName is a binding with a name that is not its account's.
+func withName(b *rbacv1.RoleBinding, name string) *rbacv1.RoleBinding {
+	b.Name = name
+	return b
+}
+
+// expiringAccount is an account in the agents' namespace of the target that the
+// target deletes at expiry: every token of it ends then.
+func expiringAccount(name, namespace string, expiry metav1.Time) *corev1.ServiceAccount {
+	a := rotatorAccount(name)
+	a.Annotations = map[string]string{
+		v1alpha1.AnnotationExpiryTime: expiry.UTC().Format(time.RFC3339), v1alpha1.AnnotationTargetNamespace: namespace,
+	}
+	return a
 }
 
 // composer collects items.
@@ -156,8 +240,11 @@ func bindingOf(account, accountNamespace, kind, role, namespace string) *rbacv1.
 	}
 }
 
-func (p *Pairing) pairSpec(m Mapping) v1alpha1.ClusterPairSpec {
-	return v1alpha1.ClusterPairSpec{ClusterID: p.Target.ID, TargetNamespace: m.Target, SecretName: SecretName(p.Request.Name)}
+func (p *Pairing) pairSpec(m Mapping) (v1alpha1.ClusterPairSpec, error) {
+	ca, err := p.targetCA()
+	return v1alpha1.ClusterPairSpec{
+		ClusterID: p.Target.ID, TargetNamespace: m.Target, Server: p.Target.Config.Host, CABundle: ca, SecretName: SecretName(p.Request.Name),
+	}, err
 }
 
 // pairOf is the pair that is there.
@@ -169,8 +256,8 @@ func (p *Pairing) pairOf(ctx context.Context, m Mapping) (*v1alpha1.ClusterPair,
 	return pair, nil
 }
 
-// expiry is when the pair ends: as it is, when at least half of what is asked for
-// is still to come and not more than all of it; else anew.
+// expiry is when the pair expires: as it is, when at least half of --expires is
+// still to come and not more than all of it; else --expires from now.
 func (p *Pairing) expiry(ctx context.Context, m Mapping, renew bool) (metav1.Time, error) {
 	fresh := metav1.NewTime(time.Now().Add(p.Request.Expires).Truncate(time.Second))
 	pair, err := p.pairOf(ctx, m)
@@ -180,7 +267,7 @@ func (p *Pairing) expiry(ctx context.Context, m Mapping, renew bool) (metav1.Tim
 	case err != nil:
 		return fresh, err
 	case pair.Spec.ClusterID != p.Target.ID:
-		return fresh, fmt.Errorf("clusterpair %s/%s points at another cluster (%s): kubectl motion unpair it, or choose another name", m.Source, p.Request.Name, pair.Spec.ClusterID)
+		return fresh, fmt.Errorf("clusterpair %s/%s is for another cluster (%s): run kubectl motion unpair, or choose another name", m.Source, p.Request.Name, pair.Spec.ClusterID)
 	case pair.Spec.ExpiryTime == nil || renew:
 		return fresh, nil
 	}

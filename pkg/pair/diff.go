@@ -145,7 +145,7 @@ func (p *Pairing) compare(ctx context.Context, d *Diff) error {
 	}
 	d.stale = map[Mapping]bool{}
 	for _, m := range p.Request.Namespaces {
-		why := p.serves(ctx, m)
+		why := p.staleReason(ctx, m)
 		if why == "" {
 			continue
 		}
@@ -161,17 +161,38 @@ func (p *Pairing) compare(ctx context.Context, d *Diff) error {
 	return p.warn(ctx, d)
 }
 
-// warn adds whom the credentials could act as.
+// warn adds what else the credential reaches, besides its own rights.
 func (p *Pairing) warn(ctx context.Context, d *Diff) error {
 	for _, m := range p.Request.Namespaces {
-		bound, err := p.boundAccounts(ctx, m.Target)
+		granted, err := p.grantedRoles(ctx, m.Target)
 		if err != nil {
 			return err
 		}
-		if len(bound) > 0 {
+		may, err := p.usableAccounts(ctx, m)
+		if err != nil {
+			return err
+		}
+		var lines, refused []string
+		for _, g := range granted {
+			if g.everybody || may.has(g.account) {
+				lines = append(lines, g.String())
+			} else {
+				refused = append(refused, g.String())
+			}
+		}
+		tokens, err := p.tokenSecrets(ctx, m.Target)
+		if err != nil {
+			return err
+		}
+		if lines = append(lines, tokens...); len(lines) > 0 {
 			d.warnings = append(d.warnings, fmt.Sprintf(
-				"Whoever may create pods in namespace %s on %s can run them as its ServiceAccounts, and these have rights:\n  %s\nThe pair's credential may create pods there.",
-				m.Target, p.Target, strings.Join(bound, "\n  ")))
+				"The pair's credential can create pods and read Secrets by name in namespace %s on %s. Through them it also reaches:\n  %s",
+				m.Target, p.Target, strings.Join(lines, "\n  ")))
+		}
+		if len(refused) > 0 {
+			d.warnings = append(d.warnings, fmt.Sprintf(
+				"ServiceAccounts of namespace %s on %s with rights of their own. The pair's pods cannot run as these; use --service-account to allow one:\n  %s",
+				m.Target, p.Target, strings.Join(refused, "\n  ")))
 		}
 	}
 	return nil

@@ -46,18 +46,22 @@ type Mapping struct{ Source, Target string }
 
 // Request is what an administrator asks for.
 type Request struct {
-	// Name of the ClusterPairs: what users say with --to.
+	// Name of the ClusterPairs: what users give to --to.
 	Name string
-	// NamespaceFlags are paired, each by a ClusterPair of its own.
+	// Namespaces to pair, each by a ClusterPair of its own.
 	Namespaces []Mapping
 	// Expires is how long the pair lives, and CredentialTTL how long each of its
 	// credentials. A token rotator is installed when the pair lives longer.
 	Expires, CredentialTTL time.Duration
 	// KeepNamespaces refuses to make a target namespace that is not there.
 	KeepNamespaces bool
-	// PodSecurity is the level of target namespaces that are made; empty: the
-	// source's labels, or restricted where it has none.
+	// PodSecurity is the level of target namespaces. Empty: for those that are created
+	// the source's labels, or restricted where it has none; for those that exist their
+	// own, and an error where they have none. PodSecurityKeep accepts that.
 	PodSecurity string
+	// ServiceAccounts of the target namespaces that have rights of their own and that
+	// the pair's pods may run as; anyAccount: all. nil leaves it as it is.
+	ServiceAccounts []string
 	// Policy is what the MotionPolicies should say besides namespaces and networks.
 	Policy PolicyOptions
 	// AgentImage and KubeletRoot for the agents; empty: the defaults.

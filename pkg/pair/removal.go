@@ -45,8 +45,8 @@ func (o object) String() string {
 	return s
 }
 
-// delete deletes the object with what it owns. An object that was made anew
-// meanwhile is another one.
+// delete deletes the object with what it owns. An object that was recreated
+// meanwhile is not deleted.
 func (o object) delete(ctx context.Context) error {
 	opts := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationForeground)}
 	if o.uid != "" {
@@ -77,12 +77,42 @@ func rotatorObjects(source, target *cluster.Cluster, m Mapping, name string) []o
 		return out
 	}
 	return append(out,
-		object{on: target, gvr: roleBindings, kind: "rolebinding", namespace: m.Target, name: name},
-		object{on: target, gvr: roles, kind: "role", namespace: m.Target, name: name},
+		object{on: target, gvr: roleBindings, kind: "rolebinding", namespace: deploy.DefaultNamespace, name: name},
+		object{on: target, gvr: roles, kind: "role", namespace: deploy.DefaultNamespace, name: name},
 		object{on: target, gvr: serviceAccounts, kind: "serviceaccount", namespace: deploy.DefaultNamespace, name: name})
 }
 
-// Removal takes a pair away.
+// accountObjects are the credential's account on the target and its bindings. The
+// account is the first: all tokens of it end with it.
+func accountObjects(target *cluster.Cluster, m Mapping, account string) []object {
+	out := []object{{on: target, gvr: serviceAccounts, kind: "serviceaccount", namespace: deploy.DefaultNamespace, name: account}}
+	for _, name := range []string{account, UseName(account), ExpiryName(account)} {
+		out = append(out, object{on: target, gvr: roleBindings, kind: "rolebinding", namespace: m.Target, name: name})
+	}
+	for _, name := range []string{UseName(account), ExpiryName(account)} {
+		out = append(out, object{on: target, gvr: roles, kind: "role", namespace: m.Target, name: name})
+	}
+	return out
+}
+
+// pairObjects are all objects of one pair, in the order in which they are deleted.
+// The ClusterPair is the last: while it is there, unpair can be repeated. target may
+// be nil.
+func pairObjects(source, target *cluster.Cluster, m Mapping, name string) []object {
+	onSource, onTarget := PolicyNames(source.ID, m, name)
+	out := append(rotatorObjects(source, target, m, RotatorName(source.ID, m.Source, name)),
+		object{on: source, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onSource},
+		object{on: source, gvr: secrets, kind: "secret", namespace: m.Source, name: SecretName(name)})
+	if target != nil {
+		out = append(out, accountObjects(target, m, AccountName(source.ID, m, name))...)
+		out = append(out,
+			object{on: target, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onTarget},
+			object{on: target, gvr: roleBindings, kind: "rolebinding", namespace: deploy.DefaultNamespace, name: RelayBindingName(source.ID, m.Source, name)})
+	}
+	return append(out, object{on: source, gvr: v1alpha1.ClusterPairs, kind: "clusterpair", namespace: m.Source, name: name})
+}
+
+// Removal removes a pair.
 type Removal struct {
 	// Source has the pair. Target is nil when the target is gone for good.
 	Source, Target *cluster.Cluster
@@ -99,24 +129,17 @@ type Removal struct {
 	notes   []string
 }
 
-// Plan finds out what there is to remove, and removes nothing.
+// Plan finds the objects to remove, and removes nothing.
 func (r *Removal) Plan(ctx context.Context) (text string, err error) {
-	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, r.Source, v1alpha1.ClusterPairs, r.Namespace, r.Name)
-	switch {
-	case apierrors.IsNotFound(err) && r.Purge:
-	case apierrors.IsNotFound(err):
-		return "", missingPair(ctx, r.Source, r.Namespace, r.Name, err)
-	case err != nil:
-		return "", fmt.Errorf("clusterpair %s/%s on %s: %w", r.Namespace, r.Name, r.Source, err)
-	default:
-		if r.Target != nil && r.Target.ID != pair.Spec.ClusterID {
-			return "", fmt.Errorf("clusterpair %s/%s is for cluster %s, and %s is cluster %q: check --to-context",
-				r.Namespace, r.Name, pair.Spec.ClusterID, r.Target, r.Target.ID)
-		}
-		r.pair = pair
-		if err := r.planPair(ctx); err != nil {
-			return "", err
-		}
+	m, err := r.mapping(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := r.planPair(ctx, m); err != nil {
+		return "", err
+	}
+	if r.pair == nil && len(r.objects) == 0 && !r.Purge {
+		return "", missingPair(ctx, r.Source, r.Namespace, r.Name, errNoPair)
 	}
 	if r.Purge {
 		if err := r.planPurge(ctx); err != nil {
@@ -126,55 +149,42 @@ func (r *Removal) Plan(ctx context.Context) (text string, err error) {
 	return r.text(), nil
 }
 
-func (r *Removal) planPair(ctx context.Context) error {
-	m := Mapping{Source: r.Namespace, Target: r.pair.Spec.TargetNamespace}
-	onSource, onTarget := PolicyNames(r.Source.ID, m, r.Name)
-	objects := rotatorObjects(r.Source, r.Target, m, RotatorName(r.Source.ID, m.Source, r.Name))
-	objects = append(objects,
-		object{on: r.Source, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onSource},
-		object{on: r.Source, gvr: secrets, kind: "secret", namespace: m.Source, name: SecretName(r.Name)})
-	if r.Target != nil {
-		objects = append(objects,
-			object{on: r.Target, gvr: v1alpha1.MotionPolicies, kind: "motionpolicy", name: onTarget},
-			object{on: r.Target, gvr: roleBindings, kind: "rolebinding", namespace: deploy.DefaultNamespace, name: RelayBindingName(r.Source.ID, m.Source, r.Name)})
-		shared, err := r.accountIsShared(ctx)
-		if err != nil {
-			return err
-		}
-		if account := AccountName(r.Source.ID, m.Source); shared {
-			r.notes = append(r.notes, fmt.Sprintf("serviceaccount/%s in %s on %s stays: another pair of %s uses it", account, m.Target, r.Target, m.Source))
-		} else {
-			objects = append(objects,
-				object{on: r.Target, gvr: roleBindings, kind: "rolebinding", namespace: m.Target, name: account},
-				object{on: r.Target, gvr: serviceAccounts, kind: "serviceaccount", namespace: m.Target, name: account})
-		}
-	} else {
-		r.notes = append(r.notes, fmt.Sprintf("what the pair left on the target (cluster %s) stays there: the credential ends at %s", r.pair.Spec.ClusterID, r.credentialEnd()))
+// mapping finds the pair. Without one there may still be objects of a pairing that
+// failed before it wrote the ClusterPair: those of a pair to Target's namespace.
+func (r *Removal) mapping(ctx context.Context) (Mapping, error) {
+	pair, err := cluster.Get[v1alpha1.ClusterPair](ctx, r.Source, v1alpha1.ClusterPairs, r.Namespace, r.Name)
+	switch {
+	case apierrors.IsNotFound(err) && r.Target == nil && !r.Purge:
+		return Mapping{}, missingPair(ctx, r.Source, r.Namespace, r.Name, err)
+	case apierrors.IsNotFound(err) && r.Target == nil:
+		return Mapping{Source: r.Namespace, Target: r.Namespace}, nil
+	case apierrors.IsNotFound(err):
+		return Mapping{Source: r.Namespace, Target: r.Target.Namespace}, nil
+	case err != nil:
+		return Mapping{}, fmt.Errorf("clusterpair %s/%s on %s: %w", r.Namespace, r.Name, r.Source, err)
+	case r.Target != nil && r.Target.ID != pair.Spec.ClusterID:
+		return Mapping{}, fmt.Errorf("clusterpair %s/%s is for cluster %s, and %s is cluster %q: check --to-context",
+			r.Namespace, r.Name, pair.Spec.ClusterID, r.Target, r.Target.ID)
 	}
-	// The pair itself last: while it is there, unpair can be repeated.
-	objects = append(objects, object{on: r.Source, gvr: v1alpha1.ClusterPairs, kind: "clusterpair", namespace: m.Source, name: r.Name})
-	return r.keepExisting(ctx, objects)
+	r.pair = pair
+	return Mapping{Source: r.Namespace, Target: pair.Spec.TargetNamespace}, nil
+}
+
+func (r *Removal) planPair(ctx context.Context, m Mapping) error {
+	if r.Target == nil {
+		r.notes = append(r.notes, fmt.Sprintf("objects of the pair on the target (cluster %s) are not removed: its credential expires at %s", r.pair.Spec.ClusterID, r.credentialEnd()))
+	}
+	return r.keepExisting(ctx, pairObjects(r.Source, r.Target, m, r.Name))
 }
 
 func (r *Removal) credentialEnd() string {
 	if end := r.pair.Status.CredentialExpiryTime; end != nil {
 		return end.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	return "a time that is not known"
+	return "an unknown time"
 }
 
-// accountIsShared says whether another pair of the namespace has the same account.
-func (r *Removal) accountIsShared(ctx context.Context) (bool, error) {
-	pairs, err := cluster.List[v1alpha1.ClusterPair](ctx, r.Source, v1alpha1.ClusterPairs, r.Namespace, metav1.ListOptions{})
-	if err != nil {
-		return false, fmt.Errorf("clusterpairs of %s on %s: %w", r.Namespace, r.Source, err)
-	}
-	return slices.ContainsFunc(pairs, func(o v1alpha1.ClusterPair) bool {
-		return o.Name != r.Name && o.Spec.ClusterID == r.pair.Spec.ClusterID && o.Spec.TargetNamespace == r.pair.Spec.TargetNamespace
-	}), nil
-}
-
-// keepExisting adds those of objects that are there.
+// keepExisting adds those of objects that exist.
 func (r *Removal) keepExisting(ctx context.Context, objects []object) error {
 	for _, o := range objects {
 		u, err := o.on.Resource(o.gvr, o.namespace).Get(ctx, o.name, metav1.GetOptions{})
@@ -201,7 +211,7 @@ func (r *Removal) planPurge(ctx context.Context) error {
 			return err
 		}
 		if len(users) > 0 {
-			r.notes = append(r.notes, fmt.Sprintf("the agents, the API and its objects stay on %s, which is used by: %s", c, strings.Join(users, ", ")))
+			r.notes = append(r.notes, fmt.Sprintf("the agents and the API stay on %s, which is used by: %s", c, strings.Join(users, ", ")))
 			continue
 		}
 		installed, err := installedOn(ctx, c)
@@ -239,13 +249,13 @@ func (r *Removal) otherUsers(ctx context.Context, c *cluster.Cluster) ([]string,
 		b := &bindings.Items[i]
 		gone := slices.ContainsFunc(r.objects, func(o object) bool { return o.on == c && o.uid == b.UID })
 		if b.RoleRef.Name == MigratorRole && !gone {
-			out = append(out, "a pair of another cluster that ends in "+b.Namespace)
+			out = append(out, "a pair of another cluster to namespace "+b.Namespace)
 		}
 	}
 	return out, nil
 }
 
-// countLost says what goes with the API.
+// countLost adds a note about the objects that are deleted with the API.
 func (r *Removal) countLost(ctx context.Context, c *cluster.Cluster) error {
 	for _, gvr := range []gvrType{v1alpha1.Migrations, v1alpha1.VolumeShipments, v1alpha1.MotionPolicies} {
 		list, err := c.Resource(gvr, "").List(ctx, metav1.ListOptions{})
@@ -259,7 +269,7 @@ func (r *Removal) countLost(ctx context.Context, c *cluster.Cluster) error {
 			return slices.ContainsFunc(r.objects, func(o object) bool { return o.on == c && o.uid == u.GetUID() })
 		})
 		if len(left) > 0 {
-			r.notes = append(r.notes, fmt.Sprintf("%d %s on %s go with the API", len(left), gvr.Resource, c))
+			r.notes = append(r.notes, fmt.Sprintf("%d %s on %s are deleted with the API", len(left), gvr.Resource, c))
 		}
 	}
 	return nil
@@ -376,7 +386,7 @@ func (r *Removal) text() string {
 	return b.String()
 }
 
-// Run removes. It may be repeated until it says that there is no such pair.
+// Run removes the pair. It may be repeated.
 func (r *Removal) Run(ctx context.Context) error {
 	text, err := r.Plan(ctx)
 	if err != nil {
@@ -414,7 +424,7 @@ func (r *Removal) awaitGone(ctx context.Context) error {
 			return err == nil && u.GetUID() != o.uid, err
 		})
 		if err != nil {
-			return fmt.Errorf("%s on %s does not go: %w", o, o.on, err)
+			return fmt.Errorf("%s on %s was deleted and still exists: %w", o, o.on, err)
 		}
 	}
 	return nil

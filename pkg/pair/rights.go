@@ -45,12 +45,15 @@ var installRights = [...]right{
 
 func (p *Pairing) checkRights(ctx context.Context) error {
 	source, target := slices.Clone(installRights[:]), slices.Clone(installRights[:])
-	target = append(target, right{group: "rbac.authorization.k8s.io", resource: "clusterroles", verb: "bind"})
+	target = append(target,
+		right{group: "rbac.authorization.k8s.io", resource: "clusterroles", verb: "bind"},
+		right{group: "rbac.authorization.k8s.io", resource: "rolebindings", verb: "list"},
+		right{group: "rbac.authorization.k8s.io", resource: "clusterrolebindings", verb: "list"},
+		right{resource: "serviceaccounts", verb: "create", namespace: deploy.DefaultNamespace},
+		right{resource: "serviceaccounts", subresource: "token", verb: "create", namespace: deploy.DefaultNamespace})
 	for _, m := range p.Request.Namespaces {
 		source = append(source, right{resource: "secrets", verb: "create", namespace: m.Source})
 		target = append(target,
-			right{resource: "serviceaccounts", verb: "create", namespace: m.Target},
-			right{resource: "serviceaccounts", subresource: "token", verb: "create", namespace: m.Target},
 			right{group: "rbac.authorization.k8s.io", resource: "rolebindings", verb: "create", namespace: m.Target})
 	}
 	for _, side := range []struct {

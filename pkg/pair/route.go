@@ -238,7 +238,7 @@ func (p *Pairing) checkPair(ctx context.Context, m Mapping) error {
 		now.ObservedGeneration == ready.ObservedGeneration && pair.Status.ObservedGeneration == pair.Generation {
 		return nil
 	}
-	return noteExpiry(ctx, p.Source, m.Source, p.Request.Name, func(s *v1alpha1.ClusterPairStatus) {
+	return updateStatus(ctx, p.Source, m.Source, p.Request.Name, func(s *v1alpha1.ClusterPairStatus) {
 		meta.SetStatusCondition(&s.Conditions, ready)
 	})
 }

@@ -6,6 +6,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
@@ -21,6 +22,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
@@ -97,19 +99,19 @@ func TestAPairThatLeadsToAServerOfTheUsersOwnGetsNobodysCredentials(t *testing.T
 	}
 	for _, who := range runs {
 		for _, verb := range []string{"migrate", "plan", "activate"} {
-			refused(t, 1, []string{"leads to " + r.URL, "nothing was sent there"}, append([]string{verb, "--to", "lab-b"}, who...)...)
+			refused(t, 1, []string{"its server is not that of the pair's spec", "nothing was contacted"}, append([]string{verb, "--to", "lab-b"}, who...)...)
 		}
 	}
 	if r.requests != 0 {
 		t.Errorf("the server got %d requests", r.requests)
 	}
-	// Without that layer, were the user able to write the pair's status, too.
-	deniedByRBAC(t, s.a, blue, request{"PATCH", motionAPI + "/namespaces/" + blue + "/clusterpairs/lab-b/status", `{"status":{"server":"` + r.URL + `"}}`})
-	if err := (request{"PATCH", motionAPI + "/namespaces/" + blue + "/clusterpairs/lab-b/status", `{"status":{"server":"` + r.URL + `"}}`}).try(t.Context(), as(t, "lab-a")); err != nil {
+	// Without that layer, were the user able to write the pair's spec, too.
+	deniedByRBAC(t, s.a, blue, request{"PATCH", motionAPI + "/namespaces/" + blue + "/clusterpairs/lab-b", `{"spec":{"server":"` + r.URL + `","caBundle":"` + base64.StdEncoding.EncodeToString([]byte(r.ca())) + `"}}`})
+	if err := (request{"PATCH", motionAPI + "/namespaces/" + blue + "/clusterpairs/lab-b", `{"spec":{"server":"` + r.URL + `","caBundle":"` + base64.StdEncoding.EncodeToString([]byte(r.ca())) + `"}}`}).try(t.Context(), as(t, "lab-a")); err != nil {
 		t.Fatal(err)
 	}
 	for _, who := range runs {
-		refused(t, 1, []string{"was made for cluster " + s.b.ID, "an administrator has to pair again"}, append([]string{"migrate", "--to", "lab-b"}, who...)...)
+		refused(t, 1, []string{"is for cluster " + s.b.ID, "nothing was sent to it but the pair's token"}, append([]string{"migrate", "--to", "lab-b"}, who...)...)
 	}
 	if r.requests == 0 || len(r.tokens) != 1 || !r.tokens[token] {
 		t.Errorf("%d requests with %d credentials besides the pair's", r.requests, len(r.tokens))
@@ -179,7 +181,7 @@ func everything(t *testing.T) map[string]string {
 	for _, name := range []string{"lab-a", "lab-b"} {
 		c := as(t, name)
 		for k, v := range dump(t, c) {
-			if !strings.Contains(k, " secrets ") || !(strings.Contains(k, "/motion-pair-") || strings.Contains(k, "/motion-renew-")) {
+			if !strings.Contains(k, " secrets ") || !(strings.Contains(k, "/motion-pair-") || strings.Contains(k, "/motion-rotate-")) {
 				out[k] = v
 			}
 		}
@@ -336,4 +338,84 @@ func TestSeveralNamespacesMoveWithOneReportAndOneThatFailsStopsNoOther(t *testin
 	if r := motion(t, "migrate", "--context", "lab-a", "--as", blue, "-n", blue, "--to-context", "lab-b", "--to-namespace", red); r.code == 0 || !strings.Contains(r.stderr+r.stdout, "forbidden") {
 		t.Errorf("as %s the administrator's rights did the work in %s of the target: %s", blue, red, r)
 	}
+}
+
+// The credential of a pair makes no token of a ServiceAccount that outlives the pair,
+// in none of the ways in which an API server gives one.
+func TestPairCredentialTokens(t *testing.T) {
+	site(t, blue)
+	a, b := as(t, "lab-a"), as(t, "lab-b")
+	c := withToken(t, b, "lab-b", string(secretOf(t, blue, pair.SecretName("lab-b"))["token"]))
+	account := pair.AccountName(a.ID, pair.Mapping{Source: blue, Target: blue}, "lab-b")
+	in, agents := "/api/v1/namespaces/"+blue, "/api/v1/namespaces/"+deploy.DefaultNamespace
+	secret := func(account string) string {
+		return `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"keep","annotations":{"kubernetes.io/service-account.name":"` + account + `"}},"type":"kubernetes.io/service-account-token"}`
+	}
+	spec := func(account, more string) string {
+		return `{"serviceAccountName":"` + account + `","containers":[{"name":"c","image":"x"}]` + more + `}`
+	}
+	pod := func(account, more string) string {
+		return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"keep"},"spec":` + spec(account, more) + `}`
+	}
+	template := func(kind, version, account string) string {
+		return `{"apiVersion":"` + version + `","kind":"` + kind + `","metadata":{"name":"keep"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":` + spec(account, "") + `}}}`
+	}
+	projected := `,"automountServiceAccountToken":false,"volumes":[{"name":"t","projected":{"sources":[{"serviceAccountToken":{"path":"t","expirationSeconds":31536000}}]}}]`
+	for what, r := range map[string]request{
+		"a_Secret_of_its_own_account":      {"POST", agents + "/secrets", secret(account)},
+		"a_Secret_of_another_account":      {"POST", in + "/secrets", secret("default")},
+		"a_pod_in_its_account's_namespace": {"POST", agents + "/pods", pod(account, "")},
+		"a_pod_of_an_account_with_rights":  {"POST", in + "/pods", pod("e2e-deployer", "")},
+		"a_projected_token":                {"POST", in + "/pods", pod("e2e-deployer", projected)},
+		"a_Deployment":                     {"POST", "/apis/apps/v1/namespaces/" + blue + "/deployments", template("Deployment", "apps/v1", "e2e-deployer")},
+		"a_DaemonSet":                      {"POST", "/apis/apps/v1/namespaces/" + blue + "/daemonsets", template("DaemonSet", "apps/v1", "e2e-deployer")},
+		"a_ReplicaSet":                     {"POST", "/apis/apps/v1/namespaces/" + blue + "/replicasets", template("ReplicaSet", "apps/v1", "e2e-deployer")},
+		"a_CronJob": {"POST", "/apis/batch/v1/namespaces/" + blue + "/cronjobs", `{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"keep"},"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":` +
+			spec("e2e-deployer", `,"restartPolicy":"Never"`) + `}}}}}`},
+		"a_token_request": {"POST", in + "/serviceaccounts/default/token", `{}`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if err := r.try(t.Context(), c); !apierrors.IsForbidden(err) {
+				t.Errorf("%s: %v", r, err)
+			}
+		})
+	}
+	t.Run("pods_without_a_token_and_of_allowed_accounts_are_created", func(t *testing.T) {
+		for _, body := range []string{pod("e2e-deployer", `,"automountServiceAccountToken":false`), pod("default", "")} {
+			err := request{"POST", in + "/pods?dryRun=All", body}.try(t.Context(), c)
+			if err != nil && strings.Contains(err.Error(), "the pair does not allow") {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("the_target_deletes_the_account_when_the_pair_has_expired", func(t *testing.T) {
+		accounts := b.Kube.CoreV1().ServiceAccounts(deploy.DefaultNamespace)
+		t.Cleanup(func() {
+			must(t, "pair", "renew", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", blue)
+		})
+		expire := []byte(`{"metadata":{"annotations":{"` + v1alpha1.AnnotationExpiryTime + `":"2020-01-01T00:00:00Z"}}}`)
+		if _, err := accounts.Patch(t.Context(), account, types.MergePatchType, expire, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		cron, err := b.Kube.BatchV1().CronJobs(deploy.DefaultNamespace).Get(t.Context(), deploy.ReaperName, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{GenerateName: "motion-reaper-now-", Namespace: deploy.DefaultNamespace}, Spec: cron.Spec.JobTemplate.Spec}
+		if job, err = b.Kube.BatchV1().Jobs(deploy.DefaultNamespace).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = b.Kube.BatchV1().Jobs(deploy.DefaultNamespace).Delete(context.WithoutCancel(t.Context()), job.Name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
+		})
+		await(t, "the credential to end", func() error {
+			if err := (request{"GET", in + "/pods", ""}).try(t.Context(), c); !apierrors.IsUnauthorized(err) {
+				return fmt.Errorf("the credential still works: %v", err)
+			}
+			if _, err := b.Kube.RbacV1().RoleBindings(blue).Get(t.Context(), account, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("its binding: %v", err)
+			}
+			return nil
+		})
+	})
 }

@@ -159,7 +159,7 @@ func TestTheCredentialOfAPairReachesNoMoreThanItsNamespacesApplications(t *testi
 	}
 	c := withToken(t, as(t, "lab-b"), "lab-b", string(secret.Data["token"]))
 	me := identity(t, c)
-	if !strings.HasPrefix(me, "system:serviceaccount:"+blue+":motion-from-") {
+	if !strings.HasPrefix(me, "system:serviceaccount:"+deploy.DefaultNamespace+":motion-from-") {
 		t.Fatalf("the credential is %s", me)
 	}
 	account := me[strings.LastIndex(me, ":")+1:]

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubectl-motion/kubectl-motion/deploy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
@@ -116,17 +117,17 @@ func TestThePairsCredentialIsKeptFromOtherSecretsAndTokensByRBACOfTheTarget(t *t
 	site(t, blue)
 	b := as(t, "lab-b")
 	c := withToken(t, b, "lab-b", string(secretOf(t, blue, pair.SecretName("lab-b"))["token"]))
-	account := pair.AccountName(as(t, "lab-a").ID, blue)
+	account := pair.AccountName(as(t, "lab-a").ID, pair.Mapping{Source: blue, Target: blue}, "lab-b")
 	attempts := map[string]func() error{
 		"listing Secrets": func() error { return request{"GET", "/api/v1/namespaces/" + blue + "/secrets", ""}.try(t.Context(), c) },
 		"minting a token": func() error {
-			return request{"POST", "/api/v1/namespaces/" + blue + "/serviceaccounts/" + account + "/token", `{}`}.try(t.Context(), c)
+			return request{"POST", "/api/v1/namespaces/" + blue + "/serviceaccounts/default/token", `{}`}.try(t.Context(), c)
 		},
 	}
 	for what, try := range attempts {
 		refusedAgain(t, what, try)
 	}
-	end := permit(t, b, blue, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: blue},
+	end := permit(t, b, blue, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: deploy.DefaultNamespace},
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets", "serviceaccounts/token"}, Verbs: []string{"list", "create"}})
 	for what, try := range attempts {
 		succeeds(t, what, try)

@@ -199,7 +199,7 @@ func TestUnpairingWithPurgeLeavesNothingOnEitherCluster(t *testing.T) {
 	// Without --purge the pair's own things go and nothing else.
 	unpair(t, "pair-once", "once")
 	for _, d := range append(differences(before[0], dump(t, a)), differences(before[1], dump(t, b))...) {
-		for _, ours := range []string{"/motion-from-", "/motion-renew-", "/motion-pair-", " clusterpairs ", " motionpolicies "} {
+		for _, ours := range []string{"/motion-from-", "/motion-rotate-", "/motion-pair-", " clusterpairs ", " motionpolicies "} {
 			if strings.HasSuffix(d, " is new") && strings.Contains(d, ours) {
 				t.Errorf("unpair left %s", d)
 			}

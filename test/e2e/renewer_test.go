@@ -53,12 +53,12 @@ func TestARenewedCredentialWorksAndTheOldOneEndsByItself(t *testing.T) {
 		t.Fatal("the token rotator worked, and the token is the same")
 	}
 	p := pairOf(t, red)
-	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PairRenewed); c == nil || c.Status != metav1.ConditionTrue {
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PairTokenRotated); c == nil || c.Status != metav1.ConditionTrue {
 		t.Errorf("conditions %+v", p.Status.Conditions)
 	}
 	for which, token := range map[string]string{"old": before, "new": after} {
 		claims, err := pair.ReadClaims(token)
-		if err != nil || time.Until(claims.Expiry) > 24*time.Hour || claims.Subject != "system:serviceaccount:"+red+":"+pair.AccountName(as(t, "lab-a").ID, red) {
+		if err != nil || time.Until(claims.Expiry) > 24*time.Hour || claims.Subject != "system:serviceaccount:"+deploy.DefaultNamespace+":"+pair.AccountName(as(t, "lab-a").ID, pair.Mapping{Source: red, Target: red}, "lab-b") {
 			t.Errorf("the %s token: %+v, %v", which, claims, err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestNothingIsRenewedAfterTheAdministratorsExpiry(t *testing.T) {
 	if string(secretOf(t, red, pair.SecretName("lab-b"))["token"]) != before {
 		t.Error("the credential of a pair that has ended was renewed")
 	}
-	if c := meta.FindStatusCondition(pairOf(t, red).Status.Conditions, v1alpha1.PairRenewed); c == nil || c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonExpired {
+	if c := meta.FindStatusCondition(pairOf(t, red).Status.Conditions, v1alpha1.PairTokenRotated); c == nil || c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonExpired {
 		t.Errorf("condition %+v", c)
 	}
 	hops := checked(t, 3, "--context", "lab-a", "-n", red, "--no-route")
@@ -115,20 +115,20 @@ func TestARotatorRenewsItsOnePairAndDoesNothingElse(t *testing.T) {
 	site(t, blue)
 	s := site(t, red)
 	a, b := as(t, "lab-a"), as(t, "lab-b")
-	name, account := pair.RotatorName(a.ID, red, "lab-b"), pair.AccountName(a.ID, red)
+	name, account := pair.RotatorName(a.ID, red, "lab-b"), pair.AccountName(a.ID, pair.Mapping{Source: red, Target: red}, "lab-b")
 	me := "system:serviceaccount:" + deploy.DefaultNamespace + ":" + name
 	// On the target, with the token that it has.
 	c := withToken(t, b, "lab-b", string(secretOf(t, deploy.DefaultNamespace, name)["token"]))
 	if got := identity(t, c); got != me {
 		t.Fatalf("the token rotator is %s", got)
 	}
-	if err := (request{"POST", "/api/v1/namespaces/" + red + "/serviceaccounts/" + account + "/token", `{"spec":{"expirationSeconds":600}}`}).try(t.Context(), c); err != nil {
+	if err := (request{"POST", "/api/v1/namespaces/" + deploy.DefaultNamespace + "/serviceaccounts/" + account + "/token", `{"spec":{"expirationSeconds":600}}`}).try(t.Context(), c); err != nil {
 		t.Errorf("the token rotator makes a token of its account: %v", err)
 	}
 	accounts := "/api/v1/namespaces/" + red + "/serviceaccounts"
 	deniedByRBAC(t, c, me, append([]request{
 		{"POST", accounts + "/default/token", `{}`},
-		{"POST", "/api/v1/namespaces/" + blue + "/serviceaccounts/" + pair.AccountName(a.ID, blue) + "/token", `{}`},
+		{"POST", "/api/v1/namespaces/" + deploy.DefaultNamespace + "/serviceaccounts/" + pair.AccountName(a.ID, pair.Mapping{Source: blue, Target: blue}, "lab-b") + "/token", `{}`},
 		{"POST", "/api/v1/namespaces/" + deploy.DefaultNamespace + "/serviceaccounts/" + name + "/token", `{}`},
 		{"GET", accounts, ""},
 		{"POST", accounts, `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"mine"}}`},

@@ -9,19 +9,19 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const (
 	// PairReady is True when the target's API server accepts the credential.
 	PairReady = "Ready"
-	// PairRenewed is True when the last renewal of the credential succeeded. It is
-	// absent when the credential is not renewed automatically.
-	PairRenewed = "Renewed"
+	// PairTokenRotated is True when the token rotator last succeeded. It is absent
+	// when the pair has no token rotator, or it has not run yet.
+	PairTokenRotated = "TokenRotated"
 )
 
-// Reasons of PairRenewed.
+// Reasons of PairTokenRotated.
 const (
-	// ReasonRenewed: the last renewal succeeded (status True).
-	ReasonRenewed = "Renewed"
+	// ReasonRotated: the last rotation succeeded (status True).
+	ReasonRotated = "Rotated"
 	// ReasonExpired: spec.expiryTime has passed; an administrator has to pair again.
 	ReasonExpired = "Expired"
-	// ReasonRenewalFailed: the last renewal failed; the message has the cause.
-	ReasonRenewalFailed = "RenewalFailed"
+	// ReasonRotationFailed: the last rotation failed; the message has the cause.
+	ReasonRotationFailed = "RotationFailed"
 )
 
 // ClusterPairSpec is the target of migrations from the pair's namespace.
@@ -35,8 +35,18 @@ type ClusterPairSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	TargetNamespace string `json:"targetNamespace"`
-	// secretName is the name of the Secret with the credential, in the pair's namespace. Its keys are
-	// server, ca.crt, token and namespace.
+	// server is the URL of the target's API server. Nothing else is contacted, whatever the Secret of
+	// the pair contains.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Server string `json:"server"`
+	// caBundle holds the certificates, PEM encoded, that the API server's certificate is verified with.
+	// Empty: the certificates of the system.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	CABundle []byte `json:"caBundle,omitempty"`
+	// secretName is the name of the Secret with the credential, in the pair's namespace. Only its key
+	// token is used.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName"`
@@ -51,17 +61,13 @@ type ClusterPairStatus struct {
 	// observedGeneration is the metadata.generation that the status was last updated for.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions of the pair: Ready (the target accepts the credential) and Renewed (the last renewal of
-	// the credential succeeded).
+	// conditions of the pair: Ready (the target accepts the credential) and TokenRotated (the token
+	// rotator last succeeded).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// server is the URL of the target's API server. Informational.
-	// +optional
-	// +kubebuilder:validation:MaxLength=512
-	Server string `json:"server,omitempty"`
 	// credentialExpiryTime is when the token in the Secret expires.
 	// +optional
 	CredentialExpiryTime *metav1.Time `json:"credentialExpiryTime,omitempty"`
@@ -74,7 +80,7 @@ type ClusterPairStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=motion
 // +kubebuilder:printcolumn:name="Target namespace",type=string,JSONPath=`.spec.targetNamespace`
-// +kubebuilder:printcolumn:name="Server",type=string,JSONPath=`.status.server`
+// +kubebuilder:printcolumn:name="Server",type=string,JSONPath=`.spec.server`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Token expires",type=string,format=date-time,JSONPath=`.status.credentialExpiryTime`
 // +kubebuilder:printcolumn:name="Pair expires",type=string,format=date-time,priority=1,JSONPath=`.spec.expiryTime`

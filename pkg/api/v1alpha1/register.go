@@ -45,6 +45,15 @@ const (
 	AnnotationStopped = GroupName + "/stopped-by"
 	// AnnotationCreatedBy marks a target namespace that pair created.
 	AnnotationCreatedBy = GroupName + "/created-by"
+	// AnnotationExpiryTime on a ServiceAccount of a pair is when the target deletes it
+	// (RFC 3339), with the bindings in the namespace of AnnotationTargetNamespace.
+	AnnotationExpiryTime = GroupName + "/expiry-time"
+	// AnnotationTargetNamespace on a ServiceAccount of a pair is the namespace of the
+	// target in which it has rights.
+	AnnotationTargetNamespace = GroupName + "/target-namespace"
+	// AnnotationServiceAccounts on a pair's Role lists the ServiceAccounts with rights
+	// of their own (comma-separated) that an administrator let the pair's pods run as.
+	AnnotationServiceAccounts = GroupName + "/service-accounts"
 )
 
 // SchemeGroupVersion is the API group and version of this package.

@@ -57,7 +57,10 @@ const example = `  # Let namespace shop migrate to namespace shop of the cluster
   # Does it work, hop by hop?
   kubectl motion pair check west -n shop`
 
-const flagBlock = "block-devices"
+const (
+	flagBlock    = "block-devices"
+	flagAccounts = "service-account"
+)
 
 // TargetFlags are what was typed.
 type Flags struct {
@@ -76,6 +79,7 @@ type Flags struct {
 	endpoints  []string
 	create     bool
 	security   string
+	accounts   []string
 	dryRun     bool
 	export     string
 	ask        asker
@@ -117,7 +121,8 @@ func NewCmdPair(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	fs.StringSliceVar(&f.targetHost, "target-host", nil, "Names at which the target's agents may be dialled, too")
 	fs.StringSliceVar(&f.endpoints, "endpoint", nil, "HOST:PORT at which the target's agents are reached, before all that they find out themselves")
 	fs.BoolVar(&f.create, "create-namespace", true, "Make the namespace on the target if it is missing")
-	fs.StringVar(&f.security, "pod-security", "", "Pod Security level of a namespace that is made: restricted, baseline or privileged; default: as the source's, else restricted")
+	fs.StringVar(&f.security, "pod-security", "", "Pod Security level of the target namespace: restricted, baseline, privileged or keep; default: its own, for a new one the source's, else restricted")
+	fs.StringSliceVar(&f.accounts, flagAccounts, nil, "ServiceAccounts of the target namespace that have rights of their own and that migrated pods may run as; '*' for all")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show what would change")
 	fs.StringVar(&f.export, "export", "", "Write manifests instead, into a folder or (-) to stdout; no Secret is among them")
 	f.ask.add(fs)
@@ -151,12 +156,12 @@ func (f *Flags) ToOptions(name string) (*Options, error) {
 	}
 	o := &Options{flags: f, request: pair.Request{
 		Name: name, AgentTimeout: f.timeout, AgentImage: f.image, KubeletRoot: f.kubelet, TargetEndpoints: f.endpoints,
-		TargetHosts: f.targetHost, KeepNamespaces: !f.create, PodSecurity: f.security,
+		TargetHosts: f.targetHost, KeepNamespaces: !f.create, PodSecurity: f.security, ServiceAccounts: f.accounts,
 	}}
 	switch f.security {
-	case "", "restricted", "baseline", "privileged":
+	case "", "restricted", "baseline", "privileged", pair.PodSecurityKeep:
 	default:
-		return nil, &exit.UsageError{Err: fmt.Errorf("--pod-security must be restricted, baseline or privileged, not %q", f.security)}
+		return nil, &exit.UsageError{Err: fmt.Errorf("--pod-security must be restricted, baseline, privileged or keep, not %q", f.security)}
 	}
 	var err error
 	if o.request.Expires, o.request.CredentialTTL, err = f.life.values(); err != nil {

@@ -83,7 +83,7 @@ func (f *renewFlags) run(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	if f.ends.ToContext == "" {
-		err = pair.RenewNow(ctx, source, source.Namespace, name)
+		err = pair.RotateNow(ctx, source, source.Namespace, name)
 	} else {
 		err = f.renew(ctx, sink, source, pair.Request{Name: name, Expires: expires, CredentialTTL: ttl})
 	}
@@ -107,11 +107,11 @@ func (f *renewFlags) renew(ctx context.Context, sink progress.Sink, source *clus
 	return (&pair.Pairing{Source: source, Target: target, Request: r, Sink: sink}).Renew(ctx)
 }
 
-// NewCmdRenewCredential returns what a pair's token rotator runs in the cluster.
-func NewCmdRenewCredential(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	r, folder := &pair.Renewal{}, pair.RenewalFolder
+// NewCmdRotateToken returns what a pair's token rotator runs in the cluster.
+func NewCmdRotateToken(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	r, folder := &pair.Rotation{}, pair.RotatorFolder
 	cmd := &cobra.Command{
-		Use: pair.RenewVerb, Short: "Renew the credential of a pair, in the cluster", Hidden: true, Args: cobra.NoArgs,
+		Use: pair.RotateVerb, Short: "Rotate the token of a pair, in the cluster", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f := flags.NewTargetFlags(config)
 			var err error
@@ -133,7 +133,7 @@ func NewCmdRenewCredential(config *genericclioptions.ConfigFlags, streams generi
 	fs.StringVar(&r.Pair, "pair", "", "Name of the pair")
 	fs.StringVar(&r.Account, "account", "", "ServiceAccount on the target")
 	fs.DurationVar(&r.TTL, "ttl", 24*time.Hour, "How long the credential lives")
-	fs.StringVar(&folder, "renewal", folder, "Folder with the token rotator's Secret")
+	fs.StringVar(&folder, "folder", folder, "Folder with the token rotator's Secret")
 	return cmd
 }
 

@@ -158,7 +158,7 @@ func (c *Check) credential(ctx context.Context) {
 	}
 	claims, err := pair.ReadClaims(string(secret.Data["token"]))
 	renew := "an administrator runs: kubectl motion pair renew " + c.Name + " -n " + c.Namespace
-	renewed := meta.FindStatusCondition(c.pair.Status.Conditions, v1alpha1.PairRenewed)
+	renewed := meta.FindStatusCondition(c.pair.Status.Conditions, v1alpha1.PairTokenRotated)
 	left := claims.Expiry.Sub(c.Now).Round(time.Second)
 	switch {
 	case err != nil:

@@ -37,8 +37,8 @@ type Pair struct {
 	// the pair does.
 	CredentialExpiryTime *metav1.Time `json:"credentialExpiryTime,omitempty"`
 	ExpiryTime           *metav1.Time `json:"expiryTime,omitempty"`
-	// Renewed is about the last renewal; empty where there was none.
-	Renewed    metav1.ConditionStatus `json:"renewed,omitempty"`
+	// TokenRotated is about the last rotation; empty when there was none.
+	TokenRotated metav1.ConditionStatus `json:"tokenRotated,omitempty"`
 	SecretName string                 `json:"secretName"`
 	CreatedAt  metav1.Time            `json:"createdAt"`
 }
@@ -68,14 +68,14 @@ func List(ctx context.Context, c *cluster.Cluster, namespaces []string, now time
 func pairOf(p *v1alpha1.ClusterPair, now time.Time) Pair {
 	out := Pair{
 		Namespace: p.Namespace, Name: p.Name, ClusterID: p.Spec.ClusterID, TargetNamespace: p.Spec.TargetNamespace,
-		Server: p.Status.Server, Ready: metav1.ConditionUnknown, SecretName: p.Spec.SecretName, CreatedAt: p.CreationTimestamp,
+		Server: p.Spec.Server, Ready: metav1.ConditionUnknown, SecretName: p.Spec.SecretName, CreatedAt: p.CreationTimestamp,
 		CredentialExpiryTime: p.Status.CredentialExpiryTime, ExpiryTime: p.Spec.ExpiryTime,
 	}
 	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PairReady); c != nil {
 		out.Ready, out.Message = c.Status, c.Message
 	}
-	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PairRenewed); c != nil {
-		out.Renewed = c.Status
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PairTokenRotated); c != nil {
+		out.TokenRotated = c.Status
 		if c.Status != metav1.ConditionTrue {
 			out.Message = c.Message
 		}

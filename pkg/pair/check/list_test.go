@@ -17,7 +17,7 @@ func TestAPairThatHasEndedIsNotReadyWhateverItWas(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) *metav1.Time { return new(metav1.NewTime(now.Add(d))) }
 	ready := []metav1.Condition{{Type: v1alpha1.PairReady, Status: metav1.ConditionTrue, Message: "fine"}}
-	unrenewed := append(ready[:1:1], metav1.Condition{Type: v1alpha1.PairRenewed, Status: metav1.ConditionFalse, Message: "no route"})
+	unrenewed := append(ready[:1:1], metav1.Condition{Type: v1alpha1.PairTokenRotated, Status: metav1.ConditionFalse, Message: "no route"})
 	for name, c := range map[string]struct {
 		pair    v1alpha1.ClusterPair
 		ready   metav1.ConditionStatus

@@ -21,19 +21,19 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
-// RenewNow lets the token rotator of a pair work at once, as an administrator of the
-// source alone, and waits for it.
-func RenewNow(ctx context.Context, source *cluster.Cluster, namespace, name string) error {
+// RotateNow runs the token rotator of a pair now, as an administrator of the source
+// alone, and waits for it.
+func RotateNow(ctx context.Context, source *cluster.Cluster, namespace, name string) error {
 	rotator := RotatorName(source.ID, namespace, name)
 	cron, err := source.Kube.BatchV1().CronJobs(deploy.DefaultNamespace).Get(ctx, rotator, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("pair %s/%s on %s has no token rotator: name the target with --to-context", namespace, name, source)
+		return fmt.Errorf("pair %s/%s on %s has no token rotator: use --to-context", namespace, name, source)
 	}
 	if err != nil {
 		return fmt.Errorf("cronjob %s/%s on %s: %w", deploy.DefaultNamespace, rotator, source, err)
 	}
 	jobs := source.Kube.BatchV1().Jobs(deploy.DefaultNamespace)
-	// Whoever waits wants to know at once why it does not work.
+	// A person waits: report the first failure.
 	spec := *cron.Spec.JobTemplate.Spec.DeepCopy()
 	spec.BackoffLimit = new(int32)
 	job, err := jobs.Create(ctx, &batchv1.Job{
@@ -44,7 +44,7 @@ func RenewNow(ctx context.Context, source *cluster.Cluster, namespace, name stri
 		Spec: spec,
 	}, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	if err != nil {
-		return fmt.Errorf("a job of %s/%s on %s: %w", deploy.DefaultNamespace, rotator, source, err)
+		return fmt.Errorf("job of cronjob %s/%s on %s: %w", deploy.DefaultNamespace, rotator, source, err)
 	}
 	err = wait.PollUntilContextCancel(ctx, agentPoll, true, func(ctx context.Context) (bool, error) {
 		if job, err = jobs.Get(ctx, job.Name, metav1.GetOptions{}); err != nil {
@@ -56,7 +56,7 @@ func RenewNow(ctx context.Context, source *cluster.Cluster, namespace, name stri
 		return fmt.Errorf("job %s/%s on %s: %w", deploy.DefaultNamespace, job.Name, source, err)
 	}
 	if failed(job) {
-		return fmt.Errorf("job %s/%s on %s failed: %s", deploy.DefaultNamespace, job.Name, source, awaitPeerError(ctx, source, job))
+		return fmt.Errorf("job %s/%s on %s failed: %s", deploy.DefaultNamespace, job.Name, source, logOfLastPod(ctx, source, job))
 	}
 	return nil
 }
@@ -70,11 +70,11 @@ func failed(job *batchv1.Job) bool {
 	return false
 }
 
-// awaitPeerError is what the last pod of a job said.
-func awaitPeerError(ctx context.Context, c *cluster.Cluster, job *batchv1.Job) string {
+// logOfLastPod is what the last pod of a job logged.
+func logOfLastPod(ctx context.Context, c *cluster.Cluster, job *batchv1.Job) string {
 	pods, err := c.Kube.CoreV1().Pods(job.Namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job.Name})
 	if err != nil || len(pods.Items) == 0 {
-		return "it has no pod"
+		return "it has no pods"
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

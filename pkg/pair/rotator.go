@@ -20,49 +20,49 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// RenewVerb is the verb of the plugin that the token rotator runs.
-const RenewVerb = "renew-credential"
+// RotateVerb is the verb of the plugin that the token rotator runs.
+const RotateVerb = "rotate-token"
 
-// RenewalFolder is where the token rotator's Secret is mounted in its pod.
-const RenewalFolder = "/etc/kubectl-motion/renewal"
+// RotatorFolder is where the token rotator's Secret is mounted in its pod.
+const RotatorFolder = "/etc/kubectl-motion/rotator"
 
-// renews says whether a token rotator is needed: a credential that lives as long as the
-// pair needs none.
-func (p *Pairing) renews() bool { return p.Request.Expires > p.Request.CredentialTTL }
+// rotates reports whether a token rotator is needed: a credential that lives as long
+// as the pair needs none.
+func (p *Pairing) rotates() bool { return p.Request.Expires > p.Request.CredentialTTL }
 
 func (p *Pairing) rotatorName(m Mapping) string {
 	return RotatorName(p.Source.ID, m.Source, p.Request.Name)
 }
 
-// composeRenewal is the token rotator: an account on the target that may mint tokens of
+// composeRotator is the token rotator: an account on the target that may create tokens of
 // the pair's account and do nothing else, one on the source that may write the
 // pair's Secret and note it in the pair's status, and the job that has both.
 //
-// The pair's own credential could mint its successor, too. Then whoever read it
-// once could make themselves new ones for ever; so it cannot.
-func (p *Pairing) composeRenewal(ctx context.Context, c *composer, m Mapping) {
-	name, account := p.rotatorName(m), AccountName(p.Source.ID, m.Source)
-	c.add(p.Target, rotatorAccount(name), "")
-	c.add(p.Target, roleOf(name, m.Target, rbacv1.PolicyRule{
+// The pair's own credential cannot create its successor: who has read it once must
+// not have it for ever.
+func (p *Pairing) composeRotator(ctx context.Context, c *composer, m Mapping, expiry metav1.Time) {
+	name, account := p.rotatorName(m), p.accountName(m)
+	c.add(p.Target, expiringAccount(name, m.Target, expiry), "deleted by the target when the pair expires")
+	c.add(p.Target, roleOf(name, deploy.DefaultNamespace, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{account}, Verbs: []string{"create"},
 	}), "")
-	c.add(p.Target, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Target), "the token rotator may make tokens of "+account+", and nothing else")
+	c.add(p.Target, bindingOf(name, deploy.DefaultNamespace, "Role", name, deploy.DefaultNamespace), "allowed: to create tokens of "+account)
 	c.add(p.Source, rotatorAccount(name), "")
 	c.add(p.Source, roleOf(name, m.Source,
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{SecretName(p.Request.Name)}, Verbs: []string{"get", "update"}},
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"clusterpairs"}, ResourceNames: []string{p.Request.Name}, Verbs: []string{"get"}},
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"clusterpairs/status"}, ResourceNames: []string{p.Request.Name}, Verbs: []string{"update"}},
 	), "")
-	c.add(p.Source, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Source), "the token rotator may write the pair's Secret and status, and nothing else")
+	c.add(p.Source, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Source), "allowed: to write the pair's Secret and status")
 	c.add(p.Source, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: ours(name, deploy.DefaultNamespace),
-	}, "the token rotator's token, until the pair ends").secret = true
+	}, "the token rotator's token, until the pair expires").secret = true
 	job, err := p.rotatorJob(ctx, m)
 	if err != nil && c.err == nil {
 		c.err = err
 		return
 	}
-	c.add(p.Source, job, "renews the credential: "+job.Spec.Schedule)
+	c.add(p.Source, job, "schedule: "+job.Spec.Schedule)
 }
 
 func rotatorAccount(name string) *corev1.ServiceAccount {
@@ -109,18 +109,18 @@ func (p *Pairing) rotatorJob(ctx context.Context, m Mapping) (*batchv1.CronJob, 
 		},
 		Containers: []corev1.Container{{
 			Name: "token-rotator", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
-			Command: []string{"/kubectl-motion", RenewVerb},
+			Command: []string{"/kubectl-motion", RotateVerb},
 			Args: []string{
 				"--pair=" + p.Request.Name, "--namespace=" + m.Source,
-				"--account=" + AccountName(p.Source.ID, m.Source), "--ttl=" + p.Request.CredentialTTL.String(),
+				"--account=" + p.accountName(m), "--ttl=" + p.Request.CredentialTTL.String(),
 			},
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: new(bool), ReadOnlyRootFilesystem: new(true),
 				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			},
-			VolumeMounts: []corev1.VolumeMount{{Name: "renewal", MountPath: RenewalFolder, ReadOnly: true}},
+			VolumeMounts: []corev1.VolumeMount{{Name: "rotator", MountPath: RotatorFolder, ReadOnly: true}},
 		}},
-		Volumes: []corev1.Volume{{Name: "renewal", VolumeSource: corev1.VolumeSource{
+		Volumes: []corev1.Volume{{Name: "rotator", VolumeSource: corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(int32(0o440))},
 		}}},
 	}
@@ -142,16 +142,16 @@ func (p *Pairing) rotatorJob(ctx context.Context, m Mapping) (*batchv1.CronJob, 
 	}, nil
 }
 
-// grantRenewal gives the token rotator a token that ends when the pair does: the expiry
-// is kept by the target's API server, not by our word.
-func (p *Pairing) grantRenewal(ctx context.Context, m Mapping, expiry time.Time) error {
+// grantRotator gives the token rotator a token that expires with the pair, which the
+// target's API server enforces.
+func (p *Pairing) grantRotator(ctx context.Context, m Mapping, expiry time.Time) error {
 	name := p.rotatorName(m)
-	token, err := mint(ctx, p.Target, deploy.DefaultNamespace, name, time.Until(expiry).Round(time.Second))
+	token, err := requestToken(ctx, p.Target, name, time.Until(expiry).Round(time.Second))
 	if err != nil {
 		return err
 	}
 	if short := expiry.Sub(token.ExpirationTimestamp.Time); short > time.Minute {
-		progress.Warnf(p.Sink, "%s lets no token live longer than until %s: the token rotator works until then, not until %s",
+		progress.Warnf(p.Sink, "%s limits tokens to %s: the token rotator works until then, not until %s",
 			p.Target, token.ExpirationTimestamp.UTC().Format(time.RFC3339), expiry.UTC().Format(time.RFC3339))
 	}
 	data, err := p.secretData(m)
@@ -162,14 +162,14 @@ func (p *Pairing) grantRenewal(ctx context.Context, m Mapping, expiry time.Time)
 	return p.putSecret(ctx, name, deploy.DefaultNamespace, data)
 }
 
-// renewalServes says why the token rotator's token of an earlier run cannot stay.
-func (p *Pairing) renewalServes(ctx context.Context, m Mapping, expiry time.Time) (why string) {
-	if !p.renews() {
+// rotatorStale is why the token rotator's token of an earlier run cannot stay.
+func (p *Pairing) rotatorStale(ctx context.Context, m Mapping, expiry time.Time) (why string) {
+	if !p.rotates() {
 		return ""
 	}
 	secret, err := p.Source.Kube.CoreV1().Secrets(deploy.DefaultNamespace).Get(ctx, p.rotatorName(m), metav1.GetOptions{})
 	if err != nil {
-		return "nothing renews the present one"
+		return "it has no token rotator"
 	}
 	want, err := p.secretData(m)
 	if err != nil {
@@ -178,19 +178,19 @@ func (p *Pairing) renewalServes(ctx context.Context, m Mapping, expiry time.Time
 	claims, err := ReadClaims(string(secret.Data[keyToken]))
 	if err != nil || !bytes.Equal(want[keyServer], secret.Data[keyServer]) || !bytes.Equal(want[keyCA], secret.Data[keyCA]) ||
 		!bytes.Equal(want[keyNamespace], secret.Data[keyNamespace]) {
-		return "the token rotator leads elsewhere"
+		return "the token rotator is for another server or namespace"
 	}
 	if off := claims.Expiry.Sub(expiry); off > time.Minute {
 		return "the token rotator would outlive the pair"
 	}
 	if time.Until(claims.Expiry) <= 0 {
-		return "the token rotator's token has ended"
+		return "the token rotator's token has expired"
 	}
 	return ""
 }
 
-// dropRenewal removes the token rotator of an earlier run.
-func (p *Pairing) dropRenewal(ctx context.Context, m Mapping) error {
+// dropRotator removes the token rotator of an earlier run.
+func (p *Pairing) dropRotator(ctx context.Context, m Mapping) error {
 	for _, o := range rotatorObjects(p.Source, p.Target, m, p.rotatorName(m)) {
 		err := o.delete(ctx)
 		if err != nil && !apierrors.IsNotFound(err) {
