@@ -56,7 +56,7 @@ func collect(err error, seen map[string]bool, out *[]string) {
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
 // Shell quotes words for a POSIX shell and joins them: a command that the user can
-// paste, whatever is in it.
+// paste, even if others chose the words.
 func Shell(words ...string) string {
 	out := make([]string, 0, len(words))
 	for _, w := range words {

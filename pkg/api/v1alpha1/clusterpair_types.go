@@ -35,8 +35,8 @@ type ClusterPairSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	TargetNamespace string `json:"targetNamespace"`
-	// server is the URL of the target's API server. Nothing else is contacted, whatever the Secret of
-	// the pair contains.
+	// server is the URL of the target's API server. No other is contacted: the Secret of the pair
+	// cannot change it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Server string `json:"server"`

@@ -39,8 +39,8 @@ type Pair struct {
 	ExpiryTime           *metav1.Time `json:"expiryTime,omitempty"`
 	// TokenRotated is about the last rotation; empty when there was none.
 	TokenRotated metav1.ConditionStatus `json:"tokenRotated,omitempty"`
-	SecretName string                 `json:"secretName"`
-	CreatedAt  metav1.Time            `json:"createdAt"`
+	SecretName   string                 `json:"secretName"`
+	CreatedAt    metav1.Time            `json:"createdAt"`
 }
 
 // List returns the pairs of namespaces, or of all when there are none, by
