@@ -42,7 +42,6 @@ package authz
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -176,15 +175,6 @@ func (v *Authorizer) policies(ctx context.Context) ([]v1alpha1.MotionPolicy, err
 		return nil, fmt.Errorf("motionpolicies: %w", err)
 	}
 	return policies, nil
-}
-
-// AnyAccepts reports whether any policy accepts connections from addr, for probes.
-func (v *Authorizer) AnyAccepts(ctx context.Context, addr netip.Addr) (bool, error) {
-	policies, err := v.policies(ctx)
-	if err != nil {
-		return false, err
-	}
-	return AnyAccepts(policies, addr), nil
 }
 
 // Volume proves whose volume the shipment's PVC is bound to, through which pod of

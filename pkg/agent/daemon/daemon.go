@@ -88,7 +88,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	serve("health", func(ctx context.Context) error { return health.serve(ctx, o.Health) })
 
-	env, err := newEnv(ctx, o)
+	env, policies, err := newEnv(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,13 @@ func Run(ctx context.Context, o Options) error {
 	env.Listener.Count(count)
 	directory := peers.New(env.Authorizer.Cluster.Kube, o.Namespace, o.Node)
 	env.Listener.Forward(directory, protocol.Agent)
+	env.Listener.Know(func(from netip.Addr) bool {
+		if policies.Known(from) || directory.Known(from) {
+			return true
+		}
+		policies.RefreshSoon(ctx)
+		return false
+	})
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return fmt.Errorf("listener: %w", err)
@@ -116,25 +123,26 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-func newEnv(ctx context.Context, o Options) (*session.Env, error) {
+func newEnv(ctx context.Context, o Options) (*session.Env, *authz.Accepted, error) {
 	opener, err := mount.NewOpener(o.PodsDir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	state, err := statedir.Open(o.StateDir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c, err := connect(ctx, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	v := &authz.Authorizer{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
+	policies := authz.NewAccepted(v)
 	return &session.Env{
 		WithoutPreserve: !canPreserve(),
 		Authorizer:      v, Opener: opener, Devices: &device.Client{Socket: o.DevicesSocket}, State: state, Slots: session.NewSlots(), Log: o.Log,
-		Listener: listen.New(listen.DefaultLimits(), func(from netip.Addr) string { return answer(ctx, v, from) }, o.Log),
-	}, nil
+		Listener: listen.New(listen.DefaultLimits(), func(from netip.Addr) string { return answer(ctx, policies, from) }, o.Log),
+	}, policies, nil
 }
 
 // connectPeriod is how often an API server that does not answer is tried again.
@@ -172,9 +180,9 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 }
 
 // answer is what a probe is told.
-func answer(ctx context.Context, v *authz.Authorizer, from netip.Addr) string {
+func answer(ctx context.Context, policies *authz.Accepted, from netip.Addr) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	accepted, err := v.AnyAccepts(ctx, from)
+	accepted, err := policies.Accepts(ctx, from)
 	return listen.FormatAnswer(listen.Answer{SeenAs: from, Accepted: err == nil && accepted})
 }

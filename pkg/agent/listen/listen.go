@@ -25,8 +25,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/kubectl-motion/kubectl-motion/pkg/agent/metrics"
 	"github.com/kubectl-motion/kubectl-motion/pkg/relay/protocol"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/link"
@@ -37,27 +35,20 @@ import (
 // connection has proved whose it is, or is closed.
 type Handler func(conn net.Conn, preface link.Preface, release func())
 
-// Limits of what has not proved anything yet.
-type Limits struct {
-	// HalfOpen connections in all, and from one address.
-	HalfOpen, HalfOpenPerAddress int
-	// PerSecond connections are taken in, after a Burst.
-	PerSecond, Burst int
-	// Forwarded connections to other nodes at a time.
-	Forwarded int
-}
-
 // DefaultLimits let a cluster's worth of shipments reconnect at once and cost at
 // most a few hundred goroutines.
 func DefaultLimits() Limits {
-	return Limits{HalfOpen: 512, HalfOpenPerAddress: 128, PerSecond: 200, Burst: 512, Forwarded: 1024}
+	return Limits{
+		HalfOpen: 512, HalfOpenPerAddress: 128, PerSecond: 200, Burst: 512, PerSecondPerAddress: 100, BurstPerAddress: 256,
+		StrangersHalfOpen: 128, StrangersPerSecond: 50, Forwarded: 1024,
+	}
 }
 
 // Server routes connections to shipments.
 type Server struct {
-	limits Limits
-	rate   *rate.Limiter
-	log    *slog.Logger
+	limits    Limits
+	admission *admission
+	log       *slog.Logger
 	// probe says what a probe from an address is told.
 	probe func(netip.Addr) string
 	// peers and self are set when connections are passed on.
@@ -82,13 +73,17 @@ type route struct{ handle Handler }
 // New makes a server. probe may be nil: then probes are told nothing.
 func New(limits Limits, probe func(netip.Addr) string, log *slog.Logger) *Server {
 	return &Server{
-		limits: limits, rate: rate.NewLimiter(rate.Limit(limits.PerSecond), limits.Burst), log: log, probe: probe,
-		routes: map[string]*route{}, offers: map[string]*route{}, perAddr: map[netip.Addr]int{},
+		limits: limits, admission: newAdmission(limits), log: log, probe: probe,
+		routes: map[string]*route{}, offers: map[string]*route{},
 	}
 }
 
 // Count counts in m. It is called before Serve.
 func (s *Server) Count(m *metrics.Metrics) { s.count = m }
+
+// Know sets which addresses are expected: others are strangers (see Limits). known must
+// not block. It is called before Serve.
+func (s *Server) Know(known func(netip.Addr) bool) { s.admission.known = known }
 
 // Route sends connections for the shipment uid to h until the returned function
 // is called. A later route of the same shipment replaces an earlier one.
@@ -154,28 +149,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-t.C:
 		return true
 	}
-}
-
-// admit counts a connection as half-open until release, unless there are too many.
-func (s *Server) admit(conn net.Conn) (release func(), ok bool) {
-	from := remoteAddr(conn)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.halfOpen >= s.limits.HalfOpen || s.perAddr[from] >= s.limits.HalfOpenPerAddress || !s.rate.Allow() {
-		s.count.Refused(metrics.TooMany)
-		s.log.Debug("connection rejected: too many unauthenticated connections", "from", from)
-		return nil, false
-	}
-	s.halfOpen++
-	s.perAddr[from]++
-	return sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.halfOpen--
-		if s.perAddr[from]--; s.perAddr[from] == 0 {
-			delete(s.perAddr, from)
-		}
-	}), true
 }
 
 // greet reads what a connection says first and brings it where it belongs.

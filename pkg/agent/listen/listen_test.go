@@ -170,8 +170,8 @@ func TestWhatIsNoShipmentsConnectionIsClosed(t *testing.T) {
 
 func TestHalfOpenConnectionsAreBoundedInAllAndPerAddress(t *testing.T) {
 	cases := map[string]Limits{
-		"in all":      {HalfOpen: 2, HalfOpenPerAddress: 100, PerSecond: 1000, Burst: 1000},
-		"per address": {HalfOpen: 100, HalfOpenPerAddress: 2, PerSecond: 1000, Burst: 1000},
+		"in all":      {HalfOpen: 2, HalfOpenPerAddress: 100, PerSecond: 1000, Burst: 1000, BurstPerAddress: 1000},
+		"per address": {HalfOpen: 100, HalfOpenPerAddress: 2, PerSecond: 1000, Burst: 1000, BurstPerAddress: 1000},
 	}
 	for name, limits := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestHalfOpenConnectionsAreBoundedInAllAndPerAddress(t *testing.T) {
 }
 
 func TestConnectionsPerSecondAreBounded(t *testing.T) {
-	s, address := serve(t, Limits{HalfOpen: 100, HalfOpenPerAddress: 100, PerSecond: 0, Burst: 1}, nil)
+	s, address := serve(t, Limits{HalfOpen: 100, HalfOpenPerAddress: 100, PerSecond: 0, Burst: 1, BurstPerAddress: 100}, nil)
 	h, arrivals := collect(t)
 	s.Route(blue, h)
 	conn := dial(t, address)

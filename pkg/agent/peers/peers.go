@@ -120,6 +120,16 @@ func (d *Directory) nodeOf(uid string) string {
 	return node
 }
 
+// Known reports whether addr was a listener's by the last list. It makes no request.
+func (d *Directory) Known(addr netip.Addr) bool {
+	if !d.mu.TryLock() {
+		return false // a list is under way
+	}
+	defer d.mu.Unlock()
+	_, ok := d.kinds[addr]
+	return ok
+}
+
 // Kind says whose pod has addr.
 func (d *Directory) Kind(ctx context.Context, addr netip.Addr) (protocol.Via, bool) {
 	d.mu.Lock()

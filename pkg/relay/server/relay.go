@@ -39,10 +39,10 @@ type Relay struct {
 	listener  *listen.Server
 }
 
-// limits are those of an agent, but that everybody comes from the same address.
+// limits are those of an agent, except that all connections come from the same address.
 func limits() listen.Limits {
 	l := listen.DefaultLimits()
-	l.HalfOpenPerAddress = l.HalfOpen
+	l.HalfOpenPerAddress, l.PerSecondPerAddress, l.BurstPerAddress = l.HalfOpen, l.PerSecond, l.Burst
 	return l
 }
 
