@@ -284,15 +284,15 @@ func TestAnAgentsTokenWritesTheStatusOfItsOwnNodesShipmentsAndNothingElse(t *tes
 	const policy = "agent-status.kubectl-motion.dev"
 	handMade(t, s, s.b, "forged")
 	loose := agentToken(t, admin, nil)
-	deniedByPolicy(t, status(loose, "lab-b-node-1"), policy, "does not say on which node it runs")
+	deniedByPolicy(t, status(loose, "lab-b-node-1"), policy, "has no node name")
 	first, second := agentToken(t, admin, agentOn(t, admin, "lab-b-node-1")), agentToken(t, admin, agentOn(t, admin, "lab-b-node-2"))
-	deniedByPolicy(t, status(first, "lab-b-node-2"), policy, "the agent of node lab-b-node-1 cannot claim a shipment for another node")
+	deniedByPolicy(t, status(first, "lab-b-node-2"), policy, "the agent of node lab-b-node-1 cannot assign a shipment to another node")
 	deniedByPolicy(t, status(first, ""), policy, "an agent writes the status of shipments that its node serves")
 	if err := status(second, "lab-b-node-2"); err != nil {
 		t.Fatalf("an agent claims a shipment for its own node: %v", err)
 	}
-	deniedByPolicy(t, status(first, "lab-b-node-1"), policy, "the shipment is served by node lab-b-node-2, not by lab-b-node-1")
-	deniedByPolicy(t, status(first, ""), policy, "the shipment is served by node lab-b-node-2, not by lab-b-node-1")
+	deniedByPolicy(t, status(first, "lab-b-node-1"), policy, "the shipment is assigned to node lab-b-node-2, not to lab-b-node-1")
+	deniedByPolicy(t, status(first, ""), policy, "the shipment is assigned to node lab-b-node-2, not to lab-b-node-1")
 
 	me := "system:serviceaccount:" + deploy.DefaultNamespace + ":" + deploy.AgentName
 	for _, c := range []*cluster.Cluster{loose, first} {

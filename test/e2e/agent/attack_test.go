@@ -186,12 +186,30 @@ func TestAnAgentWritesTheStatusOfItsOwnNodesShipmentsOnly(t *testing.T) {
 		_, err := cluster.UpdateStatus(t.Context(), impersonate(t, p.receive.c, agentOf(node)), v1alpha1.VolumeShipments, s.Namespace, s)
 		return err
 	}
-	wantForbidden(t, write(other, func(s *v1alpha1.VolumeShipmentStatus) { s.Digest = "forged" }), "is served by node "+mine)
-	wantForbidden(t, write(other, func(s *v1alpha1.VolumeShipmentStatus) { s.NodeName = other }), "is served by node "+mine)
-	wantForbidden(t, write(mine, func(s *v1alpha1.VolumeShipmentStatus) { s.NodeName = other }), "cannot claim a shipment for another node")
-	wantForbidden(t, write("", func(s *v1alpha1.VolumeShipmentStatus) { s.Digest = "forged" }), "does not say on which node it runs")
+	wantForbidden(t, write(other, func(s *v1alpha1.VolumeShipmentStatus) { s.Digest = "forged" }), "is assigned to node "+mine)
+	wantForbidden(t, write(other, func(s *v1alpha1.VolumeShipmentStatus) { s.NodeName = other }), "is assigned to node "+mine)
+	wantForbidden(t, write(mine, func(s *v1alpha1.VolumeShipmentStatus) { s.NodeName = other }), "cannot assign a shipment to another node")
+	wantForbidden(t, write("", func(s *v1alpha1.VolumeShipmentStatus) { s.Digest = "forged" }), "has no node name")
 	if err := write(mine, func(s *v1alpha1.VolumeShipmentStatus) { s.ObservedGeneration++ }); err != nil && !apierrors.IsConflict(err) {
 		t.Errorf("an agent cannot write the status of its own node's shipment: %v", err)
+	}
+
+	// A shipment that no agent is assigned to, of a mount pod on the node mine.
+	open := p.receive.shipment(p.send.c.ID)
+	open.Name, open.Spec.ClaimName, open.Spec.NodeName = "unassigned", "no-such-claim", mine
+	open, err := cluster.Create(t.Context(), p.receive.c, v1alpha1.VolumeShipments, open.Namespace, open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assign := func(node string) error {
+		s := open.DeepCopy()
+		s.Status.NodeName = node
+		_, err := cluster.UpdateStatus(t.Context(), impersonate(t, p.receive.c, agentOf(node)), v1alpha1.VolumeShipments, s.Namespace, s)
+		return err
+	}
+	wantForbidden(t, assign(other), "the shipment is for node "+mine)
+	if err := assign(mine); err != nil {
+		t.Errorf("the agent of the mount pod's node cannot be assigned: %v", err)
 	}
 }
 
@@ -220,11 +238,11 @@ func TestAShipmentIsMadeOnlyByWhoMayCreatePodsAndNeverByAnAgent(t *testing.T) {
 		_, err = cluster.Create(ctx, shipper, v1alpha1.VolumeShipments, s.Namespace, s)
 		return err == nil || strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), nil
 	})
-	wantForbidden(t, err, "only who may create pods in namespace "+s.Namespace)
+	wantForbidden(t, err, "requires the right to create pods in it")
 	err = p.send.tryChange(shipper, func(s *v1alpha1.VolumeShipmentSpec) { s.Sync = 9 })
-	wantForbidden(t, err, "only who may create pods in namespace "+s.Namespace)
+	wantForbidden(t, err, "requires the right to create pods in it")
 	_, err = cluster.Create(t.Context(), impersonate(t, p.send.c, agentOf("lab-a-node-1")), v1alpha1.VolumeShipments, s.Namespace, s)
-	wantForbidden(t, err, "agents serve shipments and do not ask for them")
+	wantForbidden(t, err, "agents may not create or change shipments")
 }
 
 // Layer: RBAC. A shipment's status is the agents' word: whoever may edit a
