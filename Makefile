@@ -104,9 +104,10 @@ image: $(BIN)/motion-agent ## Write the agent's image to bin/images/, without a 
 		-o $(CURDIR)/$(BIN)/images/motion-agent.tar
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## Regenerate deep copies and CRDs from pkg/api (builds controller-gen into bin/tools)
+generate: $(CONTROLLER_GEN) ## Regenerate deep copies, CRDs and docs/reference from pkg/api and pkg/cli (builds controller-gen into bin/tools)
 	$(CONTROLLER_GEN) object:headerFile=.ci/license-header.txt paths=./pkg/api/...
 	$(CONTROLLER_GEN) crd paths=./pkg/api/... output:crd:dir=deploy/crds
+	go run ./docs/reference/generate
 
 .PHONY: clean
 clean: ## Remove bin/ and dist/ (not the lab: make lab-down)

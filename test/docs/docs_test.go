@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"sigs.k8s.io/yaml"
 )
 
 const root = "../.."
@@ -247,6 +249,61 @@ func TestDecisions(t *testing.T) {
 	if number == 0 {
 		t.Error("no decisions were found")
 	}
+}
+
+var fragment = regexp.MustCompile(`^(?:Security|Breaking|Added|Change|Fixed): [^\n]+[^.\n]\n(?:\n.|$)`)
+
+func TestChangelog(t *testing.T) {
+	number := 0
+	for name, text := range documents(t) {
+		if !strings.HasPrefix(name, "docs/changelog/") || name == "docs/changelog/README.md" {
+			continue
+		}
+		number++
+		if !regexp.MustCompile(`^\d+-[a-z0-9-]+\.md$`).MatchString(path.Base(name)) || !fragment.MatchString(text) {
+			t.Errorf("%s is not a fragment as docs/changelog/README.md describes it", name)
+		}
+	}
+	if number == 0 {
+		t.Error("no fragments were found")
+	}
+}
+
+// TestRepositoryFiles parses the files that only GitHub reads.
+func TestRepositoryFiles(t *testing.T) {
+	number := 0
+	everyFile(t, func(name, text string) {
+		if !strings.HasPrefix(name, ".github/") && name != "renovate.json" || path.Ext(name) == ".md" {
+			return
+		}
+		number++
+		var content map[string]any
+		if err := yaml.UnmarshalStrict([]byte(text), &content); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.HasPrefix(name, ".github/workflows/") && content["permissions"] == nil {
+			t.Errorf("%s does not limit the permissions of its token", name)
+		}
+		for _, m := range makeTarget.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(makefile(t), "\n"+m[1]+":") {
+				t.Errorf("%s runs make %s, and there is no such target", name, m[1])
+			}
+		}
+	})
+	if number < 8 {
+		t.Errorf("only %d files", number)
+	}
+}
+
+var makeTarget = regexp.MustCompile(`(?m)(?:run: |^ +)make ([a-z-]+)`)
+
+func makefile(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestErrorsInDocumentsAreFound(t *testing.T) {

@@ -77,6 +77,7 @@ var notYet = []string{
 	"deploy/relay",
 	"docs",
 	"docs/decisions",
+	"docs/reference/cli",
 	"pkg/agent",
 	"pkg/agent/agenttest",
 	"pkg/agent/authz",
@@ -105,6 +106,7 @@ var notYet = []string{
 	"pkg/plan",
 	"pkg/progress",
 	"pkg/relay/protocol",
+	"pkg/ship",
 	"pkg/ship/fsread",
 	"pkg/ship/fswrite",
 	"pkg/ship/index",
@@ -195,7 +197,7 @@ func searchGo(name, text string) ([]finding, error) {
 // of other kinds have none.
 func searchFile(name, text string) ([]finding, error) {
 	switch base := path.Base(name); {
-	case strings.HasSuffix(base, "_test.go"):
+	case strings.HasSuffix(base, "_test.go"), strings.HasPrefix(name, "docs/changelog/"): // a changelog has old names
 		return nil, nil
 	case path.Ext(base) == ".go":
 		return searchGo(name, text)
