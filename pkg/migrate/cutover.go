@@ -24,21 +24,22 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
-// undoTimeout bounds what is done after the user, or a failure, ended a run.
+// undoTimeout bounds the cleanup after the user, or a failure, ended a run.
 const undoTimeout = 2 * time.Minute
 
-// cutover stops the source, ships the last increment and starts the target.
-// Whatever fails before the point of no return puts the source back.
+// cutover stops the source, ships the last increment and starts the target. Every
+// failure before the point of no return restores the source.
 func (r *Run) cutover(ctx context.Context) error {
-	if err := r.descend(ctx); err != nil {
+	if err := r.stopAndSync(ctx); err != nil {
 		return r.undo(ctx, err)
 	}
 	return r.forward(ctx)
 }
 
-// descend is everything before the point of no return.
-func (r *Run) descend(ctx context.Context) error {
+// stopAndSync is the part of a cutover before the point of no return.
+func (r *Run) stopAndSync(ctx context.Context) error {
 	for _, s := range []step{
+		{"CheckingSource", "checking the source again before the stop", r.checkStop},
 		{"StoppingSource", "stopping the source", r.stopSource},
 		{"WaitingForPods", "waiting for pods to release the volumes", r.fence},
 		{"ShippingLastIncrement", "shipping the last increment", r.lastIncrement},
@@ -51,7 +52,24 @@ func (r *Run) descend(ctx context.Context) error {
 		"past the point of no return: the target is being started")
 }
 
-// stopSource writes down how every workload is, and only then stops it.
+// checkStop fails when a stop would delete PVCs or other objects now: what the plan
+// read may have changed since, and the volumes took their time.
+func (r *Run) checkStop(ctx context.Context) error {
+	blockers, err := plan.StopBlockers(ctx, r.Source, r.plan)
+	if err != nil {
+		return err
+	}
+	if len(blockers) == 0 {
+		return nil
+	}
+	reasons := make([]string, 0, len(blockers))
+	for _, b := range blockers {
+		reasons = append(reasons, b.String())
+	}
+	return &BlockedError{Reasons: reasons}
+}
+
+// stopSource records the state of every workload, and only then stops it.
 func (r *Run) stopSource(ctx context.Context) error {
 	found, err := workload.List(ctx, r.Source, r.Source.Namespace)
 	if err != nil {
@@ -61,7 +79,7 @@ func (r *Run) stopSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// An interrupted cutover has stopped some already: their memory counts.
+	// An interrupted cutover has stopped some already: what it recorded counts.
 	stopped = merge(r.record.kept.Status.Stopped, stopped)
 	now := metav1.NowMicro()
 	err = r.record.set(ctx, v1alpha1.MigrationSourceStopped, metav1.ConditionTrue, "Stopping",
@@ -82,8 +100,7 @@ func (r *Run) stopSource(ctx context.Context) error {
 	return workload.Stop(ctx, r.Source, r.Source.Namespace, r.Request.Name, stopped)
 }
 
-// moving are those of found that the plan moves, and the Jobs that their CronJobs
-// have made.
+// moving are those of found that the plan moves, and the Jobs of their CronJobs.
 func (r *Run) moving(found []workload.Found) []workload.Found {
 	uids := map[types.UID]bool{}
 	for _, i := range r.plan.Workloads() {
@@ -114,8 +131,8 @@ func (r *Run) fence(ctx context.Context) error {
 	return workload.Fence(ctx, r.Source, r.Source.Namespace, r.volumes.Claims(), r.Request.Timeout)
 }
 
-// lastIncrement must end with every volume verified: what is not proved equal is
-// not started.
+// lastIncrement must end with every volume verified: the target does not start on
+// volumes that are not.
 func (r *Run) lastIncrement(ctx context.Context) error {
 	if err := r.sync(ctx, v1alpha1.CopyMethodStopped); err != nil {
 		return err
@@ -128,14 +145,14 @@ func (r *Run) lastIncrement(ctx context.Context) error {
 	return nil
 }
 
-// undo puts the source back as it was, also when ctx has ended.
+// undo restores the source, also when ctx has ended.
 func (r *Run) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	progress.Warnf(r.Sink, "%v", cause)
-	progress.Stepf(r.Sink, "putting the source back")
+	progress.Stepf(r.Sink, "restoring the source")
 	if err := restore(ctx, r.record); err != nil {
-		return errors.Join(cause, fmt.Errorf("the source could not be put back: %w\nhint: kubectl motion rollback %s tries again", err, r.flags()))
+		return errors.Join(cause, fmt.Errorf("the source was not restored: %w\nhint: to try again: %s", err, r.command("rollback")))
 	}
 	if err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "Undone", cause.Error()); err != nil {
 		progress.Warnf(r.Sink, "%v", err)
@@ -144,7 +161,8 @@ func (r *Run) undo(ctx context.Context, cause error) error {
 	return fmt.Errorf("the cutover was undone: %w", cause)
 }
 
-// restore starts what a migration stopped on the source, and forgets it.
+// restore starts the workloads that a migration stopped on the source, and removes
+// their record.
 func restore(ctx context.Context, rec *record) error {
 	if err := workload.Start(ctx, rec.source.Cluster, rec.source.Name, rec.kept.Status.Stopped); err != nil {
 		return err
@@ -153,10 +171,10 @@ func restore(ctx context.Context, rec *record) error {
 		func(s *v1alpha1.MigrationStatus) { s.Stopped, s.StoppedTime = nil, nil })
 }
 
-// resumeForward goes on with a run that ended after the point of no return. What
-// the plan has against a target that is being started does not count.
+// resumeForward continues a run that ended after the point of no return. Blockers of
+// the plan do not count for a target that is being started.
 func (r *Run) resumeForward(ctx context.Context) error {
-	progress.Notef(r.Sink, "going on after the point of no return of an earlier run")
+	progress.Notef(r.Sink, "continuing an earlier run after its point of no return")
 	var blocked *BlockedError
 	if err := r.makePlan(ctx); err != nil && !errors.As(err, &blocked) {
 		return err
@@ -167,13 +185,13 @@ func (r *Run) resumeForward(ctx context.Context) error {
 	return r.finish(ctx)
 }
 
-// forward is everything after the point of no return. It may be repeated.
+// forward is the part of a cutover after the point of no return. It may be repeated.
 func (r *Run) forward(ctx context.Context) error {
 	if err := r.run(ctx, step{"StartingTarget", "starting the target", r.startStage}); err != nil {
 		return err
 	}
 	if err := r.start(ctx); err != nil {
-		return fmt.Errorf("%w\nhint: the same command tries again; kubectl motion rollback %s starts the source instead", err, r.flags())
+		return fmt.Errorf("%w\nhint: run the same command to try again, or start the source instead: %s", err, r.command("rollback"))
 	}
 	if err := r.record.retireReverse(ctx); err != nil {
 		return err
@@ -184,7 +202,7 @@ func (r *Run) forward(ctx context.Context) error {
 	return nil
 }
 
-// startStage writes what could not be on the target on standby.
+// startStage writes the objects that cannot be on the target on standby.
 func (r *Run) startStage(ctx context.Context) error {
 	if r.plan == nil {
 		return nil
@@ -197,7 +215,7 @@ func (r *Run) startStage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.note(set)
+	r.addResults(set)
 	r.relink(ctx)
 	return set.Err()
 }
@@ -205,8 +223,8 @@ func (r *Run) startStage(ctx context.Context) error {
 // startCopy starts the target beside the source.
 func (r *Run) startCopy(ctx context.Context) error {
 	if r.live() {
-		return blocked(fmt.Sprintf("kubectl motion migrate %s --cutover stops the application for the last increment", r.flags()),
-			"the volumes were copied while the application ran: what is on %s is no state that the application was ever in", r.target())
+		return blocked("stop the application for the last increment: "+r.command("migrate", "--cutover"),
+			"the volumes on %s are live copies: the application never was in that state", r.target())
 	}
 	err := r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started")
 	if err != nil {
@@ -226,8 +244,9 @@ func (r *Run) start(ctx context.Context) error {
 	return start(ctx, r.record, expected, r.Request.Timeout, r.Sink)
 }
 
-// expectedWorkloads is what must run on the target after a start: what the cutover
-// stopped, else what runs on the source now. It is empty when the source is gone.
+// expectedWorkloads returns what must run on the target after a start: the workloads
+// that the cutover stopped, else those that run on the source now. It is empty when the
+// source is gone.
 func expectedWorkloads(ctx context.Context, rec *record) ([]v1alpha1.StoppedWorkload, error) {
 	if stopped := rec.kept.Status.Stopped; len(stopped) > 0 || rec.source.Cluster == nil {
 		return stopped, nil
@@ -243,9 +262,9 @@ func expectedWorkloads(ctx context.Context, rec *record) ([]v1alpha1.StoppedWork
 	return running, err
 }
 
-// broughtOf are the workloads on the target that this migration's source has: the
-// rest of expected was not selected. sourceOf is the annotation of its objects up to the UID.
-func broughtOf(expected []v1alpha1.StoppedWorkload, found []workload.Found, sourceOf string) []v1alpha1.StoppedWorkload {
+// migratedOf returns those of expected that are on the target: the rest was not
+// selected. sourceOf is the annotation kubectl-motion.dev/source up to the UID.
+func migratedOf(expected []v1alpha1.StoppedWorkload, found []workload.Found, sourceOf string) []v1alpha1.StoppedWorkload {
 	uids := map[string]bool{}
 	for _, f := range found {
 		if uid, ok := strings.CutPrefix(f.Object.GetAnnotations()[v1alpha1.AnnotationSource], sourceOf); ok {
@@ -255,8 +274,8 @@ func broughtOf(expected []v1alpha1.StoppedWorkload, found []workload.Found, sour
 	return slices.DeleteFunc(slices.Clone(expected), func(s v1alpha1.StoppedWorkload) bool { return !uids[s.UID] })
 }
 
-// awaitAll waits until the target runs at least what ran before: success is what
-// the target shows, never the absence of an error.
+// awaitAll waits until the target runs at least what the source ran: a start succeeded
+// when the target has the ready pods, not when there was no error.
 func awaitAll(ctx context.Context, rec *record, expected []v1alpha1.StoppedWorkload) error {
 	const interval = 500 * time.Millisecond
 	t := rec.target
@@ -268,7 +287,7 @@ func awaitAll(ctx context.Context, rec *record, expected []v1alpha1.StoppedWorkl
 		}
 		want := expected
 		if len(rec.kept.Status.Stopped) == 0 {
-			want = broughtOf(expected, found, rec.sourcePrefix())
+			want = migratedOf(expected, found, rec.sourcePrefix())
 		}
 		short = workload.Shortfall(want, found)
 		return len(short) == 0, nil
@@ -308,7 +327,7 @@ func start(ctx context.Context, rec *record, expected []v1alpha1.StoppedWorkload
 		err = awaitAll(waiting, rec, expected)
 	}
 	ready := metav1.NowMicro()
-	// A team that repairs what is not ready must not meet a conflict with us.
+	// A team that repairs what is not ready must not get conflicts with our field manager.
 	handOver(ctx, rec, sink)
 	if err != nil {
 		return fmt.Errorf("the target was started, but is not ready: %w", err)

@@ -5,7 +5,6 @@ package migrate
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,25 +19,25 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
 )
 
-// handOver gives the fields of everything that was brought to whoever manages
-// them from now on: Helm, Argo CD, an autoscaler. What cannot be handed over is
-// said and keeps nothing from running.
+// handOver releases the ownership of the fields of migrated objects to the managers
+// that apply them from now on: Helm, Argo CD, an autoscaler. Objects for which that
+// fails are a warning and run nevertheless.
 func handOver(ctx context.Context, rec *record, sink progress.Sink) {
 	served, err := inventory.Discover(rec.target.Cluster)
 	if err != nil {
-		progress.Warnf(sink, "the objects on %s are still ours: %v", rec.target, err)
+		progress.Warnf(sink, "field ownership on %s was not released: %v", rec.target, err)
 		return
 	}
 	kinds, _ := inventory.Kinds(served, served)
 	n, err := apply.HandOverAll(ctx, rec.target.Cluster, rec.target.Name, kinds, secretNames(ctx, rec.source))
 	if err != nil {
-		progress.Warnf(sink, "some objects on %s are still ours, and another manager that applies them will meet a conflict: %v", rec.target, err)
+		progress.Warnf(sink, "field ownership of some objects on %s was not released, and other managers that apply them will get conflicts: %v", rec.target, err)
 	}
-	progress.Notef(sink, "%d objects handed over", n)
+	progress.Notef(sink, "field ownership of %d objects released", n)
 }
 
 // secretNames are those of the source: the credential of a pair may not list
-// Secrets on the target, but it may read one whose name it knows.
+// Secrets on the target, but it may get one by name.
 func secretNames(ctx context.Context, source cluster.Namespace) map[schema.GroupVersionResource][]string {
 	secrets := schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	if source.Cluster == nil {
@@ -50,7 +49,7 @@ func secretNames(ctx context.Context, source cluster.Namespace) map[schema.Group
 	}
 	list, err := client.Resource(secrets).Namespace(source.Name).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil // nobody could have brought them either
+		return nil // a user who cannot list Secrets cannot have migrated them
 	}
 	var names []string
 	for i := range list.Items {
@@ -59,27 +58,27 @@ func secretNames(ctx context.Context, source cluster.Namespace) map[schema.Group
 	return map[schema.GroupVersionResource][]string{secrets: names}
 }
 
-// relink gives objects back their owners, as far as both are on the target.
+// relink sets the owner references of objects again, as far as both are on the target.
 func (r *Run) relink(ctx context.Context) {
 	n, err := apply.Relink(ctx, r.Target, r.plan.Links)
 	if err != nil {
 		r.problems = append(r.problems, err.Error())
 	}
 	if n > 0 {
-		progress.Notef(r.Sink, "%d objects have their owners again", n)
+		progress.Notef(r.Sink, "owner references of %d objects restored", n)
 	}
 }
 
-// refuseWaiting: what cannot be on the target on standby is only in the source, and
-// only a migration brings it. An activation without it would start a part of the
-// application and call it the whole.
-func (s *Switch) refuseWaiting(ctx context.Context, rec *record) error {
-	ledger, _, err := report.Load(ctx, rec.target.Cluster, rec.target.Name, rec.name)
+// rejectWaiting fails when objects that cannot be on standby are only on the source:
+// only a migration applies them, and an activation without them would start a part of
+// the application.
+func (s *Switch) rejectWaiting(ctx context.Context, rec *record) error {
+	saved, _, err := report.Load(ctx, rec.target.Cluster, rec.target.Name, rec.name)
 	if err != nil {
 		return err
 	}
 	var waiting []string
-	for _, row := range ledger.Rows {
+	for _, row := range saved.Rows {
 		if row.Outcome == report.Waiting {
 			waiting = append(waiting, row.Object)
 		}
@@ -88,12 +87,13 @@ func (s *Switch) refuseWaiting(ctx context.Context, rec *record) error {
 		return nil
 	}
 	if s.Source == nil {
-		progress.Warnf(s.Sink, "not on the target, because they cannot be on standby and the source cannot be reached: %s", strings.Join(waiting, ", "))
+		progress.Warnf(s.Sink, "objects that cannot be on standby are missing on the target, and the source cannot be reached: %s", strings.Join(waiting, ", "))
 		return nil
 	}
-	return blocked("kubectl motion migrate --start brings them and starts the copy, with --cutover for good",
-		"%s", fmt.Sprintf("the source still has what cannot be on the target on standby: %s", strings.Join(waiting, ", ")))
+	return blocked("to apply them and start the copy: "+s.Invocation.Command("migrate", "--start")+
+		"; to move the application: "+s.Invocation.Command("migrate", "--cutover"),
+		"objects that cannot be on standby are only on the source: %s", strings.Join(waiting, ", "))
 }
 
-// stillWaiting says whether the plan has objects that a start would write.
+// stillWaiting is true when the plan has objects that a start would write.
 func stillWaiting(p *plan.Plan) bool { return p != nil && len(p.Objects(plan.StageActivation)) > 0 }

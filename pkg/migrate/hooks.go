@@ -25,13 +25,13 @@ func (r *Run) hookRunner() *hooks.Runner {
 				progress.Warnf(r.Sink, "%s hook of pod %s: %v", phase, p.Name, err)
 				return
 			}
-			progress.Notef(r.Sink, "%s hook of pod %s has run", phase, p.Name)
+			progress.Notef(r.Sink, "%s hook of pod %s finished", phase, p.Name)
 		},
 	}
 }
 
-// aroundSnapshots makes snapshots between the application's hooks. A post hook that
-// failed makes the run incomplete, and no snapshot worse.
+// aroundSnapshots takes snapshots between the application's hooks. A post hook that
+// failed makes the run incomplete, and does not affect the snapshots.
 func (r *Run) aroundSnapshots(ctx context.Context, take func(context.Context) error) (bool, error) {
 	o, err := r.hookRunner().Around(ctx, r.plan.Hooks, take)
 	if o.After != nil {
@@ -40,7 +40,7 @@ func (r *Run) aroundSnapshots(ctx context.Context, take func(context.Context) er
 	return o.Consistent, err
 }
 
-// endHooks runs the post hooks that an earlier run began and was killed before.
+// endHooks runs the post hooks of an earlier run that was killed after its pre hooks.
 func (r *Run) endHooks(ctx context.Context) error {
 	recorded := r.record.kept.Status.Hooks
 	if len(recorded) == 0 {
@@ -54,7 +54,7 @@ func (r *Run) endHooks(ctx context.Context) error {
 	for i := range pods.Items {
 		alive[string(pods.Items[i].UID)] = true
 	}
-	progress.Stepf(r.Sink, "ending the snapshot hooks of an earlier run")
+	progress.Stepf(r.Sink, "running the post-snapshot hooks of an earlier run")
 	if err := r.hookRunner().Recover(ctx, recorded, r.plan.Hooks, func(uid string) bool { return alive[uid] }); err != nil {
 		progress.Warnf(r.Sink, "%v", err)
 		r.problems = append(r.problems, err.Error())

@@ -1,21 +1,21 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package migrate runs a plan: it brings a namespace's objects and volumes to the
-// target and, when asked, starts them there.
+// Package migrate runs a plan: it copies a namespace's objects and volumes to the
+// target and, when requested, starts them there.
 //
-// A run is a list of small steps. Each step finds out from the two clusters what
-// is done already, so every run of the same command continues where an earlier
-// one ended, however it ended. What a step must be able to undo is written to
-// the Migration before the step acts.
+// A run is a list of small steps. Each step reads from the two clusters what is done
+// already, so every run of the same command continues where an earlier one ended,
+// also after a kill. What a step must be able to undo is written to the Migration
+// before the step acts.
 //
 // The state that matters between runs is in two conditions of the Migration:
 //
 //	SourceStopped   TargetActive
 //	False           False          the source runs; nothing started on the target
 //	True            False          a cutover is between stop and start: a failure now
-//	                               puts the source back; after a kill, the same
-//	                               command goes on and rollback puts it back
+//	                               restores the source; after a kill, the same
+//	                               command continues, and rollback restores it
 //	any             Unknown        past the point of no return: only forward
 //	any             True           the target is active
 //
@@ -37,6 +37,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
@@ -51,20 +52,22 @@ type Request struct {
 	// Pair is the ClusterPair's name; empty with --to-context.
 	Pair string
 	Mode v1alpha1.Mode
-	// Plan says what moves and how it is rewritten; its namespaces and mode are
-	// filled in by Run.
+	// Plan is what is migrated and how it is transformed; Run sets its namespaces and
+	// mode.
 	Plan plan.Request
-	// Recreate consents to deleting and making anew immutable ConfigMaps, Secrets
-	// and Jobs on standby that differ.
+	// Recreate allows deleting and recreating immutable ConfigMaps, Secrets and Jobs on
+	// standby that differ.
 	Recreate bool
-	// Limits are the user's wishes about the shipments.
+	// Limits are the user's limits for the shipments.
 	Limits *v1alpha1.ShipmentLimits
 	// Timeout bounds every single wait: for agents, for pods to end, for a
 	// volume without progress, for readiness.
 	Timeout time.Duration
+	// Invocation is how the user named the two ends, for the commands in hints.
+	Invocation invocation.Invocation
 }
 
-// Run is a Request at work.
+// Run carries out a Request.
 type Run struct {
 	Source, Target *cluster.Cluster
 	Request        Request
@@ -74,9 +77,9 @@ type Run struct {
 	plan    *plan.Plan
 	record  *record
 	volumes *transfer.Volumes
-	// sets are what became of the objects so far.
+	// sets are the results of all writes of objects so far.
 	sets []apply.ChangeSet
-	// problems are what keeps a run that went to its end from being complete.
+	// problems are why a run that finished is not complete.
 	problems []string
 }
 
@@ -98,9 +101,9 @@ func (r *Run) run(ctx context.Context, s step) error {
 	return s.do(ctx)
 }
 
-// Do runs the request to its end. The Result says what was achieved also when
-// the error is not nil. Errors: BlockedError, PartialError, VerificationError,
-// or what a cluster said.
+// Do runs the request to its end. The Result is valid also when the error is not nil.
+// Errors: BlockedError, PartialError, transfer.VerificationError, or the error of a
+// cluster.
 func (r *Run) Do(ctx context.Context) (Result, error) {
 	r.begun = time.Now()
 	if err := r.open(ctx); err != nil {
@@ -160,7 +163,7 @@ func (r *Run) release(ctx context.Context) {
 
 // open finds the Migration of an earlier run, if there is one.
 func (r *Run) open(ctx context.Context) error {
-	if err := r.identified(); err != nil {
+	if err := r.checkIdentities(); err != nil {
 		return err
 	}
 	m, err := getMigration(ctx, r.source(), r.Request.Name)
@@ -169,28 +172,28 @@ func (r *Run) open(ctx context.Context) error {
 	}
 	rec := &record{name: r.Request.Name, source: r.source(), target: r.target(), kept: m}
 	if m.Spec.Target != r.spec().Target || m.Spec.Source != r.spec().Source {
-		return nil // openRecord words the error
+		return nil // openRecord returns the error
 	}
 	if rec.is(v1alpha1.MigrationTargetActive) && (rec.finished() || r.Request.Mode == v1alpha1.ModeStandby) {
-		return blocked(fmt.Sprintf("kubectl motion deactivate %s stops it; then migrate again", r.flags()),
-			"the copy on %s is active: a migration would write under a running application", r.target())
+		return blocked("stop it first, then migrate again: "+r.command("deactivate"),
+			"the copy on %s is active, and a running application is not written to", r.target())
 	}
 	if rec.begun() && r.Request.Mode == v1alpha1.ModeStandby {
-		return blocked(fmt.Sprintf("kubectl motion activate %s goes on with it, kubectl motion rollback %s undoes it", r.flags(), r.flags()),
-			"the target was being started when an earlier run ended")
+		return blocked("to continue: "+r.command("activate")+"; to undo: "+r.command("rollback"),
+			"an earlier run ended while it started the target")
 	}
 	if rec.is(v1alpha1.MigrationSourceStopped) && r.Request.Mode != v1alpha1.ModeCutover {
-		return blocked(fmt.Sprintf("kubectl motion migrate %s --cutover goes on with it, kubectl motion rollback %s puts the source back", r.flags(), r.flags()),
+		return blocked("to continue: "+r.command("migrate", "--cutover")+"; to start the source again: "+r.command("rollback"),
 			"a cutover of %s was interrupted after the source was stopped", r.source())
 	}
 	r.record = rec
 	return nil
 }
 
-func (r *Run) identified() error {
+func (r *Run) checkIdentities() error {
 	for _, c := range []*cluster.Cluster{r.Source, r.Target} {
 		if c.ID == "" {
-			return fmt.Errorf("%s does not say which cluster it is: an administrator has to pair it first (kubectl motion pair)", c)
+			return fmt.Errorf("cannot read the cluster ID of %s\nhint: ask an administrator to run: kubectl motion pair", c)
 		}
 	}
 	if r.Source.ID == r.Target.ID {
@@ -214,18 +217,18 @@ func (r *Run) spec() v1alpha1.MigrationSpec {
 	}
 }
 
-// flags are those that name this migration, for hints.
-func (r *Run) flags() string {
-	to := "--to " + r.Request.Pair
-	if r.Request.Pair == "" {
-		to = "--to-context " + r.Target.Name
-	}
-	return to + " -n " + r.Source.Namespace
+// command returns the command line of a verb about this migration, for hints.
+func (r *Run) command(verb string, flags ...string) string {
+	i := r.Request.Invocation
+	i.Namespace = r.Source.Namespace
+	return i.Command(verb, flags...)
 }
 
 func (r *Run) makePlan(ctx context.Context) error {
 	req := r.Request.Plan
 	req.SourceNamespace, req.TargetNamespace, req.Mode = r.Source.Namespace, r.Target.Namespace, r.Request.Mode
+	req.Invocation = r.Request.Invocation
+	req.Invocation.Namespace = r.Source.Namespace
 	if r.record != nil {
 		req.Originals = originals(r.record.kept.Status.Stopped)
 	}
@@ -253,8 +256,8 @@ func (r *Run) makePlan(ctx context.Context) error {
 	return nil
 }
 
-// originals are what stopped workloads of the source ran before: the target
-// gets those values, not the zeros of now.
+// originals are the original states of the source's stopped workloads: the target gets
+// those values, not the zeros of now.
 func originals(stopped []v1alpha1.StoppedWorkload) map[types.UID][]byte {
 	out := map[types.UID][]byte{}
 	for _, s := range stopped {
@@ -271,7 +274,7 @@ func (r *Run) keep(ctx context.Context) error {
 		return err
 	}
 	r.record = rec
-	if err := rec.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionUnknown, reasonRunning, "a run has begun and not ended"); err != nil {
+	if err := rec.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionUnknown, reasonRunning, "a run has started and not finished"); err != nil {
 		return err
 	}
 	return rec.set(ctx, v1alpha1.MigrationPlanned, metav1.ConditionTrue, "Planned", "nothing blocks the migration")
@@ -284,7 +287,7 @@ func (r *Run) applyObjects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.note(set)
+	r.addResults(set)
 	r.relink(ctx)
 	if err := r.supersede(ctx); err != nil {
 		return err
@@ -294,10 +297,10 @@ func (r *Run) applyObjects(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.note(pruned)
+		r.addResults(pruned)
 	}
 	failed := errors.Join(errsOf(r.sets)...)
-	status, reason, message := metav1.ConditionTrue, "Applied", "every object is on the target, on standby"
+	status, reason, message := metav1.ConditionTrue, "Applied", "all objects are on the target, on standby"
 	if failed != nil {
 		status, reason, message = metav1.ConditionFalse, "SomeFailed", failed.Error()
 	}
@@ -305,7 +308,7 @@ func (r *Run) applyObjects(ctx context.Context) error {
 		return err
 	}
 	if failed != nil && r.Request.Mode != v1alpha1.ModeStandby {
-		return fmt.Errorf("not every object could be applied, so nothing is started: %w", failed)
+		return fmt.Errorf("some objects were not applied, so nothing is started: %w", failed)
 	}
 	return nil
 }
@@ -327,8 +330,8 @@ func (r *Run) applyOptions() apply.Options {
 	return apply.Options{ForceConflicts: r.Request.Plan.ForceConflicts, Recreate: r.Request.Recreate}
 }
 
-// note shows what became of objects and keeps it for the account.
-func (r *Run) note(set apply.ChangeSet) {
+// addResults shows the results of writes and keeps them for the report.
+func (r *Run) addResults(set apply.ChangeSet) {
 	r.sets = append(r.sets, set)
 	for _, row := range set.Rows {
 		progress.Objectf(r.Sink, "%s %s", row.Ref, row.Outcome)
@@ -346,19 +349,19 @@ func errsOf(sets []apply.ChangeSet) []error {
 	return out
 }
 
-// account writes what became of every object: the counts into the Migration, and
-// the rows that did not simply move beside it, on both clusters. A run that goes
-// on after the point of no return has no plan of its own and leaves the account
+// saveReport writes the result of every object: the counts into the Migration, and
+// the rows other than "moved" into the report beside it, on both clusters. A run that
+// continues after the point of no return has no plan of its own and leaves the report
 // of the run before it.
-func (r *Run) account(ctx context.Context) error {
+func (r *Run) saveReport(ctx context.Context) error {
 	if r.plan == nil || r.volumes == nil {
 		return nil
 	}
-	arrived := map[string]bool{}
+	verified := map[string]bool{}
 	for _, v := range r.volumes.Volumes {
-		arrived[v.Claim] = v.Outcome.Verified
+		verified[v.Claim] = v.Outcome.Verified
 	}
-	rep := report.New(r.plan, arrived, r.sets...)
+	rep := report.New(r.plan, verified, r.sets...)
 	if err := r.record.write(ctx, func(s *v1alpha1.MigrationStatus) { s.Counts = rep.Counts }); err != nil {
 		return err
 	}
@@ -374,45 +377,44 @@ func (r *Run) account(ctx context.Context) error {
 	return nil
 }
 
-// finish removes what exists for the transfer only and says how it ended.
+// finish removes what exists for the transfer only and records the result.
 func (r *Run) finish(ctx context.Context) error {
 	if r.volumes != nil {
 		if err := r.volumes.Release(ctx); err != nil {
 			return err
 		}
-		r.emitTotals()
-		if err := r.account(ctx); err != nil {
+		r.showStatistics()
+		if err := r.saveReport(ctx); err != nil {
 			return err
 		}
 		r.problems = append(r.problems, r.volumes.Failures()...)
 	}
 	ended := func(s *v1alpha1.MigrationStatus) { s.Step = "Finished" }
 	if len(r.problems) == 0 {
-		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "everything is on the target", ended)
+		return r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionTrue, "Done", "all objects and volumes are on the target", ended)
 	}
 	err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "SomeFailed", strings.Join(r.problems, "\n"), ended)
 	return errors.Join(err, &PartialError{Items: r.problems})
 }
 
-// next is the command that a user would run next.
+// next is the next step as a command, with a comment.
 func (r *Run) next(err error) string {
-	f := r.flags()
 	var partial *PartialError
 	switch {
 	case r.record.is(v1alpha1.MigrationTargetActive):
-		return "kubectl motion rollback " + f + "   (stops the target and starts the source again)"
+		return r.command("rollback") + "   # stops the target and starts the source again"
 	case err != nil && !errors.As(err, &partial):
 		return ""
 	case r.Request.Mode == v1alpha1.ModeStandby && stillWaiting(r.plan) && !r.live():
-		return "kubectl motion migrate " + f + " --start   (brings what cannot be on standby, and starts the copy)"
+		return r.command("migrate", "--start") + "   # applies the objects that cannot be on standby, and starts the copy"
 	case r.Request.Mode == v1alpha1.ModeStandby && r.live():
-		return "kubectl motion migrate " + f + " --cutover   (what was copied while the application runs cannot be started)"
+		return r.command("migrate", "--cutover") + "   # a live copy cannot be started"
 	default:
-		return "kubectl motion activate " + f + "   (starts the copy), or kubectl motion migrate " + f + " --cutover"
+		return r.command("activate") + "   # starts the copy; to move the application instead: " + r.command("migrate", "--cutover")
 	}
 }
 
-// live says whether a volume on the target is no better than a live copy.
+// live is true when a volume on the target is a live copy, or is not verified.
 func (r *Run) live() bool {
 	for _, v := range r.record.kept.Status.Volumes {
 		if !startable(v) {
@@ -422,13 +424,13 @@ func (r *Run) live() bool {
 	return false
 }
 
-// startable says whether an application may start on a volume: its last pass was
-// verified, and the view was not live.
+// startable is true when an application may start on a volume: its last sync was
+// verified, and the copy method was not Live.
 func startable(v v1alpha1.MigrationVolume) bool {
 	return v.VerifiedSync > 0 && v.VerifiedSync >= v.ShippedSync && v.Consistency != string(v1alpha1.CopyMethodLive)
 }
 
-// users are the pods that have the volumes on the source now.
+// users returns the number of pods that use the volumes on the source.
 func (r *Run) users(ctx context.Context) (int, error) {
 	pods, err := workload.Users(ctx, r.Source, r.Source.Namespace, r.volumes.Claims())
 	return len(pods), err

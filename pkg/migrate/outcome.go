@@ -11,8 +11,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// BlockedError means that the migration was not begun, or not continued,
-// because something has to be decided or changed first. Nothing was damaged.
+// BlockedError means that the migration was not started, or not continued, because
+// the user has to decide or change something first. Nothing was changed for it.
 type BlockedError struct {
 	Reasons []string
 	// Hint is the next step.
@@ -31,15 +31,14 @@ func blocked(hint, format string, args ...any) error {
 	return &BlockedError{Reasons: []string{fmt.Sprintf(format, args...)}, Hint: hint}
 }
 
-// PartialError means that the migration went to its end and some items did not
-// arrive as they should.
+// PartialError means that the migration finished and some items failed.
 type PartialError struct{ Items []string }
 
 func (e *PartialError) Error() string {
-	return fmt.Sprintf("finished, but not everything is there:\n  %s", strings.Join(e.Items, "\n  "))
+	return fmt.Sprintf("finished, with items that failed:\n  %s", strings.Join(e.Items, "\n  "))
 }
 
-// Result is what a run achieved, as stdout shows it.
+// Result is the result of a run, as printed to stdout.
 type Result struct {
 	Migration string                     `json:"migration"`
 	Mode      v1alpha1.Mode              `json:"mode"`
@@ -52,7 +51,7 @@ type Result struct {
 	// target was ready; only after a cutover.
 	DowntimeSeconds float64 `json:"downtimeSeconds,omitempty"`
 	ElapsedSeconds  float64 `json:"elapsedSeconds"`
-	// Next is the command that a user would run next.
+	// Next is the next step as a command.
 	Next string `json:"next,omitempty"`
 }
 

@@ -17,13 +17,12 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 )
 
-// record is the Migration on both clusters. The source's copy is the one that
-// steps are read from; the target's is a mirror, so that the target can be
-// activated and rolled back to when the source is gone.
+// record is the Migration on both clusters. Steps are read from the source's; the
+// target's is a copy, with which the target can be activated when the source is gone.
 type record struct {
 	name           string
 	source, target cluster.Namespace
-	// kept is the latest that was written, on either side.
+	// kept is the latest that was read or written, on either side.
 	kept *v1alpha1.Migration
 }
 
@@ -36,7 +35,7 @@ func getMigration(ctx context.Context, p cluster.Namespace, name string) (*v1alp
 	return m, nil
 }
 
-// openRecord finds the Migration of an earlier run, or makes it on both sides.
+// openRecord returns the Migration of an earlier run, or creates it on both sides.
 func openRecord(ctx context.Context, name string, source, target cluster.Namespace, spec v1alpha1.MigrationSpec) (*record, error) {
 	r := &record{name: name, source: source, target: target}
 	for _, p := range []cluster.Namespace{target, source} {
@@ -70,10 +69,10 @@ func (r *record) create(ctx context.Context, p cluster.Namespace, spec v1alpha1.
 	return m, nil
 }
 
-// adopt takes over an existing Migration of the same two ends.
+// adopt takes over an existing Migration with the same source and target.
 func (r *record) adopt(ctx context.Context, p cluster.Namespace, m *v1alpha1.Migration, spec v1alpha1.MigrationSpec) (*v1alpha1.Migration, error) {
 	if m.Spec.Source != spec.Source || m.Spec.Target != spec.Target {
-		return nil, fmt.Errorf("migration %s in %s is about another move (%s/%s to %s/%s): choose another --name, or delete it",
+		return nil, fmt.Errorf("migration %s in %s has another source or target (%s/%s to %s/%s): use another --name, or delete it",
 			r.name, p, m.Spec.Source.ClusterID, m.Spec.Source.Namespace, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
 	}
 	if m.Spec == spec {
@@ -87,14 +86,14 @@ func (r *record) adopt(ctx context.Context, p cluster.Namespace, m *v1alpha1.Mig
 	return m, nil
 }
 
-// write changes the status on both clusters, target first: when the second
-// write fails, the mirror knows more than the source and never less.
+// write changes the status on both clusters, target first: when the second write fails,
+// the target's copy is newer than the source's and never older.
 func (r *record) write(ctx context.Context, change func(*v1alpha1.MigrationStatus)) error {
 	status := r.kept.Status.DeepCopy()
 	change(status)
 	for _, p := range []cluster.Namespace{r.target, r.source} {
 		if p.Cluster == nil {
-			continue // the source is gone: its mirror is all there is
+			continue // the source is gone
 		}
 		m, err := r.put(ctx, p, status)
 		if err != nil {
@@ -146,9 +145,9 @@ func clip(s string) string { return s[:min(len(s), maxMessage)] }
 // whose application has moved back to its source.
 const reasonMovedBack = "MovedBack"
 
-// retireReverse updates the migrations that once brought the application from
-// this target to this source: their source runs again and their target is stopped,
-// so they hold neither a rollback nor the next migration that way.
+// retireReverse updates the migrations of the other direction, from this target to this
+// source: their source runs again and their target is stopped, so they block neither a
+// rollback nor the next migration in that direction.
 func (r *record) retireReverse(ctx context.Context) error {
 	for _, p := range []cluster.Namespace{r.target, r.source} {
 		list, err := cluster.List[v1alpha1.Migration](ctx, p.Cluster, v1alpha1.Migrations, p.Name, metav1.ListOptions{})
@@ -175,8 +174,8 @@ func (r *record) retireReverse(ctx context.Context) error {
 	return nil
 }
 
-// sourcePrefix is how the annotation kubectl-motion.dev/source begins on every
-// object that this migration brought; the UID follows.
+// sourcePrefix is the annotation kubectl-motion.dev/source of every object of this
+// migration, up to the UID.
 func (r *record) sourcePrefix() string {
 	return r.kept.Spec.Source.ClusterID + "/" + r.kept.Spec.Source.Namespace + "/"
 }
@@ -185,26 +184,25 @@ func (r *record) is(condition string) bool {
 	return meta.IsStatusConditionTrue(r.kept.Status.Conditions, condition)
 }
 
-// begun says whether the point of no return was reached: the condition
-// TargetActive is True, or Unknown while the activation is under way.
+// begun is true when the point of no return was reached: the condition TargetActive is
+// True, or Unknown during the activation.
 func (r *record) begun() bool {
 	c := meta.FindStatusCondition(r.kept.Status.Conditions, v1alpha1.MigrationTargetActive)
 	return c != nil && c.Status != metav1.ConditionFalse
 }
 
-// reasonRunning is the reason of Succeeded=Unknown from the begin of a run until
-// it has gone to its end.
+// reasonRunning is the reason of Succeeded=Unknown until a run has finished.
 const reasonRunning = "Running"
 
-// finished says whether the last run went to its end. One that was killed after
-// the target was started did not: the same command goes on with it.
+// finished is true when the last run finished. One that was killed after the target
+// was started did not: the same command continues it.
 func (r *record) finished() bool {
 	c := meta.FindStatusCondition(r.kept.Status.Conditions, v1alpha1.MigrationSucceeded)
 	return c == nil || c.Status != metav1.ConditionUnknown
 }
 
-// owner makes the Migration the owner of what exists for it only: deleting it
-// removes the mount pods.
+// owner returns a reference to the Migration for its temporary objects: deleting it
+// deletes the mount pods.
 func (r *record) owner(ctx context.Context, p cluster.Namespace) (metav1.OwnerReference, error) {
 	m, err := getMigration(ctx, p, r.name)
 	if err != nil {
@@ -215,8 +213,7 @@ func (r *record) owner(ctx context.Context, p cluster.Namespace) (metav1.OwnerRe
 	}, nil
 }
 
-// release removes the mount pods that a run left on both sides, and waits until they
-// are gone.
+// release deletes the mount pods of a run on both sides, and waits until they are gone.
 func (r *record) release(ctx context.Context) error {
 	f := &transfer.Volumes{Name: r.name, Source: transfer.Side{Namespace: r.source}, Target: transfer.Side{Namespace: r.target}}
 	return f.Release(ctx)

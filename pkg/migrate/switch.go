@@ -14,19 +14,22 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
 // Switch turns a migrated application on and off after its migration. Source may
-// be nil for Activate and Deactivate: when the source is gone, the mirror of the
+// be nil for Activate and Deactivate: when the source is gone, the copy of the
 // Migration on the target is enough.
 type Switch struct {
 	Source, Target *cluster.Cluster
 	Name           string
 	Timeout        time.Duration
 	Sink           progress.Sink
+	// Invocation is how the user named the two ends, for the commands in hints.
+	Invocation invocation.Invocation
 }
 
 func (s *Switch) open(ctx context.Context) (*record, error) {
@@ -38,21 +41,21 @@ func (s *Switch) open(ctx context.Context) (*record, error) {
 	}
 	m, err := getMigration(ctx, from, s.Name)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w\nhint: kubectl get migrations -n %s shows those there are; --name chooses one", err, from.Name)
+		return nil, fmt.Errorf("%w\nhint: to list migrations, run: kubectl get migrations -n %s; select one with --name", err, from.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if m.Spec.Target.ClusterID != s.Target.ID || m.Spec.Target.Namespace != s.Target.Namespace {
-		return nil, fmt.Errorf("migration %s in %s went to another cluster.Namespace: cluster %s, namespace %s",
+		return nil, fmt.Errorf("migration %s in %s has another target: cluster %s, namespace %s",
 			s.Name, from, m.Spec.Target.ClusterID, m.Spec.Target.Namespace)
 	}
 	rec.kept = m
 	return rec, nil
 }
 
-// Activate starts the copy on the target, at the values that the source has.
-// It is refused while a volume is no state that the application was ever in.
+// Activate starts the copy on the target, with the replicas, schedules and node
+// selectors of the source. It is rejected while a volume is a live copy.
 func (s *Switch) Activate(ctx context.Context) error {
 	rec, err := s.open(ctx)
 	if err != nil {
@@ -60,11 +63,11 @@ func (s *Switch) Activate(ctx context.Context) error {
 	}
 	for _, v := range rec.kept.Status.Volumes {
 		if !startable(v) {
-			return blocked("kubectl motion migrate --cutover stops the application for the last increment",
-				"volume %s was copied while the application ran, or did not arrive whole: %s %s", v.Claim, v.Consistency, v.Reason)
+			return blocked("stop the application for the last increment: "+s.Invocation.Command("migrate", "--cutover"),
+				"volume %s is a live copy, or its last sync was not verified: %s %s", v.Claim, v.Consistency, v.Reason)
 		}
 	}
-	if err := s.refuseWaiting(ctx, rec); err != nil {
+	if err := s.rejectWaiting(ctx, rec); err != nil {
 		return err
 	}
 	if !rec.is(v1alpha1.MigrationTargetActive) {
@@ -80,7 +83,7 @@ func (s *Switch) Activate(ctx context.Context) error {
 	return start(ctx, rec, expected, s.Timeout, s.Sink)
 }
 
-// Deactivate puts the copy on the target to rest. Its volumes keep what was
+// Deactivate puts the copy on the target on standby. Its volumes keep what was
 // written since the activation, until the next migration replaces it.
 func (s *Switch) Deactivate(ctx context.Context) error {
 	rec, err := s.open(ctx)
@@ -110,24 +113,23 @@ func (s *Switch) deactivate(ctx context.Context, rec *record) error {
 	return rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionFalse, "Deactivated", "the target is on standby")
 }
 
-// Rollback stops the target and starts the source again as it was before the
-// cutover. What was written on the target since stays there and is not carried
-// back. What a run that was killed left of the transfer goes too, also when there
-// is nothing else to roll back.
+// Rollback stops the target and starts the source as it was before the cutover. What
+// was written on the target since stays there and is not copied back. It also deletes
+// the mount pods of a run that was killed.
 func (s *Switch) Rollback(ctx context.Context) error {
 	if s.Source == nil {
-		return errors.New("a rollback starts the source again, and the source cannot be reached")
+		return errors.New("cannot roll back: the source, which a rollback starts, cannot be reached")
 	}
 	rec, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
 	if !rec.is(v1alpha1.MigrationSourceStopped) && !rec.begun() {
-		return errors.Join(errors.New("there is nothing to roll back: the source was not stopped, and the target is not active"),
+		return errors.Join(errors.New("nothing to roll back: the source was not stopped, and the target is not active"),
 			rec.release(ctx))
 	}
 	if err := s.deactivate(ctx, rec); err != nil {
-		return fmt.Errorf("the target must be on standby before the source starts: %w", err)
+		return fmt.Errorf("the source was not started, because the target could not be stopped: %w", err)
 	}
 	progress.Stepf(s.Sink, "starting the source")
 	if err := restore(ctx, rec); err != nil {
@@ -136,7 +138,7 @@ func (s *Switch) Rollback(ctx context.Context) error {
 	return rec.release(ctx)
 }
 
-// policiesOf are the policies of a namespace that are about the other one.
+// policiesOf returns the policies of a namespace that apply to the other one.
 func policiesOf(ctx context.Context, p, other cluster.Namespace) ([]v1alpha1.MotionPolicy, error) {
 	found, err := policy.List(ctx, p, other.Cluster.ID)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/transfer"
 )
 
-// prepareVolumes turns the plan's volumes into a fleet that is ready to ship.
+// prepareVolumes creates what the plan's volumes need to be shipped.
 func (r *Run) prepareVolumes(ctx context.Context) error {
 	source, err := r.side(ctx, r.source(), r.target())
 	if err != nil {
@@ -33,7 +33,7 @@ func (r *Run) prepareVolumes(ctx context.Context) error {
 	}
 	f := &transfer.Volumes{
 		Name: r.Request.Name, Source: source, Target: target, Sink: r.Sink,
-		Limits: r.Request.Limits, Route: r.Request.Plan.Route, NotByRelay: r.plan.Routes.RelayProblem, Timeout: r.Request.Timeout, Views: r.Request.Plan.CopyMethods,
+		Limits: r.Request.Limits, Route: r.Request.Plan.Route, NotByRelay: r.plan.Routes.RelayProblem, Timeout: r.Request.Timeout, CopyMethods: r.Request.Plan.CopyMethods,
 		Around: r.aroundSnapshots, Stops: r.Request.Mode == v1alpha1.ModeCutover,
 	}
 	for _, v := range r.plan.Volumes {
@@ -68,9 +68,7 @@ func groupOf(g plan.Group, volumes []plan.Volume) mountpod.Group {
 	return out
 }
 
-// side is a namespace with the owner of mount pods there and what its administrator
-// says about them. A user who may not read policies, because nothing was ever
-// paired, learns that from the agent.
+// side is a namespace with the owner and the template of its mount pods.
 func (r *Run) side(ctx context.Context, p, other cluster.Namespace) (transfer.Side, error) {
 	s := transfer.Side{Namespace: p}
 	policies, err := policiesOf(ctx, p, other)
@@ -82,9 +80,8 @@ func (r *Run) side(ctx context.Context, p, other cluster.Namespace) (transfer.Si
 	return s, err
 }
 
-// copyOnce makes one pass: from the stopped application if nobody has the
-// volumes, else live. A live pass in which entries moved is followed by a few
-// more, because a quiet moment may be enough.
+// copyOnce makes one sync: Stopped if no pod uses the volumes, else Live. A live sync
+// during which entries changed is repeated a few times.
 func (r *Run) copyOnce(ctx context.Context) error {
 	const attempts = 3
 	for range attempts {
@@ -95,27 +92,27 @@ func (r *Run) copyOnce(ctx context.Context) error {
 		if err := r.sync(ctx, method); err != nil {
 			return err
 		}
-		if !r.volumes.Moved() {
+		if !r.volumes.Changed() {
 			return nil
 		}
 	}
 	return nil
 }
 
-// Bounds of the increments before a cutover: the last pass should be short,
-// because the application is down for it, but increments that no longer get
-// shorter are not worth their time.
+// Bounds of the increments before a cutover: the last sync should be short, because
+// the application is down during it, but increments that no longer get shorter do not
+// help.
 const (
 	maxIncrements   = 6
 	shortIncrement  = 2 * time.Second
-	worthwhileRatio = 0.7
+	shorteningRatio = 0.7
 )
 
-// copyLive makes increments while the application runs, until one was short.
+// copyLive ships increments while the application runs, until one was short.
 func (r *Run) copyLive(ctx context.Context) error {
 	method, err := r.method(ctx)
 	if err != nil || method == v1alpha1.CopyMethodStopped || len(r.volumes.Volumes) == 0 {
-		return err // nobody writes: the last pass alone does it
+		return err // nothing writes: the last sync is enough
 	}
 	last := time.Duration(0)
 	for range maxIncrements {
@@ -124,7 +121,7 @@ func (r *Run) copyLive(ctx context.Context) error {
 			return err
 		}
 		took := time.Since(begun)
-		if took < shortIncrement || (last > 0 && float64(took) > worthwhileRatio*float64(last)) {
+		if took < shortIncrement || (last > 0 && float64(took) > shorteningRatio*float64(last)) {
 			return nil
 		}
 		last = took
@@ -132,7 +129,7 @@ func (r *Run) copyLive(ctx context.Context) error {
 	return nil
 }
 
-// view is Stopped when only mount pods have the volumes, and Live otherwise.
+// method is Stopped when only mount pods use the volumes, and Live otherwise.
 func (r *Run) method(ctx context.Context) (v1alpha1.CopyMethod, error) {
 	n, err := r.users(ctx)
 	if err != nil || n > 0 {
@@ -141,8 +138,8 @@ func (r *Run) method(ctx context.Context) (v1alpha1.CopyMethod, error) {
 	return v1alpha1.CopyMethodStopped, nil
 }
 
-// pass ships every volume once and records where each stands. Volumes that
-// failed for a reason that another pass would not mend end the run.
+// sync ships every volume once and records the status of each. A volume that failed
+// ends the run.
 func (r *Run) sync(ctx context.Context, method v1alpha1.CopyMethod) error {
 	if len(r.volumes.Volumes) == 0 {
 		return nil
@@ -151,7 +148,7 @@ func (r *Run) sync(ctx context.Context, method v1alpha1.CopyMethod) error {
 		return err
 	}
 	before := r.record.kept.Status.Volumes
-	status, why, message := metav1.ConditionTrue, "Shipped", fmt.Sprintf("%d volumes: %s", len(r.volumes.Volumes), r.volumes.Looks())
+	status, why, message := metav1.ConditionTrue, "Shipped", fmt.Sprintf("%d volumes: %s", len(r.volumes.Volumes), r.volumes.MethodCounts())
 	failed := r.volumes.Broken()
 	if failed != nil {
 		status, why, message = metav1.ConditionFalse, "SomeFailed", failed.Error()
@@ -164,7 +161,7 @@ func (r *Run) sync(ctx context.Context, method v1alpha1.CopyMethod) error {
 	return err
 }
 
-// ignoreNotFound takes an absent object for nothing found.
+// ignoreNotFound returns nil for an object that does not exist.
 func ignoreNotFound(err error) error {
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -172,10 +169,10 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// emitTotals tells what the volumes cost over all passes of this run.
-func (r *Run) emitTotals() {
+// showStatistics shows the statistics of the volumes over all syncs of this run.
+func (r *Run) showStatistics() {
 	for _, v := range r.volumes.Volumes {
-		progress.Notef(r.Sink, "volume %s: %s sent and %s on the wire in %d passes and %s (%s/s)", v.Claim, progress.Bytes(v.Sent),
+		progress.Notef(r.Sink, "volume %s: %s sent, %s on the wire, %d syncs in %s, %s/s", v.Claim, progress.Bytes(v.Sent),
 			progress.Bytes(v.Wire), v.Syncs, v.Spent.Round(10*time.Millisecond), progress.Bytes(int64(float64(v.Sent)/max(v.Spent.Seconds(), 0.001))))
 	}
 }

@@ -17,11 +17,12 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/report"
 )
 
-// heard keeps what the engine says.
+// heard keeps the messages of the events.
 type heard struct{ texts []string }
 
 func (h *heard) Emit(e progress.Event) { h.texts = append(h.texts, e.Message) }
@@ -43,8 +44,8 @@ func end(t *testing.T, id string, m *v1alpha1.Migration, rows ...report.Row) *cl
 	return c
 }
 
-// TestActivateIsRefusedWhileSomethingWaitsInTheSource: what cannot be on standby is
-// not on the target, and an application without it is not the whole.
+// TestActivateIsRefusedWhileSomethingWaitsInTheSource: objects that cannot be on standby
+// are not on the target, and the application is not complete without them.
 func TestActivateIsRefusedWhileSomethingWaitsInTheSource(t *testing.T) {
 	m := &v1alpha1.Migration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration"},
@@ -56,10 +57,13 @@ func TestActivateIsRefusedWhileSomethingWaitsInTheSource(t *testing.T) {
 	}
 	row := report.Row{Object: "cluster.db.example.com/pg", Outcome: report.Waiting}
 	a, b := end(t, "a", m, row), end(t, "b", m, row)
-	s := &Switch{Source: a, Target: b, Name: "west", Sink: &heard{}}
+	s := &Switch{
+		Source: a, Target: b, Name: "west", Sink: &heard{},
+		Invocation: invocation.Invocation{Namespace: "shop", To: "west", Name: "trial"},
+	}
 	err := s.Activate(t.Context())
 	var refused *BlockedError
-	if !errors.As(err, &refused) || !strings.Contains(err.Error(), row.Object) || !strings.Contains(refused.Hint, "migrate --start") {
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), row.Object) || !strings.Contains(refused.Hint, "migrate --to west -n shop --name trial --start") {
 		t.Fatalf("%v, want a refusal that names %s and migrate --start", err, row.Object)
 	}
 	for _, c := range []*cluster.Cluster{a, b} {
@@ -70,8 +74,8 @@ func TestActivateIsRefusedWhileSomethingWaitsInTheSource(t *testing.T) {
 	}
 }
 
-// TestWithoutItsSourceACopyIsActivatedAndWhatIsNotThereIsSaid: there is nobody
-// left to bring it.
+// TestWithoutItsSourceACopyIsActivatedAndWhatIsNotThereIsSaid: nothing can apply the
+// missing objects any more.
 func TestWithoutItsSourceACopyIsActivatedAndWhatIsNotThereIsSaid(t *testing.T) {
 	m := &v1alpha1.Migration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Migration"},
@@ -80,8 +84,8 @@ func TestWithoutItsSourceACopyIsActivatedAndWhatIsNotThereIsSaid(t *testing.T) {
 	b := end(t, "b", m, report.Row{Object: "pod/db", Outcome: report.Waiting}, report.Row{Object: "configmap/a", Outcome: report.Failed})
 	said := &heard{}
 	s := &Switch{Target: b, Name: "west", Sink: said}
-	if err := s.refuseWaiting(t.Context(), &record{name: "west", target: cluster.Namespace{Cluster: b, Name: "shop"}}); err != nil {
-		t.Errorf("refused although nobody can bring it any more: %v", err)
+	if err := s.rejectWaiting(t.Context(), &record{name: "west", target: cluster.Namespace{Cluster: b, Name: "shop"}}); err != nil {
+		t.Errorf("rejected although the source is gone: %v", err)
 	}
 	if len(said.texts) != 1 || !strings.Contains(said.texts[0], "pod/db") || strings.Contains(said.texts[0], "configmap/a") {
 		t.Errorf("said %q", said.texts)

@@ -178,7 +178,7 @@ func (b *builder) clash(item *Item, live *Live) bool {
 		b.block(Finding{
 			Code: CodeTargetActive, Object: &ref,
 			Message: "the copy on the target is active, and a running application is not written to",
-			Hint:    fmt.Sprintf("run: kubectl motion deactivate -n %s", b.request.SourceNamespace),
+			Hint:    "run: " + b.request.Invocation.Command("deactivate"),
 		})
 	case workload.Suspendable(ref.GroupKind()) && !live.Suspended:
 		b.block(Finding{

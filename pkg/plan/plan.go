@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hooks"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
+	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
@@ -53,6 +54,8 @@ type Request struct {
 	CopyMethods snapshot.Chooser
 	// Originals are the original states of stopped source workloads (see transform.Options).
 	Originals map[types.UID][]byte
+	// Invocation is how the user named the two ends, for the commands in hints.
+	Invocation invocation.Invocation
 }
 
 // Plan is what a migration will do.

@@ -125,7 +125,7 @@ func pluginsOf(wants map[string][]snapshot.Requirements) []string {
 // that cannot be had is no reason to stop: the pass is a live one then, and is
 // never started from.
 func (f *Volumes) take(ctx context.Context, name string, wants []snapshot.Requirements) ([]snapshot.Copy, error) {
-	p := f.Views.Plugin(name)
+	p := f.CopyMethods.Plugin(name)
 	if p == nil {
 		return nil, fmt.Errorf("volume plugin %s is not there", name)
 	}
@@ -134,7 +134,7 @@ func (f *Volumes) take(ctx context.Context, name string, wants []snapshot.Requir
 	case err == nil:
 	case ctx.Err() != nil:
 		return nil, err
-	case f.Views.Preference.Mode == snapshot.Snapshot || f.anyOccupied(wants) && !f.Stops:
+	case f.CopyMethods.Preference.Mode == snapshot.Snapshot || f.anyOccupied(wants) && !f.Stops:
 		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
 	default:
 		progress.Warnf(f.Sink, "no snapshots this time, the volumes are read live: %v", err)
@@ -280,12 +280,12 @@ func (f *Volumes) releaseCopies(ctx context.Context) error {
 		return nil
 	}
 	var errs []error
-	for _, p := range f.Views.Plugins {
+	for _, p := range f.CopyMethods.Plugins {
 		if err := p.Release(ctx, f.task()); err != nil {
 			errs = append(errs, fmt.Errorf("volume plugin %s: %w", p.Name(), err))
 		}
 	}
-	if len(f.Views.Plugins) > 0 {
+	if len(f.CopyMethods.Plugins) > 0 {
 		errs = append(errs, f.unbound(ctx))
 	}
 	return errors.Join(errs...)
@@ -337,7 +337,7 @@ func (f *Volumes) holdMore(ctx context.Context, change func(*Volume)) error {
 }
 
 // Looks says how the volumes were looked at in the last pass, for people.
-func (f *Volumes) Looks() string {
+func (f *Volumes) MethodCounts() string {
 	counts := map[v1alpha1.CopyMethod]int{}
 	skipped := 0
 	for _, v := range f.Volumes {

@@ -36,7 +36,7 @@ func TestTheMountPodOfCopiesHasTheClonesOfItsGroupAndStandsWhereTheApplicationIs
 	if mountpod.Name("m", got) == mountpod.Name("m", g) {
 		t.Error("the clones' mount pod has the name of the claims'")
 	}
-	if got := f.Looks(); got != "3 Snapshot, 1 Live" {
+	if got := f.MethodCounts(); got != "3 Snapshot, 1 Live" {
 		t.Errorf("looks: %s", got)
 	}
 }
@@ -61,13 +61,13 @@ func TestOnTheSourceOnlyWhatIsReadAsItIsHasAMountPodFromTheBeginning(t *testing.
 func TestAVolumeThatWaitsForTheStopIsNoFailureAndItsRecordStays(t *testing.T) {
 	before := []v1alpha1.MigrationVolume{{Claim: "data", VerifiedSync: 4, ShippedSync: 4, Consistency: "Stopped"}}
 	f := &Volumes{Volumes: []*Volume{{Claim: "data", pass: look{method: v1alpha1.CopyMethodLive, skipped: true}, Outcome: Outcome{Ended: true}}}}
-	if f.Broken() != nil || f.Moved() {
-		t.Errorf("broken %v, moved %v", f.Broken(), f.Moved())
+	if f.Broken() != nil || f.Changed() {
+		t.Errorf("broken %v, moved %v", f.Broken(), f.Changed())
 	}
 	if l := f.Lines(before)[0]; l.VerifiedSync != 4 || l.Consistency != "Stopped" || l.Reason != "" {
 		t.Errorf("line %+v", l)
 	}
-	if got := f.Looks(); got != "1 to be read when stopped" {
+	if got := f.MethodCounts(); got != "1 to be read when stopped" {
 		t.Errorf("looks: %s", got)
 	}
 }

@@ -57,7 +57,7 @@ func (f *Volumes) Lines(before []v1alpha1.MigrationVolume) []v1alpha1.MigrationV
 }
 
 // Moved says whether a volume arrived but moved under the read.
-func (f *Volumes) Moved() bool {
+func (f *Volumes) Changed() bool {
 	for _, v := range f.Volumes {
 		if v.Outcome.Shipped && !v.Outcome.Verified {
 			return true

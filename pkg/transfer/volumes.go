@@ -57,7 +57,7 @@ type Volumes struct {
 	// Groups of claims by the application's pods; mount pods are made of them.
 	Groups []mountpod.Group
 	// CopyMethods are the plugins that copy volumes of a running application.
-	Views snapshot.Chooser
+	CopyMethods snapshot.Chooser
 	// Around does what the application wants done before and after its copies are
 	// taken, and says whether that made them consistent for it; nil: nothing.
 	Around func(ctx context.Context, take func(context.Context) error) (consistent bool, err error)

@@ -23,8 +23,8 @@ func TestTheWorstVolumeDecides(t *testing.T) {
 	unequal := &Volume{Claim: "unequal", Outcome: Outcome{Ended: true, Shipped: true, Reason: v1alpha1.ReasonDigestMismatch}}
 
 	f := &Volumes{Volumes: []*Volume{verified, moved}}
-	if f.Broken() != nil || !f.Moved() || len(f.Failures()) != 1 {
-		t.Errorf("a live copy that moved: broken %v, moved %v, failures %v", f.Broken(), f.Moved(), f.Failures())
+	if f.Broken() != nil || !f.Changed() || len(f.Failures()) != 1 {
+		t.Errorf("a live copy that moved: broken %v, moved %v, failures %v", f.Broken(), f.Changed(), f.Failures())
 	}
 	f = &Volumes{Volumes: []*Volume{verified, full}}
 	if err := f.Broken(); err == nil || !strings.Contains(err.Error(), "hint:") {

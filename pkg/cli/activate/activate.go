@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package activate holds the verbs that turn a migrated application on and off:
+// Package activate implements the commands that start and stop a migrated application:
 // `kubectl motion activate`, `deactivate` and `rollback`.
 package activate
 
@@ -23,52 +23,52 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// verb is what distinguishes the three commands.
+// verb is one of the three commands.
 type verb struct {
 	use, short, long, example, done string
 	do                              func(*migrate.Switch, context.Context) error
 }
 
-// NewCmdActivate returns the verb activate.
+// NewCmdActivate returns the command activate.
 func NewCmdActivate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	return newCmd(config, streams, verb{
 		use: "activate", short: "Start a migrated application on the target", done: "activated",
 		long: `Start the copy that migrate left on standby on the target, with the replicas,
 schedules and node selectors that the source had.
 
-Refused while a volume was copied only under a running application.`,
+Rejected while a volume is a live copy, or its last sync was not verified.`,
 		example: `  # Start the copy of namespace shop on the cluster of pair west
   kubectl motion activate --to west -n shop`,
 		do: (*migrate.Switch).Activate,
 	})
 }
 
-// NewCmdDeactivate returns the verb deactivate.
+// NewCmdDeactivate returns the command deactivate.
 func NewCmdDeactivate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	return newCmd(config, streams, verb{
 		use: "deactivate", short: "Stop a migrated application on the target", done: "deactivated",
-		long: `Put the copy on the target back to rest. What it wrote stays in its volumes
-until the next migrate brings the source's state again.`,
+		long: `Put the copy on the target on standby again. What it wrote stays in its volumes
+until the next migrate copies the source's state.`,
 		example: `  # Stop the copy of namespace shop on the cluster of pair west
   kubectl motion deactivate --to west -n shop`,
 		do: (*migrate.Switch).Deactivate,
 	})
 }
 
-// NewCmdRollback returns the verb rollback.
+// NewCmdRollback returns the command rollback.
 func NewCmdRollback(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	return newCmd(config, streams, verb{
 		use: "rollback", short: "Stop the target and start the source again", done: "rolled back",
-		long: `Undo a cutover: put the copy on the target to rest and start the source again
-exactly as it was. What was written on the target since the cutover stays there
-and is not carried back.`,
+		long: `Undo a cutover: put the copy on the target on standby and start the source as it
+was. What was written on the target since the cutover stays there and is not copied
+back.`,
 		example: `  # Undo the cutover of namespace shop to the cluster of pair west
   kubectl motion rollback --to west -n shop`,
 		do: (*migrate.Switch).Rollback,
 	})
 }
 
-// TargetFlags are what was typed.
+// Flags are the flags of all three commands.
 type Flags struct {
 	ends     *flags.TargetFlags
 	name     string
@@ -113,15 +113,22 @@ func (f *Flags) run(ctx context.Context, v verb) error {
 	if err != nil {
 		return err
 	}
-	if err := v.do(&migrate.Switch{Source: source, Target: target, Name: name, Timeout: f.timeout, Sink: sink}, ctx); err != nil {
+	namespace, err := f.ends.SourceNamespace()
+	if err != nil {
+		return err
+	}
+	invocation := f.ends.Invocation(namespace, f.name)
+	if err := v.do(&migrate.Switch{
+		Source: source, Target: target, Name: name, Timeout: f.timeout, Sink: sink, Invocation: invocation,
+	}, ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(f.streams.Out, "migration.kubectl-motion.dev/%s %s\n", name, v.done)
 	return err
 }
 
-// connect goes on without the source when it cannot be reached and the target
-// can be reached without it.
+// connect returns a nil source when it cannot be reached and the target can be reached
+// without it.
 func (f *Flags) connect(ctx context.Context, sink progress.Sink) (source, target *cluster.Cluster, err error) {
 	source, target, err = f.ends.Connect(ctx)
 	if err == nil || !errors.Is(err, cluster.ErrUnreachable) || f.ends.ToContext == "" {
@@ -135,6 +142,6 @@ func (f *Flags) connect(ctx context.Context, sink progress.Sink) (source, target
 	if terr != nil {
 		return nil, nil, err
 	}
-	progress.Warnf(sink, "%v; going on with what the target knows", err)
+	progress.Warnf(sink, "%v; continuing with the Migration on the target", err)
 	return nil, target, nil
 }

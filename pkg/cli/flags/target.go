@@ -23,6 +23,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
 )
 
@@ -89,6 +90,26 @@ func (f *TargetFlags) ConnectSource(ctx context.Context) (*cluster.Cluster, erro
 		err = fmt.Errorf("%w\nhint: no kubeconfig names a cluster: set KUBECONFIG, or say --kubeconfig FILE", err)
 	}
 	return source, err
+}
+
+// Invocation returns the flags that name both ends, for printed commands. name is the
+// value of --name, "" if it was not used.
+func (f *TargetFlags) Invocation(namespace, name string) invocation.Invocation {
+	value := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	i := invocation.Invocation{
+		Kubeconfig: value(f.Source.KubeConfig), Context: value(f.Source.Context), Cluster: value(f.Source.ClusterName),
+		User: value(f.Source.AuthInfoName), Server: value(f.Source.APIServer), As: value(f.Source.Impersonate),
+		Namespace: namespace, To: f.To, ToContext: f.ToContext, ToKubeconfig: f.ToKubeconfig, ToNamespace: f.ToNamespace, Name: name,
+	}
+	if f.Source.ImpersonateGroup != nil {
+		i.AsGroups = *f.Source.ImpersonateGroup
+	}
+	return i
 }
 
 var errNoTarget = errors.New("name the target with --to PAIR or --to-context CONTEXT")

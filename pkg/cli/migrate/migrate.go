@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package migrate is the verb `kubectl motion migrate`.
+// Package migrate implements `kubectl motion migrate`.
 package migrate
 
 import (
@@ -26,34 +26,33 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 )
 
-const long = `Bring a namespace's objects and volumes to another cluster.
+const long = `Migrate a namespace's objects and volumes to another cluster.
 
-Without further flags the command ends with everything on the target, verified
-and on standby: nothing runs there yet, and the source goes on as before. Run it
-again as often as you like; it sends only what changed.
+Without further flags, all objects and volumes are on the target when the command
+ends, verified and on standby: nothing runs there yet, and the source keeps running.
+The command can be repeated; it sends only what changed.
 
   --start     starts the copy beside the running source (blue-green, tests).
-              Refused while a volume could only be copied under a running
-              application: such a copy is no state it was ever in. Where the
-              storage takes snapshots, the volumes come from those.
-  --cutover   moves for good: increments while the application runs, stop, last
-              increment, start on the target. Whatever fails before the target
-              starts puts the source back as it was.
+              Rejected while a volume is a live copy: the application never was
+              in that state. With storage that supports snapshots, the volumes
+              are copied from snapshots.
+  --cutover   moves the application: increments while the application runs, stop, last
+              increment, start on the target. A failure before the target
+              starts restores the source.
 
-Several namespaces (--namespaces, --namespace-selector, -A) move one after the
-other. One that fails does not keep the others from moving; the report has all of
-them, each with the exit status that it alone would have had, and the command then
-ends with status 3.
+Several namespaces (--namespaces, --namespace-selector, -A) are migrated one after
+the other, also when one fails. The report lists all of them with the exit status of
+each, and the command then ends with status 3.
 
-The command may be killed at any time: the same command goes on, and
-kubectl motion rollback puts the source back.
+The command may be killed at any time: run the same command again to continue, or
+kubectl motion rollback to start the source again.
 
 ` + exit.Status
 
 const example = `  # Copy namespace shop to the cluster of pair west, on standby
   kubectl motion migrate --to west -n shop
 
-  # Move it for good
+  # Move it: stop the source, start the target
   kubectl motion migrate --to west -n shop --cutover
 
   # With your own identity on the target, without a pair
@@ -68,7 +67,7 @@ const example = `  # Copy namespace shop to the cluster of pair west, on standby
   # At most 50 MiB/s for each volume, result as JSON
   kubectl motion migrate --to west -n shop --bandwidth 50Mi -o json`
 
-// TargetFlags are what was typed.
+// Flags are the command's flags.
 type Flags struct {
 	ends      *flags.TargetFlags
 	name      string
@@ -85,12 +84,12 @@ type Flags struct {
 	streams   genericiooptions.IOStreams
 }
 
-// NewCmdMigrate returns the verb.
+// NewCmdMigrate returns the command.
 func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, volumes ...snapshot.Plugin) *cobra.Command {
 	f := &Flags{ends: flags.NewTargetFlags(config), what: flags.NewSelectionFlags(volumes), streams: streams}
 	cmd := &cobra.Command{
 		Use:     "migrate (--to PAIR | --to-context CONTEXT)",
-		Short:   "Bring a namespace's objects and volumes to another cluster",
+		Short:   "Migrate a namespace's objects and volumes to another cluster",
 		Long:    long,
 		Example: example,
 		Args:    cobra.NoArgs,
@@ -106,11 +105,11 @@ func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptio
 	f.ends.AddTarget(fs)
 	fs.StringVar(&f.name, "name", "", "Name of the Migration; default: that of the pair or context")
 	fs.BoolVar(&f.start, "start", false, "Start the copy on the target beside the source")
-	fs.BoolVar(&f.cutover, "cutover", false, "Move for good: stop the source, ship the last increment, start the target")
-	fs.BoolVar(&f.recreate, "recreate", false, "Delete and make anew immutable ConfigMaps and Secrets, and Jobs on standby, that differ on the target")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show the plan, as kubectl motion plan does")
-	fs.StringVar(&f.bandwidth, "bandwidth", "", "Bytes per second on the wire for each volume, as in 50Mi")
-	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for any one thing that makes no progress")
+	fs.BoolVar(&f.cutover, "cutover", false, "Stop the source, ship the last increment, start the target")
+	fs.BoolVar(&f.recreate, "recreate", false, "Delete and recreate immutable ConfigMaps and Secrets, and Jobs on standby, that differ on the target")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "Only print the plan, as kubectl motion plan does")
+	fs.StringVar(&f.bandwidth, "bandwidth", "", "Limit for each volume, in bytes per second on the wire, such as 50Mi")
+	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for a step that makes no progress")
 	fs.StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
 	f.what.Add(fs)
 	f.spaces.Add(fs)
@@ -118,14 +117,14 @@ func NewCmdMigrate(config *genericclioptions.ConfigFlags, streams genericiooptio
 	return cmd
 }
 
-// Options are what runs.
+// Options are what Run needs.
 type Options struct {
 	flags   *Flags
 	request migrate.Request
 	sink    progress.Sink
 }
 
-// ToOptions checks what was typed.
+// ToOptions validates the flags.
 func (f *Flags) ToOptions() (*Options, error) {
 	timeout := func() error { return flags.CheckTimeout(f.timeout) }
 	for _, check := range []func() error{f.ends.Check, f.output.Check, f.spaces.Check, timeout} {
@@ -147,7 +146,7 @@ func (f *Flags) ToOptions() (*Options, error) {
 	if o.request.Mode, err = f.mode(); err != nil {
 		return nil, err
 	}
-	o.request.Plan.Mode, o.request.Plan.Recreate = o.request.Mode, f.recreate
+	o.request.Plan.Mode, o.request.Plan.Recreate, o.request.Plan.Invocation.Name = o.request.Mode, f.recreate, f.name
 	if o.request.Limits, err = f.limits(); err != nil {
 		return nil, err
 	}
@@ -160,7 +159,7 @@ func (f *Flags) ToOptions() (*Options, error) {
 func (f *Flags) mode() (v1alpha1.Mode, error) {
 	switch {
 	case f.start && f.cutover:
-		return "", &exit.UsageError{Err: errors.New("--start and --cutover exclude each other")}
+		return "", &exit.UsageError{Err: errors.New("--start and --cutover cannot be used together")}
 	case f.start:
 		return v1alpha1.ModeStart, nil
 	case f.cutover:
@@ -175,13 +174,12 @@ func (f *Flags) limits() (*v1alpha1.ShipmentLimits, error) {
 	}
 	q, err := resource.ParseQuantity(f.bandwidth)
 	if err != nil || q.Value() <= 0 {
-		return nil, &exit.UsageError{Err: fmt.Errorf("--bandwidth %q must be a positive quantity of bytes per second, as in 50Mi", f.bandwidth)}
+		return nil, &exit.UsageError{Err: fmt.Errorf("invalid --bandwidth %q: must be a positive number of bytes per second, such as 50Mi", f.bandwidth)}
 	}
 	return &v1alpha1.ShipmentLimits{Bandwidth: &q}, nil
 }
 
-// Run migrates every namespace that is meant, one after the other. One that
-// fails does not keep the others from moving.
+// Run migrates the selected namespaces one after the other, also when one fails.
 func (o *Options) Run(ctx context.Context) error {
 	f := o.flags
 	if f.dryRun {
@@ -218,7 +216,7 @@ func (o *Options) migrateAll(ctx context.Context, source *cluster.Cluster, names
 	all := &several{}
 	for _, name := range names {
 		if ctx.Err() != nil {
-			all.add(name, migrate.Result{}, fmt.Errorf("not begun: %w", ctx.Err()))
+			all.add(name, migrate.Result{}, fmt.Errorf("not started: %w", ctx.Err()))
 			continue
 		}
 		progress.Stepf(o.sink, "namespace %s", name)
@@ -241,7 +239,9 @@ func (o *Options) migrateOne(ctx context.Context, source *cluster.Cluster) (migr
 	if err != nil {
 		return migrate.Result{}, err
 	}
-	run := &migrate.Run{Source: source, Target: target, Request: o.request, Sink: o.sink}
+	request := o.request
+	request.Invocation = o.flags.ends.Invocation(source.Namespace, o.flags.name)
+	run := &migrate.Run{Source: source, Target: target, Request: request, Sink: o.sink}
 	return run.Do(ctx)
 }
 

@@ -11,17 +11,17 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/migrate"
 )
 
-// several is the one report about several namespaces.
+// several is the report of several namespaces.
 type several struct {
 	Migrations []outcome `json:"migrations"`
 }
 
-// outcome is what became of one namespace. The Result says what was achieved also
-// when there is an Error.
+// outcome is the result of one namespace. The Result is valid also when there is an
+// Error.
 type outcome struct {
 	Namespace string `json:"namespace"`
 	migrate.Result
-	// ExitCode is what the namespace alone would have ended with.
+	// ExitCode is the exit status of a run for this namespace alone.
 	ExitCode int    `json:"exitCode"`
 	Error    string `json:"error,omitempty"`
 }
@@ -70,7 +70,7 @@ type someFailedError struct {
 }
 
 func (e *someFailedError) Error() string {
-	return fmt.Sprintf("%d of %d namespaces are not done: %s", len(e.names), e.of, strings.Join(e.names, ", "))
+	return fmt.Sprintf("%d of %d namespaces failed: %s", len(e.names), e.of, strings.Join(e.names, ", "))
 }
 
 // ExitCode is that of a command that finished with some items failed.

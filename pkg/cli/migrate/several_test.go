@@ -21,7 +21,7 @@ func TestOneReportHasEveryNamespaceWithItsOwnExitStatus(t *testing.T) {
 	}
 	s.add("b", migrate.Result{}, errors.New("no such pair"))
 	s.add("c", migrate.Result{Migration: "west"}, &migrate.PartialError{Items: []string{"x"}})
-	if err := s.failed(); exit.Code(err) != exit.Partial || !strings.Contains(err.Error(), "2 of 3 namespaces are not done: b, c") {
+	if err := s.failed(); exit.Code(err) != exit.Partial || !strings.Contains(err.Error(), "2 of 3 namespaces failed: b, c") {
 		t.Errorf("%v", err)
 	}
 	raw, err := json.Marshal(s)

@@ -17,12 +17,12 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// Name is the Migration's: the one given, else what the user calls the target, as
-// far as an object's name may have it. It is a label's value too.
+// Name returns the name of the Migration: the one given, else that of the pair or
+// context in the characters that an object's name may have. It is a label's value too.
 func Name(f *flags.TargetFlags, given string) (string, error) {
 	if given != "" {
 		if msgs := validation.IsDNS1123Label(given); len(msgs) > 0 {
-			return "", &exit.UsageError{Err: fmt.Errorf("--name %q must be a DNS label: %s", given, strings.Join(msgs, "; "))}
+			return "", &exit.UsageError{Err: fmt.Errorf("invalid --name %q: must be a DNS label: %s", given, strings.Join(msgs, "; "))}
 		}
 		return given, nil
 	}
@@ -40,12 +40,12 @@ func Name(f *flags.TargetFlags, given string) (string, error) {
 		return '-'
 	}, name)
 	if name = strings.Trim(name[:min(len(name), 50)], "-"); name == "" {
-		return "", &exit.UsageError{Err: errors.New("the target's name makes no name for the Migration: give it one with --name")}
+		return "", &exit.UsageError{Err: errors.New("cannot derive the name of the Migration from the target's name: use --name")}
 	}
 	return name, nil
 }
 
-// summary is what a person reads on stdout.
+// summary is the text on stdout.
 func summary(r migrate.Result) string {
 	var b strings.Builder
 	state := "on standby"
@@ -56,7 +56,7 @@ func summary(r migrate.Result) string {
 	fmt.Fprintf(&b, "objects: %d moved, %d unchanged, %d waiting for activation, %d skipped, %d need an administrator, %d failed\n",
 		r.Counts.Moved, r.Counts.Unchanged, r.Counts.Waiting, r.Counts.Skipped, r.Counts.NeedsAdmin, r.Counts.Failed)
 	for _, v := range r.Volumes {
-		fmt.Fprintf(&b, "volume %s: %s, %s sent, %s on the wire\n", v.Claim, worth(v.Consistency, v.Reason),
+		fmt.Fprintf(&b, "volume %s: %s, %s sent, %s on the wire\n", v.Claim, volumeState(v.Consistency, v.Reason),
 			progress.Bytes(v.SentBytes), progress.Bytes(v.WireBytes))
 	}
 	if r.DowntimeSeconds > 0 {
@@ -69,7 +69,7 @@ func summary(r migrate.Result) string {
 	return b.String()
 }
 
-func worth(consistency, reason string) string {
+func volumeState(consistency, reason string) string {
 	switch {
 	case reason != "":
 		return reason

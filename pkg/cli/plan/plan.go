@@ -181,6 +181,7 @@ func (o *Options) plan(ctx context.Context, source *cluster.Cluster, namespace s
 	}
 	r := o.request
 	r.SourceNamespace, r.TargetNamespace = namespace, target.Namespace
+	r.Invocation = o.flags.ends.Invocation(namespace, r.Invocation.Name)
 	return plan.Make(ctx, source, target, r)
 }
 
