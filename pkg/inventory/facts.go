@@ -13,31 +13,34 @@ import (
 
 // Kinds with their own rules.
 var (
-	kindPod          = schema.GroupKind{Kind: "Pod"}
-	kindService      = schema.GroupKind{Kind: "Service"}
-	kindSecret       = schema.GroupKind{Kind: "Secret"}
-	kindConfigMap    = schema.GroupKind{Kind: "ConfigMap"}
-	kindClaim        = schema.GroupKind{Kind: "PersistentVolumeClaim"}
-	kindEndpoints    = schema.GroupKind{Kind: "Endpoints"}
-	kindSlice        = schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}
-	kindAccount      = schema.GroupKind{Kind: "ServiceAccount"}
-	kindQuota        = schema.GroupKind{Kind: "ResourceQuota"}
-	kindDeployment   = schema.GroupKind{Group: "apps", Kind: "Deployment"}
-	kindReplicaSet   = schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}
-	kindDaemonSet    = schema.GroupKind{Group: "apps", Kind: "DaemonSet"}
-	kindReplication  = schema.GroupKind{Kind: "ReplicationController"}
-	kindStatefulSet  = schema.GroupKind{Group: "apps", Kind: "StatefulSet"}
-	kindRevision     = schema.GroupKind{Group: "apps", Kind: "ControllerRevision"}
-	kindJob          = schema.GroupKind{Group: "batch", Kind: "Job"}
-	kindCronJob      = schema.GroupKind{Group: "batch", Kind: "CronJob"}
-	kindIngress      = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
-	kindAutoscaler   = schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}
-	kindScaledObject = schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}
-	kindRole         = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "Role"}
-	kindRoleBinding  = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}
-	kindOrder        = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Order"}
-	kindChallenge    = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Challenge"}
-	kindCertRequest  = schema.GroupKind{Group: "cert-manager.io", Kind: "CertificateRequest"}
+	kindPod           = schema.GroupKind{Kind: "Pod"}
+	kindService       = schema.GroupKind{Kind: "Service"}
+	kindSecret        = schema.GroupKind{Kind: "Secret"}
+	kindConfigMap     = schema.GroupKind{Kind: "ConfigMap"}
+	kindClaim         = schema.GroupKind{Kind: "PersistentVolumeClaim"}
+	kindEndpoints     = schema.GroupKind{Kind: "Endpoints"}
+	kindSlice         = schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}
+	kindAccount       = schema.GroupKind{Kind: "ServiceAccount"}
+	kindQuota         = schema.GroupKind{Kind: "ResourceQuota"}
+	kindDeployment    = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	kindReplicaSet    = schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}
+	kindDaemonSet     = schema.GroupKind{Group: "apps", Kind: "DaemonSet"}
+	kindReplication   = schema.GroupKind{Kind: "ReplicationController"}
+	kindStatefulSet   = schema.GroupKind{Group: "apps", Kind: "StatefulSet"}
+	kindRevision      = schema.GroupKind{Group: "apps", Kind: "ControllerRevision"}
+	kindJob           = schema.GroupKind{Group: "batch", Kind: "Job"}
+	kindCronJob       = schema.GroupKind{Group: "batch", Kind: "CronJob"}
+	kindIngress       = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
+	kindAutoscaler    = schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}
+	kindScaledObject  = schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}
+	kindRole          = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "Role"}
+	kindRoleBinding   = schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}
+	kindSnapshot      = schema.GroupKind{Group: "snapshot.storage.k8s.io", Kind: "VolumeSnapshot"}
+	kindGroupSnapshot = schema.GroupKind{Group: "groupsnapshot.storage.k8s.io", Kind: "VolumeGroupSnapshot"}
+	kindOldSnapshot   = schema.GroupKind{Group: "volumesnapshot.external-storage.k8s.io", Kind: "VolumeSnapshot"}
+	kindOrder         = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Order"}
+	kindChallenge     = schema.GroupKind{Group: "acme.cert-manager.io", Kind: "Challenge"}
+	kindCertRequest   = schema.GroupKind{Group: "cert-manager.io", Kind: "CertificateRequest"}
 )
 
 // factsOf returns the fields of an object that its verdict depends on.
@@ -65,6 +68,9 @@ func factsOf(u *unstructured.Unstructured) facts {
 		f.usersOnly = usersOnly(o)
 	case kindStatefulSet:
 		f.claimTemplates = claimTemplateNames(o)
+	}
+	if !BuiltIn(u.GroupVersionKind().Group) {
+		f.final = finalStatus(o)
 	}
 	if spec := PodSpec(u); spec != nil {
 		f.pod = podFactsOf(spec)

@@ -89,6 +89,8 @@ func byKind(inv *Inventory, o *Object) (Reason, string) {
 		if o.Ref.Name == "gke-resource-quotas" {
 			return ReasonPlatform, "created by GKE"
 		}
+	case kindSnapshot, kindGroupSnapshot, kindOldSnapshot:
+		return ReasonSnapshot, ""
 	case kindOrder, kindChallenge, kindCertRequest:
 		return ReasonOneTimeRequest, "cert-manager creates a new one"
 	case kindJob:
@@ -97,6 +99,9 @@ func byKind(inv *Inventory, o *Object) (Reason, string) {
 		return podReason(o)
 	case kindClaim:
 		return claimReason(inv, o)
+	}
+	if o.IsRun() && o.Final() {
+		return ReasonCompleted, "as its status has it"
 	}
 	return "", ""
 }
@@ -281,23 +286,4 @@ func BuiltIn(group string) bool {
 		"metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io",
 		"autoscaling.k8s.io", "policy.networking.k8s.io",
 	}, group) && !strings.Contains(group, ".x-k8s.io")
-}
-
-// GitOps returns the name of the GitOps tool that manages the object, "" when there
-// is no mark of one.
-func (o *Object) GitOps() string {
-	marks := []struct{ key, who string }{
-		{"argocd.argoproj.io/instance", "Argo CD"},
-		{"argocd.argoproj.io/tracking-id", "Argo CD"},
-		{"kustomize.toolkit.fluxcd.io/name", "Flux"},
-		{"helm.toolkit.fluxcd.io/name", "Flux"},
-		{"objectset.rio.cattle.io/id", "Rancher Fleet or the Helm controller of k3s"},
-		{"configsync.gke.io/resource-id", "Config Sync"},
-	}
-	for _, m := range marks {
-		if o.Labels[m.key] != "" || o.Annotations[m.key] != "" {
-			return m.who
-		}
-	}
-	return ""
 }

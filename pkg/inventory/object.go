@@ -57,6 +57,8 @@ type facts struct {
 	claim          *claimFacts
 	claimTemplates []string // StatefulSet
 	targetRefs     bool     // Endpoints: its addresses are pods
+	final          bool     // custom resource: its status has the signs of an end
+	gitOpsManager  string   // the GitOps tool among the field managers
 	usersOnly      bool     // RoleBinding without a service account
 }
 
@@ -81,6 +83,7 @@ func (o *Object) Unstructured() (*unstructured.Unstructured, error) {
 // u, and modifies it.
 func NewObject(k Kind, u *unstructured.Unstructured) (*Object, error) {
 	u.SetGroupVersionKind(k.GVK())
+	manager := gitOpsManager(u)
 	stripManagedFields(k, u)
 	raw, err := json.Marshal(u.Object)
 	if err != nil {
@@ -96,6 +99,7 @@ func NewObject(k Kind, u *unstructured.Unstructured) (*Object, error) {
 		raw:         raw,
 	}
 	o.facts = factsOf(u)
+	o.facts.gitOpsManager = manager
 	o.Needs = needsOf(u)
 	return o, nil
 }

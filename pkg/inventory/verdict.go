@@ -51,6 +51,9 @@ const (
 	ReasonEphemeral Reason = "Ephemeral"
 	// ReasonMirrorPod: a static pod of a node.
 	ReasonMirrorPod Reason = "MirrorPod"
+	// ReasonSnapshot: a VolumeSnapshot; on the target it would be a request for a
+	// snapshot of the copy, under the old name.
+	ReasonSnapshot Reason = "Snapshot"
 	// ReasonOneTimeRequest: a request to a third party that must not be sent twice
 	// (certificate orders and challenges).
 	ReasonOneTimeRequest Reason = "OneTimeRequest"
@@ -84,7 +87,7 @@ func Reasons() []Reason {
 		ReasonMotionInternal, ReasonUserSkip, ReasonNotSelected, ReasonTerminating, ReasonOwned,
 		ReasonGenerated, ReasonServiceAccount, ReasonClusterCredential, ReasonRevisionHistory,
 		ReasonLeaderLock, ReasonCompleted, ReasonEphemeral, ReasonMirrorPod,
-		ReasonOneTimeRequest, ReasonUserAccess,
+		ReasonSnapshot, ReasonOneTimeRequest, ReasonUserAccess,
 		ReasonTargetManaged, ReasonPlatform, ReasonNotPermitted, ReasonKindMissing,
 	}
 }
@@ -104,6 +107,7 @@ func explanations() map[Reason]string {
 		ReasonCompleted:         "finished, and would run again",
 		ReasonEphemeral:         "created and deleted with its pod",
 		ReasonMirrorPod:         "a static pod of a node",
+		ReasonSnapshot:          "a snapshot of the source's storage, whose content is not migrated",
 		ReasonOneTimeRequest:    "a request to a third party that must not be sent twice",
 		ReasonUserAccess:        "access is granted by the target's administrator",
 		ReasonTargetManaged:     "the target's administrator has set another limit",

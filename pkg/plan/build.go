@@ -32,6 +32,7 @@ func Build(d *Draft, observed Observation) (*Plan, error) {
 	b.references(items)
 	b.pullSecrets(items)
 	b.leftBehind(items)
+	b.customStatus(items)
 	b.patchesUnused()
 	b.notExamined()
 	groups, err := d.groups()

@@ -114,6 +114,10 @@ const (
 	// CodeSchedulingGate: the pods stay pending until their scheduling gates are
 	// removed.
 	CodeSchedulingGate Code = "SchedulingGate"
+	// CodeFinalStatus: the status of a custom resource is final and is not migrated.
+	CodeFinalStatus Code = "FinalStatus"
+	// CodeStatusNotMoved: the status of a custom resource has an identity.
+	CodeStatusNotMoved Code = "StatusNotMoved"
 	// CodeNotPruned: an object is not pruned although it may be deleted on the source.
 	CodeNotPruned Code = "NotPruned"
 	// CodeTwoCopies: a copy beside the running source has a second effect outside of

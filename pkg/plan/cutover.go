@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -62,8 +63,8 @@ func (b *builder) whenScaled(o *inventory.Object) error {
 // of 0 would scale the stopped workload up. An autoscaler with a higher minimum is
 // disabled while its workload has no replicas.
 func (b *builder) autoscaled(o *inventory.Object) error {
-	if _, paused := o.Annotations["autoscaling.keda.sh/paused"]; paused {
-		return nil
+	if paused, err := kedaPaused(o); paused || err != nil {
+		return err
 	}
 	for _, n := range o.Needs {
 		target := b.inv.Find(n.ID)
@@ -81,6 +82,25 @@ func (b *builder) autoscaled(o *inventory.Object) error {
 		})
 	}
 	return nil
+}
+
+// kedaPaused is true for a ScaledObject that keeps its workload stopped: paused with
+// any value but false, or paused at 0 replicas once KEDA has confirmed it in the status.
+// https://keda.sh/docs/latest/concepts/scaling-deployments/#pausing-autoscaling
+func kedaPaused(o *inventory.Object) (bool, error) {
+	if o.Ref.Group != "keda.sh" {
+		return false, nil
+	}
+	if at, set := o.Annotations["autoscaling.keda.sh/paused-replicas"]; set {
+		u, err := o.Unstructured()
+		if err != nil {
+			return false, err
+		}
+		return at == "0" && field(u, -1, "status", "pausedReplicaCount") == 0, nil
+	}
+	value, set := o.Annotations["autoscaling.keda.sh/paused"]
+	on, err := strconv.ParseBool(value)
+	return set && (err != nil || on), nil
 }
 
 // offAtZero is true for a HorizontalPodAutoscaler whose minimum is above 0: it is

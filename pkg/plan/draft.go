@@ -46,6 +46,10 @@ func NewDraft(inv *inventory.Inventory, facts Facts, req Request) (*Draft, error
 		StorageClasses: map[string]string{},
 		Images:         req.Images, LoadBalancers: req.LoadBalancers, Patches: req.Patches,
 		Originals: req.Originals, IPFamilies: facts.IPFamilies, Services: map[string]bool{},
+		RuntimeClasses: map[string]transform.RuntimeClass{},
+	}
+	for _, c := range facts.SourceRuntimeClasses.List {
+		d.options.RuntimeClasses[c.Name] = c.RuntimeClass
 	}
 	for _, o := range inv.Objects {
 		if o.Ref.GroupKind() == (schema.GroupKind{Kind: "Service"}) {
@@ -190,7 +194,7 @@ func (d *Draft) stage(o *inventory.Object, u *unstructured.Unstructured) Stage {
 		}
 	case o.Ref.GroupKind() == schema.GroupKind{Kind: "Pod"} && len(o.Claims()) > 0:
 		return StageActivation
-	case !inventory.BuiltIn(o.Ref.Group) && d.inv.RunsPods(o):
+	case !inventory.BuiltIn(o.Ref.Group) && (d.inv.RunsPods(o) || o.IsRun() || o.Final()):
 		return StageActivation
 	}
 	return StageStandby

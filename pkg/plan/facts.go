@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
+	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
 
 // Facts are what the two clusters offer, as far as the user is allowed to read it.
@@ -26,8 +27,10 @@ type Facts struct {
 	// Names of the target's objects of cluster-scoped kinds that objects refer to.
 	PriorityClasses Known[string]
 	RuntimeClasses  Known[string]
-	IngressClasses  Known[string]
-	Accounts        Known[Account]
+	// SourceRuntimeClasses add fields to the source's pods.
+	SourceRuntimeClasses Known[RuntimeClass]
+	IngressClasses       Known[string]
+	Accounts             Known[Account]
 	// SourceAccounts are the ServiceAccounts of the source namespace.
 	SourceAccounts Known[Account]
 	Nodes          Known[Node]
@@ -71,6 +74,12 @@ type Class struct {
 	// Waits is true for WaitForFirstConsumer.
 	Waits     bool
 	Expansion bool
+}
+
+// RuntimeClass is a RuntimeClass of the source.
+type RuntimeClass struct {
+	Name string
+	transform.RuntimeClass
 }
 
 // Account is a ServiceAccount.

@@ -38,6 +38,7 @@ func ObserveFacts(ctx context.Context, src, dst *cluster.Cluster, inv *inventory
 	group.Go(read(gctx, src, storageClasses, "", toClass, &f.SourceClasses))
 	group.Go(read(gctx, dst, schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"}, "", toName, &f.PriorityClasses))
 	group.Go(read(gctx, dst, schema.GroupVersionResource{Group: "node.k8s.io", Version: "v1", Resource: "runtimeclasses"}, "", toName, &f.RuntimeClasses))
+	group.Go(read(gctx, src, schema.GroupVersionResource{Group: "node.k8s.io", Version: "v1", Resource: "runtimeclasses"}, "", toRuntimeClass, &f.SourceRuntimeClasses))
 	group.Go(read(gctx, dst, schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingressclasses"}, "", toName, &f.IngressClasses))
 	group.Go(read(gctx, dst, core("serviceaccounts"), namespace, toAccount, &f.Accounts))
 	group.Go(read(gctx, src, core("serviceaccounts"), inv.Namespace, toAccount, &f.SourceAccounts))
@@ -122,6 +123,21 @@ func toAccount(u *unstructured.Unstructured) (Account, error) {
 	}
 	slices.Sort(a.Bound)
 	return a, err
+}
+
+func toRuntimeClass(u *unstructured.Unstructured) (RuntimeClass, error) {
+	out := RuntimeClass{Name: u.GetName()}
+	var err error
+	if out.NodeSelector, _, err = unstructured.NestedStringMap(u.Object, "scheduling", "nodeSelector"); err != nil {
+		return out, err
+	}
+	list, _, err := unstructured.NestedSlice(u.Object, "scheduling", "tolerations")
+	for _, t := range list {
+		if m, ok := t.(map[string]any); ok {
+			out.Tolerations = append(out.Tolerations, m)
+		}
+	}
+	return out, err
 }
 
 func toNode(u *unstructured.Unstructured) (Node, error) {

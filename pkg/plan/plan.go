@@ -109,7 +109,7 @@ const (
 	// StageVolume is for PVCs whose data is copied; each is created with its mount pod.
 	StageVolume Stage = "Volume"
 	// StageActivation is for objects that cannot be on standby: bare pods that use
-	// a PVC, custom resources whose operator starts pods.
+	// a PVC, custom resources whose operator starts pods or that are one piece of work.
 	StageActivation Stage = "Activation"
 )
 

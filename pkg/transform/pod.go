@@ -6,6 +6,8 @@ package transform
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,12 +22,15 @@ import (
 func (r *transformation) pod() {
 	r.drop("set by the source's scheduler", false, "spec", "nodeName")
 	r.drop("computed from the priority class", false, "spec", "priority")
+	r.drop("set by the source's RuntimeClass", false, "spec", "overhead")
 	r.drop("ephemeral containers cannot be created with a pod", true, "spec", "ephemeralContainers")
 	if class, _, _ := unstructured.NestedString(r.o, "spec", "priorityClassName"); class != "" {
 		r.drop("computed from the priority class", false, "spec", "preemptionPolicy")
 	}
 	spec := nested(r.o, "spec")
 	dropEqual(spec, map[string]any{"preemptionPolicy": "PreemptLowerPriority", "serviceAccountName": "default", "serviceAccount": "default"})
+	r.runtimeClass(spec)
+	r.network()
 	r.limitRanger(spec)
 	r.injected(spec)
 	r.tokenVolumes(spec)
@@ -34,6 +39,59 @@ func (r *transformation) pod() {
 		secs, _ := t["tolerationSeconds"].(int64)
 		return !(secs == 300 && (key == "node.kubernetes.io/not-ready" || key == "node.kubernetes.io/unreachable"))
 	})
+}
+
+// runtimeClass removes the node selector and the tolerations that the RuntimeClass of
+// the source added: the target's has its own.
+func (r *transformation) runtimeClass(spec map[string]any) {
+	name, _ := spec["runtimeClassName"].(string)
+	class, found := r.opts.RuntimeClasses[name]
+	if name == "" || !found {
+		return
+	}
+	if selector := nested(spec, "nodeSelector"); selector != nil {
+		for k, v := range class.NodeSelector {
+			if selector[k] == v {
+				delete(selector, k)
+				r.note(Change{Path: "spec.nodeSelector." + k, From: v, Why: "set by the source's RuntimeClass"})
+			}
+		}
+		dropEqual(spec, map[string]any{"nodeSelector": map[string]any{}})
+	}
+	filter(spec, "tolerations", func(t map[string]any) bool {
+		set := slices.ContainsFunc(class.Tolerations, func(of map[string]any) bool { return reflect.DeepEqual(of, t) })
+		if set {
+			r.note(Change{Path: "spec.tolerations", From: short(t["key"]), Why: "set by the source's RuntimeClass"})
+		}
+		return !set
+	})
+}
+
+// network removes the annotations in which network plugins and admission of the source
+// keep the state of a running pod. Some plugins take an address in them for the pod's.
+func (r *transformation) network() {
+	annotations := r.u.GetAnnotations()
+	for _, k := range slices.Sorted(maps.Keys(annotations)) {
+		if podState(k) {
+			r.note(Change{Path: "metadata.annotations." + k, From: short(annotations[k]), Why: "state of the source's pod"})
+			delete(annotations, k)
+		}
+	}
+	if len(annotations) == 0 {
+		annotations = nil
+	}
+	r.u.SetAnnotations(annotations)
+}
+
+func podState(key string) bool {
+	switch key {
+	case "k8s.v1.cni.cncf.io/network-status", "k8s.v1.cni.cncf.io/networks-status",
+		"cni.projectcalico.org/containerID", "cni.projectcalico.org/podIP", "cni.projectcalico.org/podIPs",
+		"openshift.io/scc", "security.openshift.io/validated-scc-subject-type", "kubernetes.io/psp",
+		"vpc.amazonaws.com/pod-eni", "vpc.amazonaws.com/pod-ips", "kubernetes.io/config.seen", "kubernetes.io/config.source", "kubernetes.io/config.hash":
+		return true
+	}
+	return strings.HasPrefix(key, "k8s.ovn.org/") || strings.HasPrefix(key, "ovn.kubernetes.io/")
 }
 
 // limitRanger removes the resources that a LimitRange of the source set, as recorded

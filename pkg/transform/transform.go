@@ -59,8 +59,16 @@ type Options struct {
 	// stopped, by their UID, in the format of package workload: they are restored on
 	// the target.
 	Originals map[types.UID][]byte
+	// RuntimeClasses of the source, by name.
+	RuntimeClasses map[string]RuntimeClass
 	// Patches are the user's, applied last but before workloads are put on standby.
 	Patches []Patch
+}
+
+// RuntimeClass is what admission adds to pods of a RuntimeClass.
+type RuntimeClass struct {
+	NodeSelector map[string]string
+	Tolerations  []map[string]any
 }
 
 // Change is one difference of the object on the target. It never has values of
