@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Reason is why a shipment stopped. The set is closed: a value that is not
@@ -53,6 +54,9 @@ const (
 	StateCorrupt Reason = "StateCorrupt"
 	// StateBusy: another sync uses the state of this volume, or writes to it.
 	StateBusy Reason = "StateBusy"
+	// StateFull: the filesystem of the state has no space. The same call continues once
+	// there is room.
+	StateFull Reason = "StateFull"
 	// PartiallyApplied: a part of a sync is applied to the volume, which must not be started.
 	PartiallyApplied Reason = "PartiallyApplied"
 	// Refused: the caller of one end did not agree to the verification.
@@ -69,7 +73,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		TargetFull, TargetUnsupported, TargetTooSmall, TargetUnwritable, Unreadable, SpecialFileRefused, SourceChanged,
-		DigestMismatch, PeerVersionMismatch, PeerRejected, StateCorrupt, StateBusy, PartiallyApplied, Refused, ConnectionLost, Cancelled,
+		DigestMismatch, PeerVersionMismatch, PeerRejected, StateCorrupt, StateBusy, StateFull, PartiallyApplied, Refused, ConnectionLost, Cancelled,
 		Internal,
 	}
 }
@@ -87,7 +91,7 @@ func Parse(name string) Reason {
 // Retryable reports whether the same call can succeed later without a change by a person.
 func (r Reason) Retryable() bool {
 	switch r {
-	case ConnectionLost, SourceChanged, StateBusy, TargetFull, DigestMismatch, PartiallyApplied:
+	case ConnectionLost, SourceChanged, StateBusy, StateFull, TargetFull, DigestMismatch, PartiallyApplied:
 		return true
 	default:
 		return false
@@ -153,6 +157,17 @@ func Wrap(r Reason, err error, what string) error {
 		r = Cancelled
 	}
 	return &Error{Reason: r, What: what, Err: err}
+}
+
+// State is an error of writing the state: StateFull where its filesystem has no space.
+func State(err error, what string) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return Wrap(StateFull, err, what)
+	}
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // Of returns the reason of err; errors without one are Cancelled when a context

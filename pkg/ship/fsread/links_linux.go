@@ -5,6 +5,7 @@ package fsread
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -41,7 +43,7 @@ func NewLinks(dir string) Links { return &linkTable{dir: dir} }
 func (t *linkTable) First(dev, ino uint64, path string) (string, error) {
 	if (t.used+1)*3 > len(t.slots)*2 {
 		if err := t.grow(); err != nil {
-			return "", fmt.Errorf("write the hardlink table: %w", err)
+			return "", fault.State(err, "write the hardlink table")
 		}
 	}
 	s := find(t.slots, dev, ino)
@@ -50,7 +52,7 @@ func (t *linkTable) First(dev, ino uint64, path string) (string, error) {
 	}
 	at, err := t.add(path)
 	if err != nil {
-		return "", fmt.Errorf("write the hardlink table: %w", err)
+		return "", fault.State(err, "write the hardlink table")
 	}
 	*s = slot{dev: dev, ino: ino, at: uint64(at) + 1}
 	t.used++
@@ -73,7 +75,8 @@ func (t *linkTable) grow() error {
 	if err != nil {
 		return err
 	}
-	if err := f.Truncate(int64(n * slotSize)); err != nil {
+	// A hole that cannot be filled later is a SIGBUS.
+	if err := reserve(f, int64(n*slotSize)); err != nil {
 		_ = f.Close()
 		return err
 	}
@@ -94,6 +97,21 @@ func (t *linkTable) grow() error {
 		t.paths, err = unlinked(t.dir)
 	}
 	return err
+}
+
+// reserve makes f size bytes of zeros that have their blocks.
+func reserve(f *os.File, size int64) error {
+	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	zeros := make([]byte, 64<<10)
+	for off := int64(0); off < size; off += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-off)], off); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func unlinked(dir string) (*os.File, error) {

@@ -6,7 +6,6 @@
 package index
 
 import (
-	"fmt"
 	"os"
 	"syscall"
 
@@ -18,7 +17,7 @@ import (
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the state: %w", err)
+		return nil, fault.State(err, "open the state")
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()

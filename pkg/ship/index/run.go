@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
@@ -109,11 +110,11 @@ func (w *Writer) Records() int64 { return w.records }
 // Add appends a record.
 func (w *Writer) Add(r *Record) error {
 	if w.err != nil {
-		return w.err
+		return w.failure()
 	}
 	if w.any && r.Entry.Path < w.last {
 		w.err = fmt.Errorf("internal error: the record of %q comes after %q", r.Entry.Path, w.last)
-		return w.err
+		return w.failure()
 	}
 	w.block = appendRecord(w.block, r, w.previous)
 	w.previous, w.last, w.any = r.Entry.Path, r.Entry.Path, true
@@ -121,7 +122,15 @@ func (w *Writer) Add(r *Record) error {
 	if len(w.block) >= blockSize {
 		w.flushBlock()
 	}
-	return w.err
+	return w.failure()
+}
+
+// failure is the error that sticks, with the reason StateFull where there is no space.
+func (w *Writer) failure() error {
+	if w.err == nil {
+		return nil
+	}
+	return fault.State(w.err, "write the state")
 }
 
 // Rows gives the place at which the next AddRows will write.
@@ -134,7 +143,7 @@ func (w *Writer) AddRows(rows []byte) error {
 		w.rowsLen += int64(len(rows))
 		w.rowsSum = crc32.Update(w.rowsSum, castagnoli, rows)
 	}
-	return w.err
+	return w.failure()
 }
 
 func (w *Writer) flushBlock() {
@@ -170,7 +179,7 @@ func (w *Writer) FlushRows() error {
 	if w.err == nil {
 		w.err = w.rows.Flush()
 	}
-	return w.err
+	return w.failure()
 }
 
 // checkpoint makes everything written so far durable and puts value on record as the

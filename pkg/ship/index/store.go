@@ -59,7 +59,7 @@ func Open(dir, volumeID string) (*Store, error) {
 	}
 	path := filepath.Join(dir, fileName(volumeID))
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("open the state: %w", err)
+		return nil, fault.State(err, "open the state")
 	}
 	lock, err := lockFile(filepath.Join(path, "lock"))
 	if err != nil {
@@ -237,12 +237,12 @@ func (s *Store) NewRun() (*Writer, error) {
 	n := s.head.NextRun
 	run, err := os.OpenFile(s.runPath(n), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("write the state: %w", err)
+		return nil, fault.State(err, "write the state")
 	}
 	rows, err := os.OpenFile(s.rowsPath(n), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		_ = run.Close()
-		return nil, fmt.Errorf("write the state: %w", err)
+		return nil, fault.State(err, "write the state")
 	}
 	return newWriter(n, run, rows), nil
 }
@@ -252,7 +252,7 @@ func (s *Store) NewRun() (*Writer, error) {
 func (s *Store) Seal(w *Writer, value uint64, cut tree.Time) error {
 	m, err := w.checkpoint(value, cut)
 	if err != nil {
-		return fmt.Errorf("write the state: %w", err)
+		return fault.State(err, "write the state")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -273,7 +273,7 @@ func (s *Store) Commit(h Head) error {
 		return err
 	}
 	if err := replaceFile(s.path("head"), data); err != nil {
-		return fmt.Errorf("write the state: %w", err)
+		return fault.State(err, "write the state")
 	}
 	old := s.named()
 	s.head = h
