@@ -46,6 +46,7 @@ func (a *Agent) reconcile(ctx context.Context, k key) (time.Duration, error) {
 	s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, a.config.Cluster, v1alpha1.VolumeShipments, k.namespace, k.name)
 	switch {
 	case apierrors.IsNotFound(err):
+		a.forgetWrite(k)
 		a.retire(k, fault.New(v1alpha1.ReasonSuperseded, "the shipment was deleted"))
 		return 0, nil
 	case err != nil:
@@ -233,6 +234,12 @@ func (a *Agent) lastWrite(k key) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.wrote[k]
+}
+
+func (a *Agent) forgetWrite(k key) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.wrote, k)
 }
 
 func (a *Agent) noteWrite(k key, now time.Time) {

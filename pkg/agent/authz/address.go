@@ -50,7 +50,7 @@ func (g *Grant) Dial(address string) (Destination, error) {
 // connected to. The caller checks at the moment of the connection, so that a
 // name cannot resolve to one thing here and another there.
 func (d Destination) CheckResolved(ip netip.Addr) error {
-	if local(ip) {
+	if local(ip) || d.grant.isNode(ip) {
 		return fault.New(v1alpha1.ReasonAddressNotAllowed,
 			"peer address %q is %s, a local address of the node, which is never allowed", d.Address, ip)
 	}
@@ -87,12 +87,23 @@ func (g *Grant) contains(ip netip.Addr) bool {
 	return ip.Zone() == "" && slices.ContainsFunc(g.CIDRs, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// local recognises what is never another cluster: the agent itself, whoever
-// answers on the node's link (cloud metadata services do) and groups.
+// metadataServices are addresses of clouds' services for the node itself that are not
+// link-local: of AWS by IPv6, Alibaba Cloud and Azure.
+var metadataServices = []netip.Addr{
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"),
+}
+
+// isNode reports whether ip is the address of the agent's own node.
+func (g *Grant) isNode(ip netip.Addr) bool {
+	return g.NodeIP.IsValid() && ip.Unmap() == g.NodeIP.Unmap()
+}
+
+// local reports whether ip is never another cluster's: the agent itself, what answers
+// on the node's link (metadata services of clouds do), and groups.
 func local(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	return !ip.IsValid() || ip.IsUnspecified() || ip.IsLoopback() || ip.IsMulticast() ||
-		ip.IsLinkLocalUnicast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		ip.IsLinkLocalUnicast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || slices.Contains(metadataServices, ip.WithZone(""))
 }
 
 // AnyAccepts says whether any peer of any policy may connect from ip.

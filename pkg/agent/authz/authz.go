@@ -42,6 +42,7 @@ package authz
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -61,6 +62,8 @@ type Authorizer struct {
 	Cluster *cluster.Cluster
 	// Node is this agent's node.
 	Node string
+	// NodeIP is its address; invalid when it is not known.
+	NodeIP netip.Addr
 	// AgentNamespace is never shipped.
 	AgentNamespace string
 
@@ -151,9 +154,14 @@ func (v *Authorizer) Grant(ctx context.Context, s *v1alpha1.VolumeShipment) (*Gr
 	if err != nil {
 		return nil, err
 	}
-	return Evaluate(policies, Request{
+	grant, err := Evaluate(policies, Request{
 		Namespace: s.Namespace, Labels: ns.Labels, Peer: s.Spec.Peer.ClusterID, AgentNamespace: v.AgentNamespace,
 	})
+	if err != nil {
+		return nil, err
+	}
+	grant.NodeIP = v.NodeIP
+	return grant, nil
 }
 
 // paired proves that a volume is sent only to a cluster that an administrator paired

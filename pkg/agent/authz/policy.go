@@ -37,6 +37,8 @@ type Grant struct {
 	AllowUnpaired bool
 	// MountPodImages are what mount pods may run; none: anything.
 	MountPodImages []string
+	// NodeIP is the address of the agent's node, which is not dialled whatever CIDRs say.
+	NodeIP netip.Addr
 	// Malformed lists what was left out because it does not parse.
 	Malformed []string
 }

@@ -153,8 +153,9 @@ func TestTheUsersLimitOnlyLowersTheBandwidth(t *testing.T) {
 
 func TestOnlyAllowedAddressesAreDialled(t *testing.T) {
 	g := mustDecide(t, blue(), allow("a", func(p *v1alpha1.MotionPolicy) {
-		p.Spec.Peers[0].CIDRs = append(p.Spec.Peers[0].CIDRs, "127.0.0.0/8", "169.254.0.0/16", "not a cidr")
+		p.Spec.Peers[0].CIDRs = append(p.Spec.Peers[0].CIDRs, "127.0.0.0/8", "169.254.0.0/16", "100.100.0.0/16", "not a cidr")
 	}))
+	g.NodeIP = netip.MustParseAddr("10.1.9.9")
 	if len(g.Malformed) != 1 {
 		t.Errorf("malformed entries: %q", g.Malformed)
 	}
@@ -176,6 +177,9 @@ func TestOnlyAllowedAddressesAreDialled(t *testing.T) {
 		":4747":                     false,
 		"127.0.0.1:4747":            false,
 		"169.254.169.254:80":        false,
+		"100.100.100.200:80":        false,
+		"10.1.9.9:4747":             false,
+		"[::ffff:10.1.9.9]:4747":    false,
 		"0.0.0.0:4747":              false,
 		"[::1]:4747":                false,
 		"[::ffff:127.0.0.1]:4747":   false,

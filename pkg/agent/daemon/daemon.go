@@ -136,7 +136,11 @@ func newEnv(ctx context.Context, o Options) (*session.Env, *authz.Accepted, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	v := &authz.Authorizer{Cluster: c, Node: o.Node, AgentNamespace: o.Namespace}
+	nodeIP, err := netip.ParseAddr(o.NodeIP)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--node-ip: %w", err)
+	}
+	v := &authz.Authorizer{Cluster: c, Node: o.Node, NodeIP: nodeIP, AgentNamespace: o.Namespace}
 	policies := authz.NewAccepted(v)
 	return &session.Env{
 		WithoutPreserve: !canPreserve(),

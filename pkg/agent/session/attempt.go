@@ -257,12 +257,9 @@ func (s *Session) conclude(at *openedVolume, result ship.Result, err error) erro
 	return shipFault(err)
 }
 
-// recheckExclusive looks once more, after the last byte and before anything is
-// verified. It asks until it is answered: only whoever is sure verifies.
+// recheckExclusive authorizes once more, after the last byte and before anything is
+// verified. It retries until the API server answers.
 func (s *Session) recheckExclusive(ctx context.Context) error {
-	if !s.job.mustBeExclusive() {
-		return nil
-	}
 	backoff := newBackoff()
 	for {
 		_, err := s.verify(ctx)
@@ -271,10 +268,10 @@ func (s *Session) recheckExclusive(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case reason == v1alpha1.ReasonNotExclusive:
+		case reason == v1alpha1.ReasonNotExclusive, reason == v1alpha1.ReasonPolicyDenied, reason == v1alpha1.ReasonClaimMismatch:
 			return err
 		case reason != v1alpha1.ReasonQueued:
-			return nil // what else changed is the guard's matter
+			return nil // the guard ends the attempt if it has to
 		}
 		select {
 		case <-ctx.Done():

@@ -5,22 +5,28 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
+	"syscall"
 	"time"
 )
 
-// measureTimeout bounds how long a first pass is measured beside itself, and
-// measureChunk how many entries of a directory are in memory for it.
+// measureTimeout bounds how long a first sync is measured, measureChunk how many entries
+// of a directory are in memory for it, and measurePending how many directories wait.
 const (
 	measureTimeout = 20 * time.Second
 	measureChunk   = 512
+	measurePending = 1 << 16
 )
 
-// measureBeside finds out how much there is to ship while it is being shipped, so
-// that people see how long it will take. Later passes know it from the one
-// before. Nothing depends on the number: what cannot be measured is not shown.
+// closeTimeout bounds how long closing a volume waits for the measurement.
+const closeTimeout = 2 * time.Second
+
+// measureBeside measures how much there is to ship while it is being shipped, so that
+// people see how long it will take. Later syncs know it from the one before. Nothing
+// depends on the number: what cannot be measured is not shown.
 func (s *Session) measureBeside(at *openedVolume) {
 	ctx, cancel := context.WithTimeout(at.ctx, measureTimeout)
 	done := make(chan struct{})
@@ -32,7 +38,11 @@ func (s *Session) measureBeside(at *openedVolume) {
 	}()
 	at.onClose(func() {
 		cancel()
-		<-done
+		select {
+		case <-done:
+		case <-time.After(closeTimeout):
+			s.log.Warn("the measurement of the volume did not stop in time")
+		}
 	})
 }
 
@@ -41,6 +51,9 @@ func (s *Session) setTotal(total int64) {
 	defer s.mu.Unlock()
 	s.report.Total = total
 }
+
+// errTooMany ends a measurement that would take too much memory.
+var errTooMany = errors.New("too many directories to measure")
 
 // measure sums the apparent sizes of the regular files below dir, in bytes.
 // Nothing is followed out of dir: os.Root sees to it.
@@ -58,7 +71,9 @@ func measure(ctx context.Context, dir *os.File) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		left = append(left, below...)
+		if left = append(left, below...); len(left) > measurePending {
+			return 0, errTooMany
+		}
 		total += bytes
 	}
 	return total, nil
@@ -67,12 +82,16 @@ func measure(ctx context.Context, dir *os.File) (int64, error) {
 // measureOne sums up one directory and returns those below it. Entries that went
 // meanwhile do not count.
 func measureOne(ctx context.Context, root *os.Root, name string) (below []string, total int64, err error) {
-	f, err := root.Open(name)
+	// What was a directory may be a FIFO by now: open(2) of one waits for a writer.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, nil
 	}
 	defer func() { _ = f.Close() }()
 	for {
+		if len(below) > measurePending {
+			return nil, 0, errTooMany
+		}
 		entries, err := f.ReadDir(measureChunk)
 		for _, e := range entries {
 			if e.IsDir() {

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestAMeasureCountsFilesAndFollowsNothing(t *testing.T) {
@@ -43,4 +45,31 @@ func TestAMeasureCountsFilesAndFollowsNothing(t *testing.T) {
 	if _, err := measure(ended, dir); err == nil {
 		t.Error("a measure that was stopped said a number")
 	}
+}
+
+func TestMeasure(t *testing.T) {
+	top := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(top, "was-a-directory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = root.Close() }()
+	t.Run("a directory that was replaced by a FIFO does not block", func(t *testing.T) {
+		done := make(chan int64, 1)
+		go func() {
+			_, total, _ := measureOne(t.Context(), root, "was-a-directory")
+			done <- total
+		}()
+		select {
+		case total := <-done:
+			if total != 0 {
+				t.Errorf("%d bytes", total)
+			}
+		case <-time.After(2 * time.Second):
+			t.Fatal("the measurement waits for a writer of the FIFO")
+		}
+	})
 }
