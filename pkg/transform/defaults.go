@@ -5,7 +5,6 @@ package transform
 
 import (
 	"reflect"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -42,7 +41,14 @@ func (r *transformation) defaults() {
 	case schema.GroupKind{Group: "batch", Kind: "CronJob"}:
 		dropEqual(spec, map[string]any{"concurrencyPolicy": "Allow", "failedJobsHistoryLimit": int64(1), "successfulJobsHistoryLimit": int64(3)})
 	case schema.GroupKind{Group: "batch", Kind: "Job"}:
-		dropEqual(spec, map[string]any{"backoffLimit": int64(6), "completionMode": "NonIndexed", "podReplacementPolicy": "TerminatingOrFailed", "manualSelector": false})
+		dropEqual(spec, map[string]any{"completionMode": "NonIndexed", "manualSelector": false})
+		// The defaults of these depend on whether the other field is set.
+		if _, set := spec["backoffLimitPerIndex"]; !set {
+			dropEqual(spec, map[string]any{"backoffLimit": int64(6)})
+		}
+		if _, set := spec["podFailurePolicy"]; !set {
+			dropEqual(spec, map[string]any{"podReplacementPolicy": "TerminatingOrFailed"})
+		}
 	case schema.GroupKind{Kind: "Service"}:
 		dropEqual(spec, map[string]any{"sessionAffinity": "None", "type": "ClusterIP", "internalTrafficPolicy": "Cluster"})
 	}
@@ -100,52 +106,13 @@ func containerDefaults(c map[string]any) {
 	}
 }
 
-// defaultPullPolicy is the default of an image: Always for the tag latest and without
-// a tag, IfNotPresent for any other tag or digest.
+// defaultPullPolicy is the default of an image: Always for the tag latest, with or
+// without a digest, and without tag and digest, else IfNotPresent.
 func defaultPullPolicy(image string) string {
-	name := image[strings.LastIndex(image, "/")+1:]
-	if strings.Contains(name, "@") {
-		return "IfNotPresent"
-	}
-	_, tag, found := strings.Cut(name, ":")
-	if !found || tag == "latest" {
+	image, _, digest := strings.Cut(image, "@")
+	_, tag, tagged := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	if tag == "latest" || !tagged && !digest {
 		return "Always"
 	}
 	return "IfNotPresent"
-}
-
-// duplicates drops entries that server-side apply refuses: lists whose entries
-// have a key may name each key once, while older ways to write allowed more. Of
-// two environment variables of one name the last one counts.
-func (r *transformation) duplicates(at string, spec map[string]any) {
-	for _, field := range []string{"initContainers", "containers"} {
-		for _, c := range elements(spec, field) {
-			name, _ := c["name"].(string)
-			r.lastOf(c, "env", at+"."+field+"["+name+"].env", func(e map[string]any) any { return e["name"] })
-			r.lastOf(c, "ports", at+"."+field+"["+name+"].ports", func(p map[string]any) any {
-				return [2]any{p["containerPort"], orDefault(p["protocol"], "TCP")}
-			})
-		}
-	}
-	r.lastOf(spec, "imagePullSecrets", at+".imagePullSecrets", func(s map[string]any) any { return s["name"] })
-}
-
-// lastOf keeps the last of several entries with the same key.
-func (r *transformation) lastOf(o map[string]any, field, at string, key func(map[string]any) any) {
-	list := elements(o, field)
-	seen := map[any]bool{}
-	kept := make([]any, 0, len(list))
-	for _, e := range slices.Backward(list) {
-		k := key(e)
-		if seen[k] {
-			r.note(Change{Path: at, From: short(e["name"]), Why: "named twice; the last one counts", Notable: true})
-			continue
-		}
-		seen[k] = true
-		kept = append(kept, e)
-	}
-	if len(kept) < len(list) {
-		slices.Reverse(kept)
-		o[field] = kept
-	}
 }

@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -44,8 +46,8 @@ func (r *transformation) isHelmRelease() bool {
 	return t == "helm.sh/release.v1" || r.gk.Kind == "ConfigMap" && r.u.GetLabels()["owner"] == "helm"
 }
 
-// moveRelease changes the namespace of a packed release and leaves every other
-// field as it is, byte for byte.
+// moveRelease changes the namespace of a packed release and of its manifests, and
+// leaves every other field as it is.
 func moveRelease(packed string, secret bool, from, to string) (string, error) {
 	raw := []byte(packed)
 	var err error
@@ -66,6 +68,9 @@ func moveRelease(packed string, secret bool, from, to string) (string, error) {
 		return packed, nil
 	}
 	release["namespace"] = json.RawMessage(fmt.Sprintf("%q", to))
+	if err := moveManifests(release, from, to); err != nil {
+		return "", err
+	}
 	if doc, err = json.Marshal(release); err != nil {
 		return "", err
 	}
@@ -74,6 +79,75 @@ func moveRelease(packed string, secret bool, from, to string) (string, error) {
 		out = base64.StdEncoding.EncodeToString([]byte(out))
 	}
 	return out, nil
+}
+
+// moveManifests changes metadata.namespace in the manifests of a release and of its
+// hooks: helm upgrade deletes objects of the stored manifest that a chart no longer
+// renders, and looks for them in the namespace that is written there.
+func moveManifests(release map[string]json.RawMessage, from, to string) error {
+	change := func(o map[string]json.RawMessage) error {
+		var text string
+		if len(o["manifest"]) == 0 {
+			return nil
+		}
+		if err := json.Unmarshal(o["manifest"], &text); err != nil {
+			return err
+		}
+		changed := moveManifest(text, from, to)
+		if changed == text {
+			return nil
+		}
+		raw, err := json.Marshal(changed)
+		o["manifest"] = raw
+		return err
+	}
+	if err := change(release); err != nil {
+		return err
+	}
+	var hooks []map[string]json.RawMessage
+	if len(release["hooks"]) == 0 || string(release["hooks"]) == "null" {
+		return nil
+	}
+	if err := json.Unmarshal(release["hooks"], &hooks); err != nil {
+		return err
+	}
+	for _, h := range hooks {
+		if err := change(h); err != nil {
+			return err
+		}
+	}
+	raw, err := json.Marshal(hooks)
+	release["hooks"] = raw
+	return err
+}
+
+var (
+	topKey       = regexp.MustCompile(`^[A-Za-z"']`)
+	namespaceKey = regexp.MustCompile(`^([ \t]+)(namespace:[ \t]*)(["']?)([^"'\s#]+)(["']?)([ \t]*(?:#.*)?)$`)
+)
+
+// moveManifest changes metadata.namespace in the YAML documents of a manifest where it
+// is from, and leaves all other text as it is.
+func moveManifest(text, from, to string) string {
+	lines := strings.Split(text, "\n")
+	inMetadata, indent := false, ""
+	for i, l := range lines {
+		switch {
+		case strings.HasPrefix(l, "---"):
+			inMetadata = false
+		case topKey.MatchString(l):
+			inMetadata, indent = strings.TrimRight(l, " \t\r") == "metadata:", ""
+		case inMetadata:
+			if trimmed := strings.TrimLeft(l, " \t"); indent == "" && trimmed != "" && trimmed[0] != '#' {
+				indent = l[:len(l)-len(trimmed)]
+			}
+			m := namespaceKey.FindStringSubmatch(strings.TrimSuffix(l, "\r"))
+			if m != nil && m[1] == indent && m[4] == from && m[3] == m[5] {
+				lines[i] = m[1] + m[2] + m[3] + to + m[5] + m[6]
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 func unpack(raw []byte) ([]byte, error) {

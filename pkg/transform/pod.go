@@ -219,7 +219,6 @@ func (r *transformation) podTemplate() {
 			r.storageClass(t, fmt.Sprintf("%s.volumes[%d].ephemeral.volumeClaimTemplate.", at, i))
 		}
 	}
-	r.duplicates(at, spec)
 }
 
 // image maps the image of a container by the longest prefix that ends at the end of

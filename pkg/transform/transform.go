@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
+	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/workload"
 )
 
@@ -100,6 +101,11 @@ func Object(obj *unstructured.Unstructured, opts Options) (*unstructured.Unstruc
 	if err := r.patch(); err != nil {
 		return nil, nil, fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
 	}
+	if path := inventory.PodSpecPath(r.u); path != nil {
+		if err := r.duplicates(strings.Join(path, "."), nested(r.o, path...)); err != nil {
+			return nil, nil, fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
+		}
+	}
 	if err := r.standby(); err != nil {
 		return nil, nil, err
 	}
@@ -123,6 +129,8 @@ func (r *transformation) kind() {
 		r.service()
 	case schema.GroupKind{Kind: "PersistentVolumeClaim"}:
 		r.claim()
+	case schema.GroupKind{Group: "route.openshift.io", Kind: "Route"}:
+		r.route()
 	case schema.GroupKind{Kind: "Pod"}:
 		r.pod()
 	case schema.GroupKind{Kind: "Secret"}, schema.GroupKind{Kind: "ConfigMap"}:
