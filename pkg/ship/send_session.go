@@ -255,6 +255,9 @@ func (x *sendSession) scan(w wire.Welcome) error {
 	x.connectData()
 	x.group.Go(func() {
 		done, err := x.pass.Run(x.ctx, newBaseJoin(kept, x.base), memory)
+		if err == nil && done.Verify {
+			done.Verify, err = x.recheck(x.ctx)
+		}
 		if err != nil {
 			x.event(session.Failed{Err: err})
 			return

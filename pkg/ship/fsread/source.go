@@ -56,6 +56,8 @@ type Info struct {
 	// Live: entries may change during read; they are counted, and the sync is not
 	// verified. In any other source a changed entry is an error.
 	Live bool
+	// Frozen: it is a snapshot, which cannot change.
+	Frozen bool
 	// Trusted: the filesystem is one whose ctime is known to be kept (ext4, xfs, btrfs,
 	// f2fs, zfs). Elsewhere a sync that is to be verified reads all data.
 	Trusted bool

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/fault"
@@ -58,7 +60,7 @@ func OpenTree(root *os.File, o Options) (*Tree, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Unreadable, err, "statfs of the source")
 	}
-	t.info = Info{ChangeDetection: o.ChangeDetection, Live: o.Live, Trusted: fs.trusted, Filesystem: fs.name}
+	t.info = Info{ChangeDetection: o.ChangeDetection, Live: o.Live, Frozen: o.CutUnixNano != 0, Trusted: fs.trusted, Filesystem: fs.name}
 	if t.info.Identity, err = Identity(t.root); err != nil {
 		return nil, err
 	}
@@ -78,6 +80,8 @@ func cut(fd int, o Options) (tree.Time, error) {
 	if o.CutUnixNano != 0 {
 		return tree.Time{}.Add(o.CutUnixNano), nil
 	}
+	// What was written just before counts as settled then.
+	time.Sleep(2 * tree.Granularity * time.Nanosecond)
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &now); err != nil {
 		return tree.Time{}, err
