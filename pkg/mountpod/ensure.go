@@ -21,9 +21,8 @@ import (
 // poll is how often the API server is asked while a pod comes or goes.
 const poll = 250 * time.Millisecond
 
-// Ensure makes the pod exist. A mount pod that ended, or is going, is replaced.
-// It fails when admission changed the pod into something that must not hold
-// volumes: with an fsGroup the kubelet would change the owner of every file.
+// Ensure creates the pod. A mount pod that ended, or is being deleted, is replaced. It
+// fails when admission set an fsGroup: the kubelet would change the group of every file.
 func Ensure(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod) error {
 	pods := c.Kube.CoreV1().Pods(pod.Namespace)
 	old, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
@@ -32,8 +31,8 @@ func Ensure(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod) error {
 	case err != nil:
 		return fmt.Errorf("mount pod %s/%s on %s: %w", pod.Namespace, pod.Name, c, err)
 	case old.Labels[v1alpha1.LabelMountPod] == "":
-		return fmt.Errorf("pod %s/%s on %s is in the way of a mount pod of that name and is not ours: rename or remove it", pod.Namespace, pod.Name, c)
-	case usable(old):
+		return fmt.Errorf("pod %s/%s on %s has the name of a mount pod and is not managed by kubectl-motion: rename or delete it", pod.Namespace, pod.Name, c)
+	case Usable(old):
 		return nil
 	default:
 		if err := Delete(ctx, c, pod.Namespace, pod.Name); err != nil {
@@ -57,12 +56,13 @@ func Ensure(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod) error {
 	return nil
 }
 
-func usable(p *corev1.Pod) bool {
+// Usable is true for a mount pod that runs or will run.
+func Usable(p *corev1.Pod) bool {
 	return p.DeletionTimestamp == nil && p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded
 }
 
-// Problem says why a mount pod does not run yet, as far as its status tells, and ""
-// when it runs or there is nothing to tell.
+// Problem returns why a mount pod does not run yet, as its status reports it, "" when it
+// runs or its status reports nothing.
 func Problem(p *corev1.Pod) string {
 	if p.Status.Phase == corev1.PodRunning {
 		return ""
@@ -80,7 +80,7 @@ func Problem(p *corev1.Pod) string {
 	return p.Status.Message
 }
 
-// RequestDeletion asks for the end of a mount pod and does not wait for it.
+// RequestDeletion deletes a mount pod and does not wait for its end.
 func RequestDeletion(ctx context.Context, c *cluster.Cluster, namespace, name string) error {
 	err := c.Kube.CoreV1().Pods(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -96,18 +96,25 @@ func Delete(ctx context.Context, c *cluster.Cluster, namespace, name string) err
 	if err := RequestDeletion(ctx, c, namespace, name); err != nil {
 		return err
 	}
-	return wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
-		_, err := pods.Get(ctx, name, metav1.GetOptions{})
+	node := ""
+	err := wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
+		p, err := pods.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return true, nil
 		}
+		if err == nil {
+			node = p.Spec.NodeName
+		}
 		return false, nil
 	})
+	if err != nil && node != "" {
+		return fmt.Errorf("mount pod %s/%s on %s was not deleted: check whether node %s is ready: %w", namespace, name, c, node, err)
+	}
+	return err
 }
 
-// DeleteFinished asks for the end of every mount pod of a migration, returns their names
-// and does not wait: the application may be started meanwhile, since a mount pod
-// writes nothing.
+// DeleteFinished deletes every mount pod of a migration, returns their names and does not
+// wait: the application may start meanwhile, since a mount pod writes nothing.
 func DeleteFinished(ctx context.Context, c *cluster.Cluster, namespace, migration string) ([]string, error) {
 	list, err := c.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: v1alpha1.LabelMountPod + "=true," + v1alpha1.LabelMigration + "=" + migration,

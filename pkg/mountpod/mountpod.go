@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: The kubectl-motion authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package mountpod makes the kubelet mount the volumes that a migration ships.
+// Package mountpod lets the kubelet mount the volumes that a migration ships.
 //
 // A mount pod is a pod of the public pause image in the application's namespace
-// that mounts claims and does nothing. Three things hang on it:
+// that mounts PVCs and does nothing else. It has three purposes:
 //
 //   - The kubelet mounts what a pod references, on the node where the pod runs,
 //     by whatever means the storage needs. The agent of that node reads or
@@ -45,16 +45,16 @@ const DefaultImage = "registry.k8s.io/pause:3.10.1"
 // nobody is the user of the pause image. Anything but root does.
 const nobody = 65535
 
-// Deadline, in seconds, ends mount pods that nobody removed, for instance because the
-// plugin was killed and never called again.
+// Deadline, in seconds, ends mount pods that were not deleted, for instance because the
+// plugin was killed and not run again.
 const Deadline = 24 * 60 * 60
 
 // Group is a set of claims that must be mounted together, and where.
 type Group struct {
-	// Name says whose claims they are, for the mount pod's name.
+	// Name of the application's pod or workload, for the mount pod's name.
 	Name   string
 	Claims []string
-	// Placement is what the application's pod says about nodes.
+	// Placement is that of the application's pod.
 	Placement Placement
 	// Block lists those of Claims that are raw block volumes.
 	Block []string
@@ -123,6 +123,9 @@ func Pod(g Group, o Options) *corev1.Pod {
 				"sidecar.istio.io/inject":                 "false",
 				"linkerd.io/inject":                       "disabled",
 				"kubectl.kubernetes.io/default-container": containerName,
+				// A node is not removed while it reads or writes volumes.
+				"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+				"karpenter.sh/do-not-disrupt":                    "true",
 			},
 			OwnerReferences: []metav1.OwnerReference{o.Owner},
 		},
@@ -136,7 +139,7 @@ func Pod(g Group, o Options) *corev1.Pod {
 			ImagePullSecrets:              pull,
 			NodeSelector:                  g.Placement.NodeSelector,
 			Affinity:                      affinity(g.Placement),
-			Tolerations:                   g.Placement.Tolerations,
+			Tolerations:                   tolerations(g.Placement),
 			SecurityContext: &corev1.PodSecurityContext{
 				RunAsNonRoot: new(true), RunAsUser: new(int64(nobody)), RunAsGroup: new(int64(nobody)),
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
@@ -156,6 +159,22 @@ func Pod(g Group, o Options) *corev1.Pod {
 }
 
 const containerName = "mount"
+
+// lostNodeSeconds is how long a mount pod stays on a node that does not respond, before
+// it is replaced. The default of Kubernetes, five minutes, would be downtime of a cutover.
+const lostNodeSeconds = 30
+
+// tolerations adds the short ones for lost nodes to those of the application.
+func tolerations(p Placement) []corev1.Toleration {
+	out := slices.Clone(p.Tolerations)
+	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
+		out = slices.DeleteFunc(out, func(t corev1.Toleration) bool { return t.Key == key && t.Effect == corev1.TaintEffectNoExecute })
+		out = append(out, corev1.Toleration{
+			Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(lostNodeSeconds)),
+		})
+	}
+	return out
+}
 
 func mountClaims(spec *corev1.PodSpec, g Group, readOnly bool) {
 	c := &spec.Containers[0]

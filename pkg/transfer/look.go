@@ -61,7 +61,7 @@ func (f *Volumes) look(ctx context.Context, how v1alpha1.CopyMethod) (done func(
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 		defer cancel()
 		if err := f.dropCopies(ctx); err != nil {
-			progress.Warnf(f.Sink, "what was made for this pass is left behind, and removed by the next run: %v", err)
+			progress.Warnf(f.Sink, "snapshots or clones of this sync were not deleted; the next run deletes them: %v", err)
 		}
 	}
 	if err := f.takeAll(ctx, f.wants()); err != nil {
@@ -127,7 +127,7 @@ func pluginsOf(wants map[string][]snapshot.Requirements) []string {
 func (f *Volumes) take(ctx context.Context, name string, wants []snapshot.Requirements) ([]snapshot.Copy, error) {
 	p := f.CopyMethods.Plugin(name)
 	if p == nil {
-		return nil, fmt.Errorf("volume plugin %s is not there", name)
+		return nil, fmt.Errorf("volume plugin %s does not exist", name)
 	}
 	copies, err := p.Take(ctx, f.task(), wants)
 	switch {
@@ -137,7 +137,7 @@ func (f *Volumes) take(ctx context.Context, name string, wants []snapshot.Requir
 	case f.CopyMethods.Preference.Mode == snapshot.Snapshot || f.anyOccupied(wants) && !f.Stops:
 		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
 	default:
-		progress.Warnf(f.Sink, "no snapshots this time, the volumes are read live: %v", err)
+		progress.Warnf(f.Sink, "no snapshots were taken, the volumes are copied live: %v", err)
 		return nil, nil
 	}
 	for _, c := range copies {
@@ -170,7 +170,7 @@ func (f *Volumes) spread(copies []snapshot.Copy) {
 	first, last := copies[0].Taken, copies[0].Taken
 	for _, c := range copies {
 		if c.Taken.IsZero() {
-			progress.Notef(f.Sink, "%d snapshots were asked for at once; their storage does not say when it took them", len(copies))
+			progress.Notef(f.Sink, "%d snapshots were requested together; the storage does not report when it took them", len(copies))
 			return
 		}
 		if c.Taken.Before(first) {
@@ -181,7 +181,7 @@ func (f *Volumes) spread(copies []snapshot.Copy) {
 		}
 	}
 	// The API tells whole seconds.
-	progress.Notef(f.Sink, "%d snapshots were asked for at once and taken within %s", len(copies), last.Sub(first)+time.Second)
+	progress.Notef(f.Sink, "%d snapshots were requested together and taken within %s", len(copies), last.Sub(first)+time.Second)
 }
 
 // holdCopies makes the mount pods of the clones: beside the application's pods,
@@ -192,11 +192,10 @@ func (f *Volumes) holdCopies(ctx context.Context) error {
 		if len(g.Claims) == 0 {
 			continue
 		}
-		pod := mountpod.Pod(g, mountpod.Options{
+		m := &mounted{side: f.Source, group: g, copies: true, options: mountpod.Options{
 			Namespace: f.Source.Name, Migration: f.Name, Owner: f.ownerOfCopies(), Template: f.Source.Template, ReadOnly: true,
-		})
-		pod.Labels[labelCopies] = "true"
-		if err := mountpod.Ensure(ctx, f.Source.Cluster, pod); err != nil {
+		}}
+		if err := f.mount(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -215,7 +214,7 @@ func (f *Volumes) awaitCopies(ctx context.Context) error {
 			waiting = fmt.Sprintf("the clone %s of claim %s in %s", v.pass.snapshot.ClaimName, v.Claim, f.Source)
 			claim, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Name).Get(ctx, v.pass.snapshot.ClaimName, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
-				return false, fmt.Errorf("%s was deleted by somebody", waiting)
+				return false, fmt.Errorf("%s was deleted", waiting)
 			}
 			if err != nil || claim.Status.Phase != corev1.ClaimBound {
 				return false, nil //nolint:nilerr // asked again: an API server that restarts is no reason to give up
@@ -252,19 +251,24 @@ func (f *Volumes) copiesOf(g mountpod.Group) mountpod.Group {
 // takes copies does, and the end of the run.
 func (f *Volumes) dropCopies(ctx context.Context) error {
 	var errs []error
-	for _, g := range f.Groups {
-		if g = f.copiesOf(g); len(g.Claims) > 0 {
-			name := mountpod.Name(f.Name, g)
-			f.going = append(f.going, name)
-			errs = append(errs, mountpod.RequestDeletion(ctx, f.Source.Cluster, f.Source.Name, name))
+	f.mounts = slices.DeleteFunc(f.mounts, func(m *mounted) bool {
+		if m.copies {
+			f.going = append(f.going, m.name)
+			errs = append(errs, mountpod.RequestDeletion(ctx, f.Source.Cluster, f.Source.Name, m.name))
 		}
-	}
+		return m.copies
+	})
 	return errors.Join(append(errs, f.releaseCopies(ctx))...)
 }
 
 // copiesGone waits until the mount pods of earlier copies are gone, and their clones
 // with them: a quota may have room for one set of copies.
 func (f *Volumes) copiesGone(ctx context.Context) error {
+	if f.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.Timeout)
+		defer cancel()
+	}
 	for _, name := range f.going {
 		if err := mountpod.Delete(ctx, f.Source.Cluster, f.Source.Name, name); err != nil {
 			return err
@@ -354,7 +358,7 @@ func (f *Volumes) MethodCounts() string {
 		}
 	}
 	if skipped > 0 {
-		parts = append(parts, fmt.Sprintf("%d to be read when stopped", skipped))
+		parts = append(parts, fmt.Sprintf("%d to be copied when stopped", skipped))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -67,7 +67,7 @@ func TestAVolumeThatWaitsForTheStopIsNoFailureAndItsRecordStays(t *testing.T) {
 	if l := f.Lines(before)[0]; l.VerifiedSync != 4 || l.Consistency != "Stopped" || l.Reason != "" {
 		t.Errorf("line %+v", l)
 	}
-	if got := f.MethodCounts(); got != "1 to be read when stopped" {
+	if got := f.MethodCounts(); got != "1 to be copied when stopped" {
 		t.Errorf("looks: %s", got)
 	}
 }

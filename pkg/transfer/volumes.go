@@ -11,6 +11,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,10 @@ type Volumes struct {
 	// Around does what the application wants done before and after its copies are
 	// taken, and says whether that made them consistent for it; nil: nothing.
 	Around func(ctx context.Context, take func(context.Context) error) (consistent bool, err error)
-	// going are the mount pods of copies that were asked to go.
+	// mounts are the mount pods of this run, mountsChecked is when they were last checked.
+	mounts        []*mounted
+	mountsChecked time.Time
+	// going are the mount pods of copies whose deletion was requested.
 	going []string
 	// copiesOwner is what the copies of the pass end with; nil: the Migration.
 	copiesOwner *metav1.OwnerReference
@@ -164,10 +168,10 @@ func (f *Volumes) ensureMountPods(ctx context.Context) error {
 			} else if f.unheld(g) {
 				continue
 			}
-			pod := mountpod.Pod(g, mountpod.Options{
+			m := &mounted{side: side.Side, group: g, options: mountpod.Options{
 				Namespace: side.Name, Migration: f.Name, Owner: side.Owner, Template: side.Template, ReadOnly: side.source,
-			})
-			if err := mountpod.Ensure(ctx, side.Cluster, pod); err != nil {
+			}}
+			if err := f.mount(ctx, m); err != nil {
 				return err
 			}
 		}
@@ -201,8 +205,12 @@ func (f *Volumes) connect(ctx context.Context) error {
 	var waiting map[string]string // of the last look that came to its end
 	err := wait.PollUntilContextTimeout(ctx, watchEvery, f.Timeout, true, func(ctx context.Context) (bool, error) {
 		now := map[string]string{}
+		f.keepMountPods(ctx)
 		for _, v := range f.Volumes {
 			why, err := f.introduce(ctx, v)
+			if problem := f.mountProblem(v); why != "" && problem != "" {
+				why = problem
+			}
 			if why == "" && err == nil {
 				why, err = f.expanded(ctx, v)
 			}
@@ -223,7 +231,7 @@ func (f *Volumes) connect(ctx context.Context) error {
 	if err == nil || !wait.Interrupted(err) || ctx.Err() != nil {
 		return err
 	}
-	return fmt.Errorf("after %s the volumes are not ready to ship: %s%s", f.Timeout, joined(waiting), f.troubles(ctx))
+	return fmt.Errorf("volumes not ready after %s: %s%s", f.Timeout, joined(waiting), f.troubles(ctx))
 }
 
 func joined(m map[string]string) string {
@@ -238,7 +246,7 @@ func joined(m map[string]string) string {
 func (f *Volumes) introduce(ctx context.Context, v *Volume) (string, error) {
 	p, err := v.link.Get(ctx)
 	if apierrors.IsNotFound(err) {
-		return "its shipments", v.link.Ensure(ctx)
+		return "creating its shipments", v.link.Ensure(ctx)
 	}
 	if err != nil {
 		return "", err
@@ -288,7 +296,7 @@ func (v *Volume) waitsFor(p Pair) string {
 	case !Assigned(p.Send):
 		return "no agent on " + v.link.Source.Cluster.Name + " serves it yet" + reason(p.Send)
 	}
-	return "its shipments, which are made anew"
+	return "recreating its shipments"
 }
 
 func reason(s *v1alpha1.VolumeShipment) string {
@@ -337,7 +345,7 @@ func (f *Volumes) Sync(ctx context.Context, how v1alpha1.CopyMethod) error {
 	for _, v := range f.Volumes {
 		if v.pass.skipped {
 			v.Outcome = Outcome{Ended: true}
-			v.show(f.Sink, progress.VolumeProgress{Claim: v.Claim, State: progress.VolumeWaiting, Detail: "read when the application is stopped"})
+			v.show(f.Sink, progress.VolumeProgress{Claim: v.Claim, State: progress.VolumeWaiting, Detail: "copied when the application is stopped"})
 			continue
 		}
 		p, err := v.link.Get(ctx)
@@ -351,6 +359,7 @@ func (f *Volumes) Sync(ctx context.Context, how v1alpha1.CopyMethod) error {
 	}
 	err = wait.PollUntilContextCancel(ctx, watchEvery, true, func(ctx context.Context) (bool, error) {
 		ended := true
+		f.keepMountPods(ctx)
 		for _, v := range f.Volumes {
 			if v.pass.skipped {
 				continue
@@ -360,7 +369,7 @@ func (f *Volumes) Sync(ctx context.Context, how v1alpha1.CopyMethod) error {
 			}
 			v.show(f.Sink, v.Outcome.Line(v.Claim, v.Sync))
 			if time.Since(v.movedAt) > f.Timeout {
-				return false, fmt.Errorf("volume %s has made no progress for %s: %s%s", v.Claim, f.Timeout, v.stuck, f.troubles(ctx))
+				return false, fmt.Errorf("volume %s: no progress for %s: %s%s", v.Claim, f.Timeout, v.stuck, f.troubles(ctx))
 			}
 			ended = ended && v.Outcome.Ended
 		}
@@ -394,19 +403,23 @@ func (f *Volumes) see(ctx context.Context, v *Volume) error {
 	before := v.Outcome.Statistics
 	v.Outcome = OutcomeOf(p, v.Sync)
 	v.hearSender(time.Now())
-	if v.Outcome.Ended || v.Outcome.Statistics != before {
+	if v.Outcome.Ended || advanced(before, v.Outcome.Statistics) {
 		v.movedAt = time.Now()
 	}
 	if v.Outcome.Ended {
 		return nil
 	}
-	v.stuck = strings.TrimSpace(v.Outcome.Reason + " " + v.Outcome.Message)
-	if v.stuck == "" {
-		v.stuck = v.waitsFor(p)
-	}
+	v.stuck = cmp.Or(f.mountProblem(v), strings.TrimSpace(v.Outcome.Reason+" "+v.Outcome.Message), v.waitsFor(p))
 	f.lead(ctx, v, p.Send)
 	_, err = v.link.Connect(ctx, p)
 	return err
+}
+
+// advanced is true when data was read or sent between two statistics. An attempt that
+// only starts again is not progress.
+func advanced(before, now v1alpha1.ShipmentStatistics) bool {
+	return now.ScannedBytes > before.ScannedBytes || now.ReadBytes > before.ReadBytes ||
+		now.SentBytes > before.SentBytes || now.WireBytes > before.WireBytes || now.Entries > before.Entries
 }
 
 // lastWord is how long a sender whose receiver has ended is given to say the same.
@@ -441,6 +454,12 @@ func unreachable(err error) bool {
 // Release removes the mount pods of both sides and waits until they are gone. None
 // waits for another: each takes a kubelet some seconds.
 func (f *Volumes) Release(ctx context.Context) error {
+	f.mounts = nil
+	if f.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.Timeout)
+		defer cancel()
+	}
 	removals := []func() error{
 		func() error { return mountpod.DeleteAll(ctx, f.Source.Cluster, f.Source.Name, f.Name) },
 		func() error { return f.releaseCopies(ctx) },
