@@ -255,11 +255,7 @@ func expectedWorkloads(ctx context.Context, rec *record) ([]v1alpha1.StoppedWork
 	if err != nil {
 		return nil, err
 	}
-	running, err := workload.Remember(found)
-	for i := range running {
-		running[i].ReadyPods = 0 // the source may have been scaled since the copy was made
-	}
-	return running, err
+	return workload.Running(found), nil // the source may have been scaled since the copy was made
 }
 
 // migratedOf returns those of expected that are on the target: the rest was not

@@ -20,7 +20,7 @@ import (
 )
 
 // ErrStillUsed is returned by Fence when pods still have the claims.
-var ErrStillUsed = errors.New("the application still has its volumes")
+var ErrStillUsed = errors.New("the application still uses its volumes")
 
 const fencePoll = 200 * time.Millisecond
 
@@ -44,9 +44,9 @@ func uses(p *corev1.Pod, claims []string) bool {
 	})
 }
 
-// Fence waits until nobody but mount pods has the claims. The agents prove the same
-// again, before and after the last read; this is the user's side of it. When
-// patience ends first, the error wraps ErrStillUsed and names the pods.
+// Fence waits until only mount pods use the PVCs. The agents verify the same before and
+// after the last read. After the timeout, the error wraps ErrStillUsed and names the
+// pods.
 func Fence(ctx context.Context, c *cluster.Cluster, namespace string, claims []string, timeout time.Duration) error {
 	var left []corev1.Pod
 	err := wait.PollUntilContextTimeout(ctx, fencePoll, timeout, true, func(ctx context.Context) (bool, error) {
@@ -61,6 +61,6 @@ func Fence(ctx context.Context, c *cluster.Cluster, namespace string, claims []s
 	for i := range left {
 		names = append(names, fmt.Sprintf("%s (node %s)", left[i].Name, left[i].Spec.NodeName))
 	}
-	return fmt.Errorf("%w after %s: pods %s in %s on %s; a pod on a node that is not ready may still write and is never taken for stopped",
+	return fmt.Errorf("%w after %s: pods %s in %s on %s; a pod on a node that is not ready may still write and does not count as stopped",
 		ErrStillUsed, timeout, strings.Join(names, ", "), namespace, c)
 }

@@ -88,8 +88,8 @@ func ended(o *unstructured.Unstructured) bool {
 	return false
 }
 
-// Remember records how the workloads are that do not rest yet, to be kept where
-// it survives this process before any of them is touched.
+// Remember returns the state of the workloads that are not suspended yet, to be stored
+// before any of them is changed. It fails for a bare pod that Start could not create.
 func Remember(found []Found) ([]v1alpha1.StoppedWorkload, error) {
 	var out []v1alpha1.StoppedWorkload
 	for _, f := range slices.Backward(found) {
@@ -109,6 +109,21 @@ func Remember(found []Found) ([]v1alpha1.StoppedWorkload, error) {
 	return out, nil
 }
 
+// Running lists the workloads that are not suspended, without their original states and
+// ready pods.
+func Running(found []Found) []v1alpha1.StoppedWorkload {
+	var out []v1alpha1.StoppedWorkload
+	for _, f := range slices.Backward(found) {
+		if !Suspended(f.Object) {
+			out = append(out, v1alpha1.StoppedWorkload{
+				Group: f.Resource.Group, Version: f.Resource.Version, Resource: f.Resource.Resource,
+				Kind: f.Object.GetKind(), Name: f.Object.GetName(), UID: string(f.Object.GetUID()),
+			})
+		}
+	}
+	return out
+}
+
 // maxRemembered is the bound that the API sets on one workload's memory.
 const maxRemembered = 16384
 
@@ -121,13 +136,16 @@ func remembered(o *unstructured.Unstructured) ([]byte, error) {
 		return was, err
 	}
 	o = RestartedPod(o)
+	if err := checkRestorable(o); err != nil {
+		return nil, err
+	}
 	raw, err := json.Marshal(o.Object)
 	if err != nil {
 		return nil, err
 	}
 	if len(raw) > maxRemembered {
-		return nil, fmt.Errorf("pod %s has no controller and its manifest is too large to remember (%d bytes): "+
-			"give it a controller or stop it by hand", o.GetName(), len(raw))
+		return nil, fmt.Errorf("pod %s has no controller and its manifest is too large to record (%d KiB): "+
+			"give it a controller, or delete it before the cutover", o.GetName(), len(raw)>>10)
 	}
 	return raw, nil
 }
@@ -162,7 +180,7 @@ func resourceOf(c *cluster.Cluster, s v1alpha1.StoppedWorkload) (schema.GroupVer
 		}
 		return gvr, err
 	}
-	return schema.GroupVersionResource{}, fmt.Errorf("no migration stops %s of %q: the status of the Migration was edited",
+	return schema.GroupVersionResource{}, fmt.Errorf("invalid status of the Migration: a migration does not stop %s of %q",
 		s.Kind, s.Group+"/"+s.Version+"/"+s.Resource)
 }
 
@@ -173,14 +191,17 @@ func rememberedPod(namespace string, s v1alpha1.StoppedWorkload) (*unstructured.
 		return nil, err
 	}
 	if pod.GetAPIVersion() != "v1" || pod.GetKind() != "Pod" || pod.GetName() != s.Name || pod.GetNamespace() != namespace {
-		return nil, fmt.Errorf("what is remembered of it is %s %s/%s: the status of the Migration was edited",
+		return nil, fmt.Errorf("invalid status of the Migration: the recorded object is %s %s/%s",
 			pod.GetKind(), pod.GetNamespace(), pod.GetName())
+	}
+	if err := checkRestorable(pod); err != nil {
+		return nil, err
 	}
 	return pod, nil
 }
 
-// Stop puts the remembered workloads to rest and marks them with the migration's
-// name. It may be repeated.
+// Stop suspends the recorded workloads and marks them with the migration's name. It may
+// be repeated.
 func Stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, stopped []v1alpha1.StoppedWorkload) error {
 	for _, s := range stopped {
 		if err := stop(ctx, c, namespace, migration, s); err != nil {
@@ -204,7 +225,7 @@ func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 	}
 	same := func(o *unstructured.Unstructured) error {
 		if string(o.GetUID()) != s.UID {
-			return errors.New("it was deleted and made again while the migration ran: run the command again")
+			return errors.New("it was deleted and recreated during the migration: run the command again")
 		}
 		return nil
 	}
@@ -237,14 +258,13 @@ func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 // policy since retain.
 func keepsClaims(o *unstructured.Unstructured) error {
 	if losesClaims(o) {
-		return errors.New("its persistentVolumeClaimRetentionPolicy.whenScaled is Delete, so stopping it would delete its data")
+		return errors.New("its persistentVolumeClaimRetentionPolicy.whenScaled is Delete: a stop would delete its data")
 	}
 	return nil
 }
 
-// Start puts the remembered workloads back exactly as they were. It may be
-// repeated, and it goes on after a failure, so that one object in trouble does
-// not keep the rest of the application down.
+// Start restores the recorded workloads as they were. It may be repeated, and it
+// continues after a failure, so that one object does not keep the others stopped.
 func Start(ctx context.Context, c *cluster.Cluster, namespace string, stopped []v1alpha1.StoppedWorkload) error {
 	var errs []error
 	for _, s := range slices.Backward(stopped) {
