@@ -140,3 +140,27 @@ func TestPathBeyondTheLimitIsNamed(t *testing.T) {
 	must(t, unix.Unlinkat(int(root.Fd()), name, unix.AT_REMOVEDIR))
 	must(t, root.Close())
 }
+
+// A file of 1 EiB is one system call on XFS. At a target it is replaced, at a source refused.
+func TestSizesBeyondTheLimit(t *testing.T) {
+	dir := t.TempDir()
+	if os.Geteuid() != 0 {
+		t.Log("not root: no filesystem can be mounted here")
+		return
+	}
+	must(t, unix.Mount("none", dir, "tmpfs", 0, "size=8M"))
+	t.Cleanup(func() { unmount(t, dir) })
+	huge := filepath.Join(dir, "huge")
+	must(t, os.WriteFile(huge, nil, 0o600))
+	must(t, os.Truncate(huge, 1<<62))
+	p := shiptest.NewPair(t)
+	shiptest.At(t, p.Source).File("huge", []byte("small"))
+	p.Target = dir
+	p.Mirror()
+	must(t, os.Truncate(huge, 1<<63-1))
+	q := shiptest.NewPair(t)
+	q.Source = dir
+	if o := q.Try(t.Context()); o.SendErr == nil || !strings.Contains(o.SendErr.Error(), "huge: its size") {
+		t.Errorf("sender: %v", o.SendErr)
+	}
+}

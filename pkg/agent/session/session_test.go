@@ -171,7 +171,7 @@ func TestEveryReasonOfTheEngineHasOneOfTheAPI(t *testing.T) {
 		shipfault.TargetFull: "TargetFull", shipfault.TargetUnsupported: "TargetUnsupported", shipfault.TargetTooSmall: "TargetTooSmall",
 		shipfault.TargetUnwritable: "TargetUnsupported", shipfault.Unreadable: "Unreadable", shipfault.SpecialFileRefused: "SpecialFileRefused",
 		shipfault.SourceChanged: "SourceChanged", shipfault.DigestMismatch: "DigestMismatch", shipfault.PeerVersionMismatch: "PeerVersionMismatch",
-		shipfault.PeerRejected: "PeerRejected", shipfault.StateCorrupt: "StateCorrupt", shipfault.StateBusy: "Queued",
+		shipfault.PeerRejected: "PeerRejected", shipfault.StateCorrupt: "StateCorrupt", shipfault.StateBusy: "Queued", shipfault.StateFull: "Internal",
 		shipfault.PartiallyApplied: "StateCorrupt", shipfault.Refused: "NotExclusive", shipfault.ConnectionLost: "ConnectionLost", shipfault.Cancelled: "ConnectionLost", shipfault.Internal: "Internal",
 	}
 	for _, r := range shipfault.All() {

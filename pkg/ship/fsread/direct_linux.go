@@ -65,7 +65,7 @@ func storage(fd int) (int, error) {
 // it is, like that of everything else that a view reads, unless the file has another owner.
 func openDirect(fd int) (int, error) {
 	path := fmt.Sprintf("/proc/self/fd/%d", fd)
-	const flags = unix.O_RDONLY | unix.O_DIRECT | unix.O_CLOEXEC
+	const flags = unix.O_RDONLY | unix.O_DIRECT | unix.O_NONBLOCK | unix.O_CLOEXEC
 	out, err := unix.Open(path, flags|unix.O_NOATIME, 0)
 	if errors.Is(err, unix.EPERM) {
 		out, err = unix.Open(path, flags, 0)

@@ -233,7 +233,7 @@ func (t *Tree) rename(staged string, dir int, final string) error {
 // pour writes a staged file's content into the inode at e.Path, which has other names too.
 // The staged file stays until the stage is removed, so that it can be done again.
 func (t *Tree) pour(staged string, e *tree.Entry) (fsread.Node, bool, error) {
-	src, err := unix.Openat(t.stage, staged, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	src, err := unix.Openat(t.stage, staged, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fsread.Node{}, false, unwritable(e.Path, err, "open the staged file")
 	}

@@ -6,6 +6,7 @@ package sender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -241,6 +242,9 @@ func (l *planner) pieces(e planned, send func(job) error) error {
 		return err
 	}
 	size := e.node.Size
+	if size > tree.MaxSize {
+		return fault.At(fault.Unreadable, e.path, nil, fmt.Sprintf("its size of %d bytes exceeds the limit of %d", size, int64(tree.MaxSize)))
+	}
 	c := &content{planned: e, size: size}
 	c.patch = e.inBase && e.base.Entry.Kind == e.node.Kind && e.base.Leaves() > 0
 	c.left.Store((max(1, size)-1)/pieceSize + 1)

@@ -53,6 +53,9 @@ func Leaves(rows []byte, data []byte) []byte {
 	return rows
 }
 
+// MaxSize bounds a content, in bytes: its leaf digests are 1/1024 of it.
+const MaxSize = 16 << 40
+
 // LeafCount returns the number of leaves of a content of size bytes.
 func LeafCount(size int64) int64 {
 	if size <= 0 {

@@ -201,9 +201,11 @@ func sameInode(it *item) bool {
 // is given.
 func (s *Survey) look(ctx context.Context, n *fsread.Node, partial *index.Record) (f Found, err error) {
 	f.R = index.Record{Entry: n.Entry, Stamp: n.Stamp}
-	switch n.Kind {
-	case tree.Hardlink:
-	case tree.File, tree.Image:
+	switch {
+	case n.Kind == tree.Hardlink:
+	case n.Size > tree.MaxSize:
+		f.R.Partial = true // no source has it: nothing of it is known, or read
+	case n.Kind == tree.File || n.Kind == tree.Image:
 		f.Digests, err = s.read(ctx, n, &f.R, partial)
 	default:
 		if err = s.Source.Details(n); err == nil {
