@@ -26,10 +26,14 @@ func New(err error, format string, args ...any) error {
 
 func (e *Error) Error() string { return e.Err.Error() }
 
+// Hints returns the one hint.
+func (e *Error) Hints() []string { return []string{e.Hint} }
+
 // Unwrap returns the error without the hint.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Of returns the hints of an error and of all that it wraps, each once.
+// Of returns the hints of an error and of all that it wraps, each once: those of New,
+// and of types that have a method Hints.
 func Of(err error) []string {
 	var out []string
 	collect(err, map[string]bool{}, &out)
@@ -37,9 +41,13 @@ func Of(err error) []string {
 }
 
 func collect(err error, seen map[string]bool, out *[]string) {
-	if e, ok := err.(*Error); ok && !seen[e.Hint] { //nolint:errorlint // each error of the tree is visited
-		seen[e.Hint] = true
-		*out = append(*out, e.Hint)
+	if e, ok := err.(interface{ Hints() []string }); ok { //nolint:errorlint // each error of the tree is visited
+		for _, h := range e.Hints() {
+			if h != "" && !seen[h] {
+				seen[h] = true
+				*out = append(*out, h)
+			}
+		}
 	}
 	switch e := err.(type) { //nolint:errorlint // each error of the tree is visited
 	case interface{ Unwrap() error }:

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 )
 
 func pod(name string, annotations map[string]string) corev1.Pod {
@@ -238,7 +239,7 @@ func TestNothingRunsThatCannotBeRecorded(t *testing.T) {
 func TestAPostHookThatFailedStaysRecordedAndNamesTheCommandToRunByHand(t *testing.T) {
 	s := &stage{fail: map[string]error{"release": errors.New("exit status 1")}}
 	_, err := s.around(t.Context(), hooked("a", Fail))
-	if !errors.As(err, new(*PostError)) || !strings.Contains(err.Error(), "kubectl exec a -c c -- release") {
+	if !errors.As(err, new(*PostError)) || !strings.Contains(strings.Join(hint.Of(err), " "), "kubectl exec a -c c -- release") {
 		t.Errorf("error %v", err)
 	}
 	if len(s.recorded) != 1 || s.recorded[0].PodUID != "uid-a" {

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 )
 
 // Exec runs a command in a container of a pod and returns what it printed. It fails
@@ -68,8 +69,7 @@ func (r *Runner) before(ctx context.Context, pods []Pod) (consistent bool, err e
 		// A post hook alone makes nothing consistent.
 		consistent = consistent && h != nil && e == nil
 		if e != nil && h.OnError == Fail {
-			fatal = append(fatal, fmt.Errorf("%s hook of pod %s: %w\nhint: %s says that this makes no snapshot; %s would go on without",
-				Pre, pods[i].Name, e, annotation(Pre, "on-error"), Continue))
+			fatal = append(fatal, hint.New(fmt.Errorf("%s hook of pod %s: %w", Pre, pods[i].Name, e), "to continue without this hook, set the annotation %s: %s", annotation(Pre, "on-error"), Continue))
 		}
 	}
 	return consistent, errors.Join(fatal...)
@@ -150,8 +150,13 @@ type PostError struct {
 }
 
 func (e *PostError) Error() string {
-	return fmt.Sprintf("%s hook of pod %s: %v\nhint: the application may still be held; run it by hand: kubectl exec %s -c %s -- %s",
-		Post, e.Pod, e.Err, e.Pod, e.Hook.Container, strings.Join(e.Hook.Command, " "))
+	return fmt.Sprintf("%s hook of pod %s: %v", Post, e.Pod, e.Err)
+}
+
+// Hints has the command, quoted: its words are the pod's annotation.
+func (e *PostError) Hints() []string {
+	words := append([]string{"kubectl", "exec", e.Pod, "-c", e.Hook.Container, "--"}, e.Hook.Command...)
+	return []string{"the application may still be paused; check the hook of the pod, and run it: " + hint.Shell(words...)}
 }
 
 // Unwrap gives the cause.

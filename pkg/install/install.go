@@ -39,6 +39,9 @@ type Agents struct {
 
 // Install applies everything and waits until every node has a ready agent.
 func (a *Agents) Install(ctx context.Context) error {
+	if err := CheckNamespace(ctx, a.Cluster); err != nil {
+		return err
+	}
 	manifests, err := deploy.Manifests(a.Options)
 	if err != nil {
 		return err

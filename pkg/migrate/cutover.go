@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/mountpod"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
@@ -152,7 +153,7 @@ func (r *Run) undo(ctx context.Context, cause error) error {
 	progress.Warnf(r.Sink, "%v", cause)
 	progress.Stepf(r.Sink, "restoring the source")
 	if err := restore(ctx, r.record); err != nil {
-		return errors.Join(cause, fmt.Errorf("the source was not restored: %w\nhint: to try again: %s", err, r.command("rollback")))
+		return errors.Join(cause, hint.New(fmt.Errorf("the source was not restored: %w", err), "to try again: %s", r.command("rollback")))
 	}
 	if err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "Undone", cause.Error()); err != nil {
 		progress.Warnf(r.Sink, "%v", err)
@@ -191,7 +192,7 @@ func (r *Run) forward(ctx context.Context) error {
 		return err
 	}
 	if err := r.start(ctx); err != nil {
-		return fmt.Errorf("%w\nhint: run the same command to try again, or start the source instead: %s", err, r.command("rollback"))
+		return hint.New(err, "run the same command to try again, or start the source instead: %s", r.command("rollback"))
 	}
 	if err := r.record.retireReverse(ctx); err != nil {
 		return err

@@ -37,6 +37,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
@@ -193,7 +194,7 @@ func (r *Run) open(ctx context.Context) error {
 func (r *Run) checkIdentities() error {
 	for _, c := range []*cluster.Cluster{r.Source, r.Target} {
 		if c.ID == "" {
-			return fmt.Errorf("cannot read the cluster ID of %s\nhint: ask an administrator to run: kubectl motion pair", c)
+			return hint.New(fmt.Errorf("cannot read the cluster ID of %s", c), "ask an administrator to run: kubectl motion pair")
 		}
 	}
 	if r.Source.ID == r.Target.ID {

@@ -20,12 +20,11 @@ type BlockedError struct {
 }
 
 func (e *BlockedError) Error() string {
-	text := "blocked: " + strings.Join(e.Reasons, "; ")
-	if e.Hint != "" {
-		text += "\nhint: " + e.Hint
-	}
-	return text
+	return "blocked: " + strings.Join(e.Reasons, "; ")
 }
+
+// Hints returns the next step.
+func (e *BlockedError) Hints() []string { return []string{e.Hint} }
 
 func blocked(hint, format string, args ...any) error {
 	return &BlockedError{Reasons: []string{fmt.Sprintf(format, args...)}, Hint: hint}

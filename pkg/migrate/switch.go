@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/policy"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
@@ -41,7 +42,7 @@ func (s *Switch) open(ctx context.Context) (*record, error) {
 	}
 	m, err := getMigration(ctx, from, s.Name)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w\nhint: to list migrations, run: kubectl get migrations -n %s; select one with --name", err, from.Name)
+		return nil, hint.New(err, "to list migrations, run: kubectl get migrations -n %s; select one with --name", from.Name)
 	}
 	if err != nil {
 		return nil, err
@@ -142,7 +143,7 @@ func (s *Switch) Rollback(ctx context.Context) error {
 func policiesOf(ctx context.Context, p, other cluster.Namespace) ([]v1alpha1.MotionPolicy, error) {
 	found, err := policy.List(ctx, p, other.Cluster.ID)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nhint: ask an administrator to run: kubectl motion pair", err)
+		return nil, hint.New(err, "ask an administrator to run: kubectl motion pair")
 	}
 	return found.Policies, nil
 }

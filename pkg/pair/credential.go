@@ -201,7 +201,7 @@ func (p *Pairing) putSecret(ctx context.Context, name, namespace string, data ma
 	if err != nil {
 		return err
 	}
-	if err := writeItem(ctx, i); err != nil {
+	if err := writeItem(ctx, &i); err != nil {
 		return fmt.Errorf("secret %s/%s on %s: %w", namespace, name, p.Source, err)
 	}
 	return nil

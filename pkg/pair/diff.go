@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -40,6 +41,9 @@ type item struct {
 	secret bool
 	verb   string
 	note   string
+	// written is set, with the UID, when this run wrote the object.
+	written bool
+	uid     types.UID
 }
 
 // Diff is what a pairing would write.
@@ -238,7 +242,8 @@ func verbOf(ctx context.Context, i item) (string, error) {
 // write writes what differs and says what became of each object. Force is right
 // here and nowhere else: these objects are ours alone.
 func (p *Pairing) write(ctx context.Context, items []item) error {
-	for _, i := range items {
+	for n := range items {
+		i := &items[n]
 		if i.secret {
 			continue
 		}
@@ -250,7 +255,7 @@ func (p *Pairing) write(ctx context.Context, items []item) error {
 	return nil
 }
 
-func writeItem(ctx context.Context, i item) error {
+func writeItem(ctx context.Context, i *item) error {
 	if i.verb == unchanged {
 		return nil
 	}
@@ -263,13 +268,17 @@ func writeItem(ctx context.Context, i item) error {
 		namespace = i.object.GetNamespace()
 	}
 	r := i.on.Resource(gvr, namespace)
+	var got *unstructured.Unstructured
 	switch {
 	case i.replace && i.verb == created:
-		_, err = r.Create(ctx, i.object, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+		got, err = r.Create(ctx, i.object, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	case i.replace:
-		_, err = r.Update(ctx, i.object, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
+		got, err = r.Update(ctx, i.object, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
 	default:
-		_, err = r.Apply(ctx, i.object.GetName(), i.object, metav1.ApplyOptions{FieldManager: v1alpha1.FieldManager, Force: true})
+		got, err = r.Apply(ctx, i.object.GetName(), i.object, metav1.ApplyOptions{FieldManager: v1alpha1.FieldManager, Force: true})
+	}
+	if err == nil {
+		i.written, i.uid = true, got.GetUID()
 	}
 	return err
 }

@@ -32,10 +32,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
+	"github.com/kubectl-motion/kubectl-motion/pkg/install"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // ErrDeclined is returned when the person at the terminal said no.
@@ -119,13 +124,53 @@ func (p *Pairing) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	return run(ctx, p.Sink, []step{
+	err = run(ctx, p.Sink, []step{
 		{"writing what differs", func(ctx context.Context) error { return p.write(ctx, d.items) }},
 		{"waiting for the agents", p.waitForAgents},
 		{"granting the credential", func(ctx context.Context) error { return p.grantAll(ctx, d) }},
+	})
+	if err != nil {
+		return p.undo(ctx, d, err)
+	}
+	return run(ctx, p.Sink, []step{
 		{"checking that data can flow", p.checkRoute},
 		{"checking the pair with its own credential", p.checkPairs},
 	})
+}
+
+// undoTimeout bounds the deletion of what a failed pairing created.
+const undoTimeout = 30 * time.Second
+
+// undo deletes what this run created for its pairs, the last first, also when ctx has
+// ended. What was there before, and what all pairs of a cluster share, stays.
+func (p *Pairing) undo(ctx context.Context, d *Diff, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	errs := []error{cause}
+	for n := range slices.Backward(d.items) {
+		i := &d.items[n]
+		if i.verb != created || i.install || !i.written && !i.secret || i.object.GetKind() == "Namespace" {
+			continue
+		}
+		gvr, _, err := i.on.ResourceFor(i.object.GroupVersionKind())
+		if err == nil {
+			o := object{on: i.on, gvr: gvr, kind: strings.ToLower(i.object.GetKind()), namespace: i.object.GetNamespace(), name: i.object.GetName(), uid: i.uid}
+			err = o.delete(ctx)
+		}
+		switch {
+		case err == nil:
+			progress.Objectf(p.Sink, "%s deleted", i)
+		case !apierrors.IsNotFound(err):
+			errs = append(errs, fmt.Errorf("undo %s on %s: %w", i, i.on, err))
+		}
+	}
+	if len(errs) > 1 {
+		for _, m := range p.Request.Namespaces {
+			errs = append(errs, hint.New(errors.New("not all that this run created was removed"), "run: %s",
+				hint.Shell("kubectl", "motion", "unpair", p.Request.Name, "-n", m.Source, "--context", p.Source.Name, "--to-context", p.Target.Name, "--to-namespace", m.Target)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Plan finds out what would be written, and writes nothing.
@@ -136,7 +181,10 @@ func (p *Pairing) Plan(ctx context.Context) (*Diff, error) {
 	d := &Diff{}
 	return d, run(ctx, p.Sink, []step{
 		{"checking the rights on both clusters", p.checkRights},
-		{"comparing with what is there", func(ctx context.Context) (err error) {
+		{"checking the namespaces of the agents", func(ctx context.Context) error {
+			return errors.Join(install.CheckNamespace(ctx, p.Source), install.CheckNamespace(ctx, p.Target))
+		}},
+		{"comparing with the objects of both clusters", func(ctx context.Context) (err error) {
 			if d.items, err = p.compose(ctx); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 )
 
 // Failures are the volumes whose last pass did not end in a verification.
@@ -74,7 +75,7 @@ func (f *Volumes) Broken() error {
 		case v.Outcome.Reason == v1alpha1.ReasonDigestMismatch:
 			return &VerificationError{Claim: v.Claim, Message: v.Outcome.Message}
 		case !v.Outcome.Shipped:
-			return fmt.Errorf("volume %s: %s: %s%s", v.Claim, v.Outcome.Reason, v.Outcome.Message, remedy(v.Outcome.Reason))
+			return hint.New(fmt.Errorf("volume %s: %s: %s", v.Claim, v.Outcome.Reason, v.Outcome.Message), "%s", remedy(v.Outcome.Reason))
 		}
 	}
 	return nil
@@ -84,21 +85,21 @@ func (f *Volumes) Broken() error {
 func remedy(reason string) string {
 	switch reason {
 	case v1alpha1.ReasonTargetFull:
-		return "\nhint: make room on the target volume or let it be larger, then run the same command: what has arrived is not sent again"
+		return "make room on the target volume or let it be larger, then run the same command: what has arrived is not sent again"
 	case v1alpha1.ReasonPolicyDenied, v1alpha1.ReasonAddressNotAllowed:
-		return "\nhint: an administrator has to allow it: kubectl get motionpolicies, and kubectl motion pair"
+		return "ask an administrator to allow it with kubectl motion pair; kubectl get motionpolicies lists what is allowed"
 	case v1alpha1.ReasonSpecialFileRefused:
-		return "\nhint: remove the file, or an administrator sets specialFiles: Preserve in the MotionPolicies of both clusters"
+		return "remove the file, or ask an administrator to set specialFiles: Preserve in the MotionPolicies of both clusters"
 	case v1alpha1.ReasonTargetUnsupported:
-		return "\nhint: give the volume a storage class whose filesystem can hold it (--storage-class OLD=NEW), or remove it from the source: nothing is left out by itself"
+		return "give the volume a storage class whose filesystem can hold it (--storage-class OLD=NEW), or remove it from the source"
 	case v1alpha1.ReasonBlockDevicesDisabled:
-		return "\nhint: an administrator lets the agents open raw block volumes: kubectl motion pair --block-devices"
+		return "ask an administrator to run: kubectl motion pair, with --block-devices"
 	case v1alpha1.ReasonNotExclusive:
-		return "\nhint: another pod has the volume: see kubectl describe pvc"
+		return "run kubectl describe pvc to find the pod that uses the volume"
 	case v1alpha1.ReasonPeerUnreachable:
-		return "\nhint: if only the API servers of the clusters can be reached, an administrator runs kubectl motion agent install --relay on both, and kubectl motion pair --relay"
+		return "if only the API servers of the clusters can be reached, ask an administrator to run kubectl motion agent install --relay on both, and kubectl motion pair --relay"
 	case v1alpha1.ReasonPeerVersionMismatch:
-		return "\nhint: the agents of the two clusters differ: an administrator runs kubectl motion pair again"
+		return "ask an administrator to run kubectl motion agent upgrade on the cluster with the older agents"
 	}
 	return ""
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/relay/client"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
@@ -59,8 +60,8 @@ func (f *Volumes) noWay(v *Volume) error {
 	if f.Route == route.Auto {
 		why = "it cannot go by the relay: " + f.NotByRelay
 	}
-	return fmt.Errorf("volume %s: %w: the agents on %s publish no address to dial, and %s\nhint: an administrator runs kubectl motion agent install there with --load-balancer or --endpoint, or kubectl motion pair --relay",
-		v.Claim, errNoWay, v.link.Target.Cluster, why)
+	return hint.New(fmt.Errorf("volume %s: %w: the agents on %s publish no address to dial, and %s", v.Claim, errNoWay, v.link.Target.Cluster, why),
+		"ask an administrator to run kubectl motion agent install there with --load-balancer or --endpoint, or kubectl motion pair --relay")
 }
 
 // choose decides how the volume's data goes, by what its sender says. It is

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
@@ -73,8 +74,8 @@ func TestAVolumeWithNoWayEndsTheRunAtOnceAndSaysWhatToDo(t *testing.T) {
 		if unreachable(err) {
 			t.Errorf("%v is waited for", err)
 		}
-		for _, words := range []string{"volume data", "west", why, "hint: an administrator"} {
-			if !strings.Contains(err.Error(), words) {
+		for _, words := range []string{"volume data", "west", why, "ask an administrator"} {
+			if !strings.Contains(err.Error()+strings.Join(hint.Of(err), " "), words) {
 				t.Errorf("%v does not say %q", err, words)
 			}
 		}

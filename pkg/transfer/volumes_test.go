@@ -6,7 +6,6 @@ package transfer
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 )
 
 func TestTheWorstVolumeDecides(t *testing.T) {
@@ -27,7 +27,7 @@ func TestTheWorstVolumeDecides(t *testing.T) {
 		t.Errorf("a live copy that moved: broken %v, moved %v, failures %v", f.Broken(), f.Changed(), f.Failures())
 	}
 	f = &Volumes{Volumes: []*Volume{verified, full}}
-	if err := f.Broken(); err == nil || !strings.Contains(err.Error(), "hint:") {
+	if err := f.Broken(); err == nil || len(hint.Of(err)) != 1 {
 		t.Errorf("a full target: %v", err)
 	}
 	f = &Volumes{Volumes: []*Volume{unequal}}

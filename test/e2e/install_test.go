@@ -87,7 +87,7 @@ func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testi
 	if err != nil || len(policies) == 0 {
 		t.Errorf("%d policies are kept, error %v; only --purge takes them", len(policies), err)
 	}
-	if r := motion(t, "agent", "status", "--context", "lab-b"); r.code != 1 || !strings.Contains(r.stderr, "hint: kubectl motion agent install") {
+	if r := motion(t, "agent", "status", "--context", "lab-b"); r.code != 1 || !strings.Contains(r.stderr, "hint: run: kubectl motion agent install") {
 		t.Errorf("status without agents: %s", r)
 	}
 	must(t, "agent", "install", "--context", "lab-b")

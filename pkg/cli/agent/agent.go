@@ -22,6 +22,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/flags"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/output"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/install"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
@@ -155,7 +156,7 @@ func (f *Flags) install(ctx context.Context, c *cluster.Cluster) error {
 	return err
 }
 
-var errNotInstalled = errors.New("there are no agents on this cluster\nhint: kubectl motion agent install")
+var errNotInstalled = hint.New(errors.New("no agents are installed on this cluster"), "run: kubectl motion agent install")
 
 func (f *Flags) upgrade(ctx context.Context, c *cluster.Cluster) error {
 	before, err := install.Observe(ctx, c)

@@ -6,7 +6,6 @@ package flags
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 )
 
 // NamespaceFlags are the flags that say which namespaces of the source are meant.
@@ -74,7 +74,7 @@ func (n *NamespaceFlags) Resolve(ctx context.Context, src *cluster.Cluster, def 
 	}
 	list, err := src.Kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: n.selector})
 	if apierrors.IsForbidden(err) {
-		return nil, fmt.Errorf("%w\nhint: you may not list namespaces; name them with --namespaces", err)
+		return nil, hint.New(err, "use --namespaces to name them")
 	}
 	if err != nil {
 		return nil, err

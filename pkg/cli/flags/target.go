@@ -23,6 +23,7 @@ import (
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/exit"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/invocation"
 	"github.com/kubectl-motion/kubectl-motion/pkg/pair"
 )
@@ -87,7 +88,7 @@ func (f *TargetFlags) ConnectSource(ctx context.Context) (*cluster.Cluster, erro
 	}
 	source, err := cluster.New(ctx, name, ns, config)
 	if errors.Is(err, cluster.ErrUnreachable) && len(raw.Clusters) == 0 {
-		err = fmt.Errorf("%w\nhint: no kubeconfig names a cluster: set KUBECONFIG, or say --kubeconfig FILE", err)
+		err = hint.New(err, "no kubeconfig names a cluster: set KUBECONFIG, or use --kubeconfig FILE")
 	}
 	return source, err
 }

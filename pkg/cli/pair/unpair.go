@@ -64,6 +64,7 @@ func NewCmdUnpair(config *genericclioptions.ConfigFlags, streams genericiooption
 	fs := cmd.Flags()
 	fs.StringVar(&f.ends.ToContext, "to-context", "", "Context of the target cluster in the kubeconfig, as its administrator")
 	fs.StringVar(&f.ends.ToKubeconfig, "to-kubeconfig", "", "Kubeconfig file that has --to-context, if it is another one")
+	fs.StringVar(&f.ends.ToNamespace, "to-namespace", "", "Namespace of the target, if pairing failed before it wrote the pair; default: the same name")
 	fs.BoolVar(&f.targetGone, "target-gone", false, "Remove only what is on the source: the target does not exist any more")
 	fs.BoolVar(&f.purge, "purge", false, "Remove the API and the agents, too, where no other pair uses them")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "Only show what would be removed")
@@ -75,7 +76,7 @@ func NewCmdUnpair(config *genericclioptions.ConfigFlags, streams genericiooption
 
 func (f *unpairFlags) run(ctx context.Context, name string) error {
 	if (f.ends.ToContext == "") != f.targetGone {
-		return &exit.UsageError{Err: errors.New("name the target with --to-context CONTEXT, or say --target-gone if it does not exist any more")}
+		return &exit.UsageError{Err: errors.New("name the target with --to-context CONTEXT, or use --target-gone if it does not exist any more")}
 	}
 	if err := flags.CheckTimeout(f.timeout); err != nil {
 		return err

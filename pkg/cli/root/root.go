@@ -7,6 +7,7 @@ package root
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/pair"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/plan"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cli/report"
+	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 	"github.com/kubectl-motion/kubectl-motion/pkg/snapshot"
 	"github.com/kubectl-motion/kubectl-motion/pkg/version"
@@ -73,7 +75,7 @@ func New(streams genericiooptions.IOStreams, volumes ...snapshot.Plugin) *cobra.
 		if unknown := c.ValidateArgs(c.Flags().Args()); unknown != nil && !c.HasParent() {
 			return unknown
 		}
-		return &exit.UsageError{Err: fmt.Errorf("%w\nhint: see %s --help", err, c.CommandPath())}
+		return &exit.UsageError{Err: hint.New(err, "see %s --help", c.CommandPath())}
 	})
 	cmd.AddCommand(
 		pair.NewCmdPair(config, streams),
@@ -103,13 +105,13 @@ func argumentsAreUsage(c *cobra.Command) {
 		if err == nil {
 			return nil
 		}
-		hint := "see " + c.CommandPath() + " --help"
+		next := "see " + c.CommandPath() + " --help"
 		for _, arg := range args {
 			if like := c.SuggestionsFor(arg); len(like) > 0 {
-				hint = "did you mean " + strings.Join(like, " or ") + "?"
+				next = "did you mean " + strings.Join(like, " or ") + "?"
 			}
 		}
-		return &exit.UsageError{Err: fmt.Errorf("%w\nhint: %s", err, hint)}
+		return &exit.UsageError{Err: hint.New(err, "%s", next)}
 	}
 	for _, sub := range c.Commands() {
 		argumentsAreUsage(sub)
@@ -129,14 +131,33 @@ func newCmdVersion(streams genericiooptions.IOStreams) *cobra.Command {
 }
 
 // Message is what the user reads of an error: as kubectl words it, with hints on
-// lines of their own. Errors carry text of clusters, so it is escaped.
+// lines of their own. Errors carry text of clusters, so it is escaped, and no line of
+// it can look like the error or a hint.
 func Message(err error) string {
-	text := progress.Escape(err.Error())
-	var status apierrors.APIStatus
-	if errors.As(err, &status) && status.Status().Reason != "" && !strings.Contains(text, "hint:") {
-		if apierrors.IsForbidden(err) {
-			text += "\nhint: your rights do not reach that far; kubectl auth can-i --list -n NAMESPACE shows them"
+	var b strings.Builder
+	b.WriteString("error: ")
+	for i, line := range strings.Split(progress.Escape(err.Error()), "\n") {
+		if i > 0 {
+			b.WriteString("\n  ")
+			line = strings.TrimPrefix(line, "  ")
 		}
+		b.WriteString(line)
 	}
-	return "error: " + strings.ReplaceAll(text, "\nhint: ", "\nkubectl-motion: hint: ")
+	hints := hint.Of(err)
+	if len(hints) == 0 && deniedByRBAC(err) {
+		hints = []string{"run kubectl auth can-i --list -n NAMESPACE to list your rights"}
+	}
+	for _, h := range hints {
+		b.WriteString("\nkubectl-motion: hint: " + strings.Join(strings.Fields(progress.Escape(h)), " "))
+	}
+	return b.String()
+}
+
+// rbacDenial is how the API server words the refusal of an authorizer. Admission
+// refuses with the same status, and no other rights would help.
+var rbacDenial = regexp.MustCompile(`User ".*" cannot [a-z]+ resource `)
+
+func deniedByRBAC(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && apierrors.IsForbidden(err) && rbacDenial.MatchString(status.Status().Message)
 }
