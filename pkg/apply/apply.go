@@ -71,7 +71,7 @@ func (c ChangeSet) Err() error {
 type Options struct {
 	// ForceConflicts takes over fields that others own.
 	ForceConflicts bool
-	// Recreate deletes and creates anew immutable ConfigMaps and Secrets, and
+	// Recreate deletes and recreates immutable ConfigMaps and Secrets, and
 	// Jobs that are on standby, when they differ from what shall be there.
 	Recreate bool
 }
@@ -172,7 +172,7 @@ func (w *Writer) one(ctx context.Context, o Object, version string, opts Options
 }
 
 // Recreatable says whether an object of the kind is nothing but its content, so
-// that deleting it and creating it anew loses nothing.
+// that deleting and recreating it loses nothing.
 func Recreatable(gk schema.GroupKind) bool {
 	switch gk {
 	case schema.GroupKind{Kind: "ConfigMap"}, schema.GroupKind{Kind: "Secret"},

@@ -8,7 +8,7 @@
 //	WaitReady  until every object is what kstatus calls current
 //
 // Writes are server-side apply under the field manager kubectl-motion. A field
-// that somebody else owns with another value is a conflict: it is reported per
+// that another manager owns with another value is a conflict: it is reported per
 // field and forced only when asked. An apply that changes nothing does not
 // change the object's resourceVersion, so running twice leaves no trace.
 //

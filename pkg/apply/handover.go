@@ -24,12 +24,12 @@ import (
 )
 
 // HandOver gives up the ownership that Apply took of the object's fields. From
-// then on whoever applies to it, Helm, Argo CD, an autoscaler or kubectl, meets
+// then on any manager that applies to it, Helm, Argo CD, an autoscaler or kubectl, meets
 // no conflict with kubectl-motion. The object itself does not change. An object
-// that is gone is no error.
+// that does not exist is not an error.
 //
 // One entry stays, for nothing but our own annotation: to an object without any
-// entry the API server adds, at the next apply of whomever, the manager
+// entry the API server adds, at the next apply of any manager, the manager
 // "before-first-apply" that owns every field, and that one would conflict.
 func HandOver(ctx context.Context, dst *cluster.Cluster, ref inventory.Ref) error {
 	w, err := NewWriter(dst)
@@ -39,7 +39,7 @@ func HandOver(ctx context.Context, dst *cluster.Cluster, ref inventory.Ref) erro
 	return w.handOver(ctx, ref, nil)
 }
 
-// HandOverAll gives up the ownership of everything that migrations brought to a
+// HandOverAll releases the ownership of all objects that migrations created in a
 // namespace, of any of the kinds, and returns how many objects it wrote. Of kinds
 // that may not be listed, those of names are looked at: the credential of a pair
 // reads Secrets by name only. It may be repeated, and goes on after a failure.
@@ -90,7 +90,7 @@ type owned struct {
 	meta *metav1.PartialObjectMetadata
 }
 
-// brought finds the objects of a kind that a migration brought and whose fields
+// brought lists the objects of a kind that a migration created and whose fields
 // are still ours.
 func (w *Writer) brought(ctx context.Context, k inventory.Kind, namespace string, names []string) ([]owned, error) {
 	var out []owned
@@ -146,7 +146,7 @@ func (w *Writer) handOver(ctx context.Context, ref inventory.Ref, m *metav1.Part
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s: giving up ownership: %w", ref, err)
+		return fmt.Errorf("%s: releasing ownership: %w", ref, err)
 	}
 	return nil
 }

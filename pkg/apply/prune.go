@@ -19,8 +19,8 @@ import (
 const Pruned Outcome = "pruned"
 
 // Prune deletes objects of the target. Each ref must have the UID of the object
-// that was decided about: one that was made anew meanwhile stays. Finalizers are
-// left to whoever set them. Claims that are not among refs lose owners that are:
+// that was decided about: one that was recreated meanwhile stays. Finalizers are
+// left to their owners. PVCs that are not among refs lose owners that are:
 // nothing of theirs is collected with them.
 func Prune(ctx context.Context, dst *cluster.Cluster, refs []inventory.Ref) (ChangeSet, error) {
 	w, err := NewWriter(dst)

@@ -90,7 +90,7 @@ func readiness(ctx context.Context, dst *cluster.Cluster, ref inventory.Ref) (Re
 	u, err := dst.Resource(ref.GVR(), ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return Readiness{Ref: ref, Status: string(status.NotFoundStatus), Message: "it is not there"}, nil
+		return Readiness{Ref: ref, Status: string(status.NotFoundStatus), Message: "not found"}, nil
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		return Readiness{}, fmt.Errorf("%s: %w", ref, err)
 	case err != nil:

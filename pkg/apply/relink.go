@@ -30,7 +30,7 @@ type Link struct {
 	Child inventory.Ref `json:"object"`
 	Owner inventory.Ref `json:"owner"`
 	// ChildSource and OwnerSource are the values of kubectl-motion.dev/source that
-	// prove that we brought them both, and from which objects.
+	// prove that a migration created both, and from which objects.
 	ChildSource string `json:"objectSource"`
 	OwnerSource string `json:"ownerSource"`
 	// Controller and Block are as they were on the source.
@@ -40,7 +40,7 @@ type Link struct {
 
 // Relink gives objects of the target back the owners that they had on the
 // source, and returns how many it wrote. An owner that is not there (yet), is
-// being deleted, or was not brought by us is left out: a reference with a UID
+// being deleted, or was not created by a migration is left out: a reference with a UID
 // that does not exist makes the garbage collector delete the object. It may be
 // repeated, and it goes on after a failure.
 func Relink(ctx context.Context, dst *cluster.Cluster, links []Link) (int, error) {
@@ -69,7 +69,7 @@ func Relink(ctx context.Context, dst *cluster.Cluster, links []Link) (int, error
 				written++
 			}
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: giving it back its owner: %w", child, err))
+				errs = append(errs, fmt.Errorf("%s: restoring its owner reference: %w", child, err))
 			}
 			return context.Cause(gctx)
 		})
@@ -108,7 +108,7 @@ func (w *Writer) relink(ctx context.Context, child inventory.Ref, links []Link) 
 }
 
 // owners are the references for those of links whose owner is there, lives, and
-// was brought by us.
+// was created by a migration.
 func (w *Writer) owners(ctx context.Context, links []Link) ([]metav1.OwnerReference, error) {
 	var out []metav1.OwnerReference
 	for _, l := range links {
@@ -131,7 +131,7 @@ func (w *Writer) owners(ctx context.Context, links []Link) ([]metav1.OwnerRefere
 	return out, nil
 }
 
-// metadataOf reads an object's metadata; nil when it is not there.
+// metadataOf reads an object's metadata; nil when not found.
 func (w *Writer) metadataOf(ctx context.Context, ref inventory.Ref) (*metav1.PartialObjectMetadata, error) {
 	m, err := w.meta.Resource(ref.GVR()).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -187,7 +187,7 @@ func (w *Writer) setOwners(ctx context.Context, ref inventory.Ref, m *metav1.Par
 
 // keepClaims takes the owners that are about to be pruned away from the claims
 // that are not: the garbage collector would delete a claim with its last owner,
-// and with it the data that nobody consented to lose.
+// and with it data that no user agreed to lose.
 func (w *Writer) keepClaims(ctx context.Context, refs []inventory.Ref) error {
 	claims := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
 	going := map[types.UID]bool{}
@@ -197,7 +197,7 @@ func (w *Writer) keepClaims(ctx context.Context, refs []inventory.Ref) error {
 	}
 	list, err := w.meta.Resource(claims).Namespace(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("cluster %s: listing the claims that must stay: %w", w.cluster.Name, err)
+		return fmt.Errorf("cluster %s: listing the PVCs to keep: %w", w.cluster.Name, err)
 	}
 	for i := range list.Items {
 		m := &list.Items[i]
@@ -210,7 +210,7 @@ func (w *Writer) keepClaims(ctx context.Context, refs []inventory.Ref) error {
 		}
 		ref := inventory.Ref{Version: "v1", Resource: claims.Resource, Kind: "PersistentVolumeClaim", Namespace: namespace, Name: m.Name}
 		if err := w.setOwners(ctx, ref, m, kept); err != nil {
-			return fmt.Errorf("%s: its owner goes and it must stay: %w", ref, err)
+			return fmt.Errorf("%s: removing its owner reference before the owner is deleted: %w", ref, err)
 		}
 	}
 	return nil

@@ -29,7 +29,7 @@ func On(c *cluster.Cluster, namespace string) Exec {
 			return "", err
 		}
 		if string(now.UID) != pod.UID {
-			return "", fmt.Errorf("pod %s was replaced by another of its name", pod.Name)
+			return "", fmt.Errorf("pod %s was replaced by another pod of the same name", pod.Name)
 		}
 		url := c.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod.Name).SubResource("exec").
 			VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()

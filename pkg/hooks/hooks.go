@@ -5,7 +5,7 @@
 // snapshot is consistent for the application and not only after a crash.
 //
 // A hook is a command in a container of a pod, run by exec with the rights of
-// whoever migrates. It stands in annotations of the pod (of the pod template of a
+// the user who migrates. It is set in annotations of the pod (of the pod template of a
 // workload), or was given by flag with a selector for pods:
 //
 //	kubectl-motion.dev/pre-snapshot-command:   '["/bin/sh","-c","fsfreeze -f /data"]'
@@ -24,7 +24,7 @@
 //     failure of either, after an interrupt (with time of its own), and after the
 //     plugin was killed, by the next run. For that it is recorded before.
 //   - The record names pod, UID, container and the digest of the post hook's
-//     command, and never the command itself: whoever may write a Migration must not
+//     command, and never the command itself: a user who may write a Migration must not
 //     thereby say what others run. The next run finds the command where this one
 //     found it, or says that it did not.
 //
@@ -145,12 +145,12 @@ func annotated(p *corev1.Pod, phase Phase) (*Hook, error) {
 	}
 	h := &Hook{Container: p.Annotations[annotation(phase, "container")], Timeout: metav1.Duration{Duration: DefaultTimeout}, OnError: Fail}
 	if err := json.Unmarshal([]byte(text), &h.Command); err != nil || len(h.Command) == 0 || h.Command[0] == "" {
-		return nil, fmt.Errorf("annotation %s: want a JSON array of strings, such as [\"/bin/sync\"]", annotation(phase, "command"))
+		return nil, fmt.Errorf("annotation %s: must be a JSON array of strings, such as [\"/bin/sync\"]", annotation(phase, "command"))
 	}
 	if s := p.Annotations[annotation(phase, "timeout")]; s != "" {
 		d, err := time.ParseDuration(s)
 		if err != nil || d <= 0 || d > MaxTimeout {
-			return nil, fmt.Errorf("annotation %s: want a duration above 0 and up to %s, such as 30s", annotation(phase, "timeout"), MaxTimeout)
+			return nil, fmt.Errorf("annotation %s: must be a duration above 0 and at most %s, such as 30s", annotation(phase, "timeout"), MaxTimeout)
 		}
 		h.Timeout.Duration = d
 	}
@@ -165,7 +165,7 @@ func annotated(p *corev1.Pod, phase Phase) (*Hook, error) {
 
 // place finds the container; without a name it is the first. An application whose
 // image has nothing that a hook could run has it run beside itself: in a sidecar, or in
-// an ephemeral container that somebody added to the running pod.
+// an ephemeral container that was added to the running pod.
 func (h *Hook) place(p *corev1.Pod) error {
 	for i := range p.Spec.Containers {
 		name := p.Spec.Containers[i].Name
@@ -185,5 +185,5 @@ func (h *Hook) place(p *corev1.Pod) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("it has no container %q for its hook", h.Container)
+	return fmt.Errorf("container %q of the hook not found", h.Container)
 }

@@ -28,7 +28,7 @@ type Rule struct {
 func ParseRule(phase Phase, text string) (Rule, error) {
 	parts := strings.SplitN(text, ":", 3)
 	if len(parts) != 3 || parts[0] == "" || strings.TrimSpace(parts[2]) == "" {
-		return Rule{}, fmt.Errorf("%q: want SELECTOR:CONTAINER:COMMAND, such as app=db:postgres:'psql -c CHECKPOINT'", text)
+		return Rule{}, fmt.Errorf("%q: must be SELECTOR:CONTAINER:COMMAND, such as app=db:postgres:'psql -c CHECKPOINT'", text)
 	}
 	selector, err := labels.Parse(parts[0])
 	if err != nil {
@@ -56,7 +56,7 @@ func (f *Pod) byRules(p *corev1.Pod, rules []Rule) error {
 			into = &f.Post
 		}
 		if *into != nil {
-			return fmt.Errorf("two %s hooks choose it, the second is %q", r.Phase, r.text)
+			return fmt.Errorf("two %s hooks select it; the second is %q", r.Phase, r.text)
 		}
 		h := r.Hook
 		if err := h.place(p); err != nil {
@@ -77,7 +77,7 @@ func Idle(pods []corev1.Pod, rules []Rule) error {
 			used = used || r.Selector.Matches(labels.Set(pods[i].Labels))
 		}
 		if !used {
-			idle = append(idle, fmt.Errorf("the %s hook %q chooses no running pod", r.Phase, r.text))
+			idle = append(idle, fmt.Errorf("the %s hook %q selects no running pod", r.Phase, r.text))
 		}
 	}
 	return errors.Join(idle...)

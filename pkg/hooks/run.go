@@ -24,7 +24,7 @@ type Runner struct {
 	// Record keeps what has begun beyond the life of the plugin. It is called before
 	// the first pre hook, and when the last post hook has ended with those that failed.
 	Record func(context.Context, []v1alpha1.BegunHook) error
-	// Tell is told of each hook as it ends; may be nil.
+	// Tell is called for each hook as it ends; may be nil.
 	Tell func(pod Pod, phase Phase, err error)
 }
 
@@ -37,7 +37,7 @@ type Outcome struct {
 	After error
 }
 
-// Around makes a snapshot by take, between the hooks of pods. Whatever fails, the post
+// Around takes a snapshot with take, between the hooks of pods. Also after a failure the post
 // hooks of all pods whose pre hook may have begun have run when Around returns. The
 // error is about the pre hooks and take; without one there is a snapshot.
 func (r *Runner) Around(ctx context.Context, pods []Pod, take func(context.Context) error) (Outcome, error) {
@@ -45,7 +45,7 @@ func (r *Runner) Around(ctx context.Context, pods []Pod, take func(context.Conte
 		return Outcome{}, take(ctx)
 	}
 	if err := r.Record(ctx, begun(pods)); err != nil {
-		return Outcome{}, fmt.Errorf("the hooks cannot be recorded, so none was run: %w", err)
+		return Outcome{}, fmt.Errorf("no hook was run, because the hooks cannot be recorded: %w", err)
 	}
 	consistent, err := r.before(ctx, pods)
 	if err == nil {
@@ -88,7 +88,7 @@ func (r *Runner) after(ctx context.Context, pods []Pod) error {
 		}
 	}
 	if err := r.Record(ctx, begun(left)); err != nil {
-		failed = append(failed, fmt.Errorf("the record of the hooks: %w", err))
+		failed = append(failed, fmt.Errorf("recording the hooks: %w", err))
 	}
 	return errors.Join(failed...)
 }
@@ -124,7 +124,7 @@ func (f *Pod) hook(phase Phase) *Hook {
 const maxOutput = 512
 
 func (r *Runner) one(ctx context.Context, pod Pod, h *Hook) error {
-	timed, cancel := context.WithTimeoutCause(ctx, h.Timeout.Duration, fmt.Errorf("it did not end within %s", h.Timeout.Duration))
+	timed, cancel := context.WithTimeoutCause(ctx, h.Timeout.Duration, fmt.Errorf("timed out after %s", h.Timeout.Duration))
 	defer cancel()
 	output, err := r.Exec(timed, pod, h.Container, h.Command)
 	if err == nil {
@@ -187,8 +187,8 @@ func (r *Runner) Recover(ctx context.Context, recorded []v1alpha1.BegunHook, pod
 		case p != nil:
 			due = append(due, Pod{Name: p.Name, UID: p.UID, Post: p.Post})
 		case alive(b.PodUID):
-			lost = append(lost, fmt.Errorf("an earlier run was killed between the snapshot hooks of pod %s, and the pod has no such %s hook any more: "+
-				"see whether its application stands still (container %s)", b.Pod, Post, b.Container))
+			lost = append(lost, fmt.Errorf("an earlier run was killed between the snapshot hooks of pod %s, and the pod no longer has that %s hook: "+
+				"check whether the application is frozen (container %s)", b.Pod, Post, b.Container))
 		}
 	}
 	return errors.Join(errors.Join(lost...), r.after(ctx, due))

@@ -50,7 +50,7 @@ func (r *Run) stopAndSync(ctx context.Context) error {
 		}
 	}
 	return r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating",
-		"past the point of no return: the target is being started")
+		"the point of no return is passed: starting the target")
 }
 
 // checkStop fails when a stop would delete PVCs or other objects now: what the plan
@@ -158,7 +158,7 @@ func (r *Run) undo(ctx context.Context, cause error) error {
 	if err := r.record.set(ctx, v1alpha1.MigrationSucceeded, metav1.ConditionFalse, "Undone", cause.Error()); err != nil {
 		progress.Warnf(r.Sink, "%v", err)
 	}
-	progress.Notef(r.Sink, "the source runs as before")
+	progress.Notef(r.Sink, "the source is running as before")
 	return fmt.Errorf("the cutover was undone: %w", cause)
 }
 
@@ -227,7 +227,7 @@ func (r *Run) startCopy(ctx context.Context) error {
 		return blocked("stop the application for the last increment: "+r.command("migrate", "--cutover"),
 			"the volumes on %s are live copies: the application never was in that state", r.target())
 	}
-	err := r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started")
+	err := r.record.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "starting the target")
 	if err != nil {
 		return err
 	}
@@ -327,7 +327,7 @@ func start(ctx context.Context, rec *record, expected []v1alpha1.StoppedWorkload
 	// A team that repairs what is not ready must not get conflicts with our field manager.
 	handOver(ctx, rec, sink)
 	if err != nil {
-		return fmt.Errorf("the target was started, but is not ready: %w", err)
+		return fmt.Errorf("the target was started but is not ready: %w", err)
 	}
 	return rec.write(ctx, func(s *v1alpha1.MigrationStatus) { s.ReadyTime = &ready })
 }

@@ -72,7 +72,7 @@ func (s *Switch) Activate(ctx context.Context) error {
 		return err
 	}
 	if !rec.is(v1alpha1.MigrationTargetActive) {
-		if err := rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "the target is being started"); err != nil {
+		if err := rec.set(ctx, v1alpha1.MigrationTargetActive, metav1.ConditionUnknown, "Activating", "starting the target"); err != nil {
 			return err
 		}
 	}

@@ -50,8 +50,8 @@ func Ensure(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod) error {
 	}
 	if sc := made.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
 		_ = Delete(ctx, c, pod.Namespace, pod.Name)
-		return fmt.Errorf("admission on %s gave mount pod %s/%s an fsGroup (%d): the kubelet would change the group of every file on the volume; "+
-			"exempt pods with the label %s from that rule", c, pod.Namespace, pod.Name, *sc.FSGroup, v1alpha1.LabelMountPod)
+		return fmt.Errorf("admission on %s set fsGroup %[4]d on mount pod %[2]s/%[3]s, so the kubelet would change the group of every file on the volume; "+
+			"exempt pods with the label %[5]s from that rule", c, pod.Namespace, pod.Name, *sc.FSGroup, v1alpha1.LabelMountPod)
 	}
 	return nil
 }

@@ -7,7 +7,7 @@
 // that mounts PVCs and does nothing else. It has three purposes:
 //
 //   - The kubelet mounts what a pod references, on the node where the pod runs,
-//     by whatever means the storage needs. The agent of that node reads or
+//     with the storage's own means. The agent of that node reads or
 //     writes through that mount and needs no knowledge of storage.
 //   - With WaitForFirstConsumer the mount pod is the first consumer: it carries the
 //     application's node selector, affinity and tolerations, so that the volume
@@ -42,7 +42,7 @@ import (
 // DefaultImage is the public pause image; a MotionPolicy may name another.
 const DefaultImage = "registry.k8s.io/pause:3.10.1"
 
-// nobody is the user of the pause image. Anything but root does.
+// nobody is the user of the pause image, as in /etc/passwd. Any user but root works.
 const nobody = 65535
 
 // Deadline, in seconds, ends mount pods that were not deleted, for instance because the

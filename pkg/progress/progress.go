@@ -21,7 +21,7 @@ type Type string
 // The types of events.
 const (
 	Step    Type = "step"    // a step of the migration begins
-	Volume  Type = "volume"  // figures of a volume changed
+	Volume  Type = "volume"  // progress of a volume changed
 	Object  Type = "object"  // an object was written, or not
 	Note    Type = "note"    // something the user should know
 	Warning Type = "warning" // something the user should act on

@@ -5,10 +5,10 @@
 // and defines what a volume plugin is.
 //
 // A volume whose application is stopped is read as it is. While the application
-// runs there are two ways: live, which is no state that the application was ever
-// in, or a plugin's: a copy of one instant, such as a snapshot of the storage,
-// restored to a claim of the same namespace. The best way is taken by itself, and
-// whoever gets less than the best is told why.
+// runs there are two methods: live, which is not a consistent state of the application
+//, or a plugin's: a copy of one instant, such as a snapshot of the storage,
+// restored to a PVC of the same namespace. The best method is chosen automatically,
+// and the plan shows why a lesser one was chosen.
 //
 // A plugin works with the user's own rights and knows one kind of storage. It
 // never reads a byte: the copy is mounted by a mount pod and read by the agent, as
@@ -30,15 +30,15 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
-// CrashConsistent is what a copy of one instant is worth when nothing was done
+// CrashConsistent is the consistency of a copy of one instant when nothing was done
 // for the application: it finds the volume as after a power cut.
 const CrashConsistent = "CrashConsistent"
 
-// ApplicationConsistent is what it is worth when the application's own hooks made
+// ApplicationConsistent is its consistency when the application's own hooks made
 // it ready for that instant.
 const ApplicationConsistent = "ApplicationConsistent"
 
-// Claim is what a plugin is told about a claim.
+// Claim is what a plugin receives about a PVC.
 type Claim struct {
 	Namespace, Name, UID string
 	// Class is the claim's storage class; empty when it has none.
@@ -57,7 +57,7 @@ type Offer struct {
 	Class string `json:"class,omitempty"`
 	// ChangeDetection says whether an increment may rely on change times.
 	ChangeDetection v1alpha1.ChangeDetection `json:"changeDetection"`
-	// Consistency is what the copy is worth.
+	// Consistency of the copy.
 	Consistency string `json:"consistency"`
 }
 
@@ -107,8 +107,8 @@ type Plugin interface {
 	// Take makes copies of all wants, as near to one instant as it can. After an
 	// error nothing that it made needs to be there; Release removes it.
 	Take(ctx context.Context, t Task, wants []Requirements) ([]Copy, error)
-	// Release removes whatever Take made for the migration, in this process or an
-	// earlier one. Nothing to remove is no error.
+	// Release removes all that Take made for the migration, in this process or an
+	// earlier one. It succeeds if there is nothing to remove.
 	Release(ctx context.Context, t Task) error
 }
 
@@ -138,7 +138,7 @@ func (w Preference) Check() error {
 		return fmt.Errorf("--copy-method must be auto, snapshot or live, not %q", w.Mode)
 	}
 	if w.Mode == Live && w.Class != "" {
-		return fmt.Errorf("--snapshot-class goes with snapshots, and --copy-method live takes none")
+		return fmt.Errorf("--snapshot-class cannot be used with --copy-method live")
 	}
 	return nil
 }
@@ -159,19 +159,19 @@ func (c Choice) CopyMethod() v1alpha1.CopyMethod {
 	return v1alpha1.CopyMethodLive
 }
 
-// Guarantee is what the view is worth, for people.
+// Guarantee describes the consistency of the copy, for people.
 func (c Choice) Guarantee() string {
 	if c.Offer == nil {
-		return "live: not to be started from"
+		return "live: cannot be started"
 	}
 	what := "crash-consistent"
 	if c.Offer.Consistency != CrashConsistent {
 		what = c.Offer.Consistency
 	}
 	if c.Offer.ChangeDetection == v1alpha1.ChangeDetectionTimestamps {
-		return what + ", exact stamps"
+		return what + ", change detection by timestamps"
 	}
-	return what + ", lagging stamps: increments read all data"
+	return what + ", increments read all data"
 }
 
 // Chooser asks plugins in their order.
@@ -215,9 +215,9 @@ func (c Chooser) Choose(ctx context.Context, src *cluster.Cluster, claims []Clai
 
 func (c Chooser) unasked() string {
 	if c.Preference.Mode == Live {
-		return "asked for with --copy-method live"
+		return "requested with --copy-method live"
 	}
-	return "no volume plugin is there"
+	return "no volume plugin is available"
 }
 
 // Plugin finds a plugin by its name; nil when there is none.

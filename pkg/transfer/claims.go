@@ -65,7 +65,7 @@ func growing(c *corev1.PersistentVolumeClaim) *resource.Quantity {
 	return &asked
 }
 
-// expanded returns what is told about a target's claim that has not grown yet, ""
+// expanded returns the message about a target's PVC that has not been expanded yet, ""
 // when it has. Many drivers grow a filesystem only while a pod has it: the mount pod.
 func (f *Volumes) expanded(ctx context.Context, v *Volume) (string, error) {
 	if v.grows == nil {
@@ -79,7 +79,7 @@ func (f *Volumes) expanded(ctx context.Context, v *Volume) (string, error) {
 		return "", nil
 	}
 	has := c.Status.Capacity[corev1.ResourceStorage]
-	why := fmt.Sprintf("its claim on %s is to grow from %s to %s", f.Target.Cluster.Name, has.String(), v.grows.String())
+	why := fmt.Sprintf("its PVC on %s is being expanded from %s to %s", f.Target.Cluster.Name, has.String(), v.grows.String())
 	for _, cond := range c.Status.Conditions {
 		if cond.Status == corev1.ConditionTrue && cond.Message != "" {
 			why += ": " + cond.Message
@@ -89,7 +89,7 @@ func (f *Volumes) expanded(ctx context.Context, v *Volume) (string, error) {
 }
 
 // unprovisioned is what the target's storage said last about a claim that it makes no
-// volume for; "" when it said nothing, or nobody may read it.
+// volume for; "" when there is none, or the user may not read it.
 func (f *Volumes) unprovisioned(ctx context.Context, claim string) string {
 	events, err := f.Target.Cluster.Kube.CoreV1().Events(f.Target.Name).List(ctx, metav1.ListOptions{
 		FieldSelector: "involvedObject.kind=PersistentVolumeClaim,involvedObject.name=" + claim + ",reason=ProvisioningFailed",

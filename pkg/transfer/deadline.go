@@ -18,7 +18,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-// Copies of a pass are removed by whoever made them, or by the next run. When
+// Copies of a sync are removed by the run that made them, or by the next run. When
 // neither comes, something else has to end them that needs no rights of its own:
 // a Job without pods (completions: 0) is finished at once, the cluster deletes it
 // when its ttlSecondsAfterFinished is over, and its garbage collector what the Job
@@ -26,16 +26,16 @@ import (
 // the Migration.
 
 // bound makes the Job that the copies of a pass end with. Without the right to one
-// they end with the Migration, and the user is told.
+// they end with the Migration, and a note is shown.
 func (f *Volumes) bound(ctx context.Context) error {
 	made, err := f.Source.Cluster.Kube.BatchV1().Jobs(f.Source.Name).Create(ctx, f.timer(), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	switch {
 	case apierrors.IsForbidden(err):
 		f.copiesOwner = nil
-		progress.Notef(f.Sink, "you may make no Job in %s: if this run is killed, its snapshots stay until the next one, or until the Migration is deleted", f.Source)
+		progress.Notef(f.Sink, "cannot create the cleanup Job in %s: if this run is killed, its snapshots stay until the next run or until the Migration is deleted", f.Source)
 		return nil
 	case err != nil:
-		return fmt.Errorf("the Job in %s that snapshots end with: %w", f.Source, err)
+		return fmt.Errorf("creating the cleanup Job for snapshots in %s: %w", f.Source, err)
 	}
 	f.copiesOwner = &metav1.OwnerReference{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job", Name: made.Name, UID: made.UID}
 	return nil
@@ -75,7 +75,7 @@ func (f *Volumes) unbound(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("jobs that snapshots end with in %s: %w", f.Source, err)
+		return fmt.Errorf("cleanup Jobs for snapshots in %s: %w", f.Source, err)
 	}
 	var errs []error
 	for i := range list.Items {

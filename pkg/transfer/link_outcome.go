@@ -18,10 +18,10 @@ type Outcome struct {
 	Ended bool
 	// Verified: both ends agree on what is on the target.
 	Verified bool
-	// Shipped: every byte arrived, although the pass may not be promotable.
+	// Shipped: every byte arrived, although the sync may not be verifiable.
 	Shipped bool
 	// Early: it ended by the receiver's word, and the sender, which alone knows what was
-	// read and what moved, has not said its last. The figures are not complete yet.
+	// read and what changed, has not finished. The statistics are not complete yet.
 	Early bool
 	// Reason and Message of the shipment's closed set when the generation
 	// failed, cannot be verified, or waits.
@@ -74,7 +74,7 @@ func OutcomeOf(p Pair, number int64) Outcome {
 }
 
 // Final says whether a reason ends a generation; the others are progress, or
-// the agents try again by themselves.
+// the agents retry.
 func Final(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonClaimMismatch, v1alpha1.ReasonMountPodInvalid, v1alpha1.ReasonMountInvalid,
@@ -89,7 +89,7 @@ func Final(reason string) bool {
 	return false
 }
 
-// figures takes the sender's: it is the end that knows the total and what was
+// statistics takes the sender's: it is the end that knows the total and what was
 // read. The receiver's serve until the sender has written any.
 func statistics(p Pair, number int64) v1alpha1.ShipmentStatistics {
 	if p.Send.Status.ActiveSync == number {

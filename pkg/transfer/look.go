@@ -35,8 +35,8 @@ type look struct {
 	skipped bool
 }
 
-// worth is what the volume's last generation is worth. That the application was
-// made ready for the snapshot is known here alone: the agent tells what it saw.
+// consistency is that of the volume's last sync. Only this side knows that the application
+// was made ready for the snapshot: the agent reports what it observed.
 func (v *Volume) worth() string {
 	if v.pass.prepared && v.Outcome.Consistency == snapshot.CrashConsistent {
 		return snapshot.ApplicationConsistent
@@ -122,7 +122,7 @@ func pluginsOf(wants map[string][]snapshot.Requirements) []string {
 }
 
 // take makes the copies of one plugin. When the user left the choice, a copy
-// that cannot be had is no reason to stop: the pass is a live one then, and is
+// that cannot be taken does not end the run: the sync is a live one then, and is
 // never started from.
 func (f *Volumes) take(ctx context.Context, name string, wants []snapshot.Requirements) ([]snapshot.Copy, error) {
 	p := f.CopyMethods.Plugin(name)
@@ -211,13 +211,13 @@ func (f *Volumes) awaitCopies(ctx context.Context) error {
 			if v.pass.snapshot == nil {
 				continue
 			}
-			waiting = fmt.Sprintf("the clone %s of claim %s in %s", v.pass.snapshot.ClaimName, v.Claim, f.Source)
+			waiting = fmt.Sprintf("clone %s of PVC %s in %s", v.pass.snapshot.ClaimName, v.Claim, f.Source)
 			claim, err := f.Source.Cluster.Kube.CoreV1().PersistentVolumeClaims(f.Source.Name).Get(ctx, v.pass.snapshot.ClaimName, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return false, fmt.Errorf("%s was deleted", waiting)
 			}
 			if err != nil || claim.Status.Phase != corev1.ClaimBound {
-				return false, nil //nolint:nilerr // asked again: an API server that restarts is no reason to give up
+				return false, nil //nolint:nilerr // asked again: an API server may be restarting
 			}
 		}
 		return true, nil
@@ -225,7 +225,7 @@ func (f *Volumes) awaitCopies(ctx context.Context) error {
 	if err == nil || !wait.Interrupted(err) || ctx.Err() != nil {
 		return err
 	}
-	return fmt.Errorf("after %s %s has no volume%s", f.Timeout, waiting, f.troubles(ctx))
+	return fmt.Errorf("%[2]s is not bound after %[1]s%[3]s", f.Timeout, waiting, f.troubles(ctx))
 }
 
 // labelCopies marks the mount pods of clones, which end with their pass.

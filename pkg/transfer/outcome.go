@@ -108,5 +108,5 @@ func remedy(reason string) string {
 type VerificationError struct{ Claim, Message string }
 
 func (e *VerificationError) Error() string {
-	return fmt.Sprintf("volume %s: source and target do not agree: %s; the target was not started", e.Claim, e.Message)
+	return fmt.Sprintf("volume %s: source and target differ: %s; the target was not started", e.Claim, e.Message)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/route"
 )
 
-// strandedFor is how long a sender must have reached nobody before its data goes
+// strandedFor is how long a sender must have reached no peer before its data goes
 // by the relay: an agent that restarts is back sooner.
 const strandedFor = 5 * time.Second
 
@@ -28,7 +28,7 @@ const strandedFor = 5 * time.Second
 type way struct {
 	// relayed: by the relay, in this pass and the next ones.
 	relayed bool
-	// stranded is since when the sender has reached nobody; zero: it has not.
+	// stranded is since when the sender has reached no peer; zero: it has reached one.
 	stranded time.Time
 	// bridge of this pass; nil while there is none.
 	bridge *bridge
@@ -51,14 +51,14 @@ func (f *Volumes) relayable() bool {
 	return f.Route == route.Relay || f.Route == route.Auto && f.NotByRelay == ""
 }
 
-var errNoWay = errors.New("there is no way for the data")
+var errNoWay = errors.New("no network route to the target agents")
 
 // noWay is the end of a volume whose receiver's agent has published no address,
 // and which cannot do without.
 func (f *Volumes) noWay(v *Volume) error {
-	why := "--route direct keeps it from the relay"
+	why := "--route direct excludes the relay"
 	if f.Route == route.Auto {
-		why = "it cannot go by the relay: " + f.NotByRelay
+		why = "the relay cannot be used: " + f.NotByRelay
 	}
 	return hint.New(fmt.Errorf("volume %s: %w: the agents on %s publish no address to dial, and %s", v.Claim, errNoWay, v.link.Target.Cluster, why),
 		"ask an administrator to run kubectl motion agent install there with --load-balancer or --endpoint, or kubectl motion pair --relay")
@@ -93,7 +93,7 @@ func (f *Volumes) lead(ctx context.Context, v *Volume, send *v1alpha1.VolumeShip
 		return
 	}
 	if !before {
-		progress.Notef(f.Sink, "volume %s goes by the relay, through the API servers and this machine: %s", v.Claim, f.whyRelay(send))
+		progress.Notef(f.Sink, "volume %s uses the relay, through the API servers and this machine: %s", v.Claim, f.whyRelay(send))
 	}
 	if b := v.way.bridge; b != nil {
 		if b.sender == send.UID {
@@ -107,11 +107,11 @@ func (f *Volumes) lead(ctx context.Context, v *Volume, send *v1alpha1.VolumeShip
 func (f *Volumes) whyRelay(send *v1alpha1.VolumeShipment) string {
 	switch {
 	case f.Route == route.Relay:
-		return "as asked for"
+		return "requested with --route relay"
 	case len(send.Spec.Peer.Addresses) == 0:
-		return "the target's agents publish no address"
+		return "the target agents publish no address"
 	}
-	return "no address of the target's agents answers"
+	return "no address of the target agents is reachable"
 }
 
 func (f *Volumes) bridge(ctx context.Context, claim string, sender types.UID) *bridge {
@@ -126,7 +126,7 @@ func (f *Volumes) bridge(ctx context.Context, claim string, sender types.UID) *b
 			defer mu.Unlock()
 			if text := err.Error(); !told[text] {
 				told[text] = true
-				progress.Notef(f.Sink, "volume %s by the relay: %s", claim, text)
+				progress.Notef(f.Sink, "volume %s, relay: %s", claim, text)
 			}
 		},
 	}

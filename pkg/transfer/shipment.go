@@ -47,10 +47,10 @@ type Link struct {
 	// Migration and the peer's name go into the objects' names and labels.
 	Migration string
 	Limits    *v1alpha1.ShipmentLimits
-	// Addressless: the sender is told no address, and waits for connections that are
-	// brought to it.
+	// Addressless: the sender gets no address, and waits for connections from the
+	// relay.
 	Addressless bool
-	// Brought: connections can be brought to the sender, so that it can do without
+	// Relayed: the relay can connect to the sender, so that it works without
 	// addresses where there are none.
 	Brought bool
 
@@ -101,7 +101,7 @@ func get(ctx context.Context, e End, name string) (*v1alpha1.VolumeShipment, err
 }
 
 // Ensure makes both shipments exist. A shipment of a claim that was deleted and
-// made again since is replaced: its state is about another volume.
+// recreated since is replaced: its state is about another volume.
 func (l *Link) Ensure(ctx context.Context) error {
 	if err := l.ensure(ctx, l.Target, l.Source, v1alpha1.RoleReceive, l.receiveName()); err != nil {
 		return err

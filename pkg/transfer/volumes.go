@@ -95,21 +95,21 @@ type Volume struct {
 	Choice snapshot.Choice
 	// pass is what is looked at in the pass under way.
 	pass look
-	// Occupied: the application has the claim and nobody else can, as with
+	// Occupied: the application has the PVC and no other pod can mount it, as with
 	// ReadWriteOncePod. It has no mount pod until the application is stopped.
 	Occupied bool
 	// direct: it is read as it is, and not only by copies, in this run.
 	direct bool
 	// grows is the size that the target's claim asks for and does not have yet.
 	grows *resource.Quantity
-	// Sync is the pass that was asked for last, Outcome how it stands.
+	// Sync is the pass that wrequested with --route relay last, Outcome how it stands.
 	Sync    int64
 	Outcome Outcome
 	// Sent, Wire and Spent sum up over the passes of this run.
 	Sent, Wire int64
 	Spent      time.Duration
 	Syncs      int
-	// movedAt is when the figures last changed.
+	// movedAt is when the statistics last changed.
 	movedAt time.Time
 	// early is when the receiver had ended and the sender had not.
 	early time.Time
@@ -133,7 +133,7 @@ func (f *Volumes) Prepare(ctx context.Context) error {
 	if len(f.Volumes) == 0 {
 		return nil
 	}
-	// Copies of a run that was killed are in nobody's way but the quota's.
+	// Copies of a run that was killed only use quota.
 	if err := f.releaseCopies(ctx); err != nil {
 		return err
 	}
@@ -292,9 +292,9 @@ func (v *Volume) waitsFor(p Pair) string {
 	case v.link.misplaced != "":
 		return v.link.misplaced
 	case !Assigned(p.Receive):
-		return "no agent on " + v.link.Target.Cluster.Name + " serves it yet" + reason(p.Receive)
+		return "waiting for an agent on " + v.link.Target.Cluster.Name + " to serve it" + reason(p.Receive)
 	case !Assigned(p.Send):
-		return "no agent on " + v.link.Source.Cluster.Name + " serves it yet" + reason(p.Send)
+		return "waiting for an agent on " + v.link.Source.Cluster.Name + " to serve it" + reason(p.Send)
 	}
 	return "recreating its shipments"
 }
@@ -390,7 +390,7 @@ func (f *Volumes) Sync(ctx context.Context, how v1alpha1.CopyMethod) error {
 	return nil
 }
 
-// see reads where the volume's generation stands, and introduces the ends anew
+// see reads the state of the volume's sync, and exchanges the addresses of the ends again
 // when one of them moved.
 func (f *Volumes) see(ctx context.Context, v *Volume) error {
 	if v.Outcome.Ended {
@@ -426,7 +426,7 @@ func advanced(before, now v1alpha1.ShipmentStatistics) bool {
 const lastWord = 3 * time.Second
 
 // hearSender keeps an outcome open for a moment when only the receiver has ended: the
-// figures are the sender's, and it writes them when it ends.
+// statistics are the sender's, and it writes them when it ends.
 func (v *Volume) hearSender(now time.Time) {
 	if !v.Outcome.Early {
 		return

@@ -166,8 +166,8 @@ func RestartedPod(pod *unstructured.Unstructured) *unstructured.Unstructured {
 }
 
 // resourceOf maps what is remembered to one of the resources that Stop stops. The
-// memory is in an object that users of the namespace can write, and whoever puts
-// the source back may have more rights than they: its resource and version would
+// record is in an object that users of the namespace can write, and the identity that
+// restores the source may have more rights than they: its resource and version would
 // be parts of a path, so they are compared and never used.
 func resourceOf(c *cluster.Cluster, s v1alpha1.StoppedWorkload) (schema.GroupVersionResource, error) {
 	for _, gvk := range kinds {
@@ -254,7 +254,7 @@ func stop(ctx context.Context, c *cluster.Cluster, namespace, migration string, 
 	})
 }
 
-// keepsClaims is the last look before a scale to 0: somebody may have changed the
+// keepsClaims is the last check before a scale to 0: a user may have changed the
 // policy since retain.
 func keepsClaims(o *unstructured.Unstructured) error {
 	if losesClaims(o) {
@@ -292,7 +292,7 @@ func start(ctx context.Context, c *cluster.Cluster, namespace string, s v1alpha1
 		return err
 	}
 	return edit(ctx, c, gvr, namespace, s.Name, func(o *unstructured.Unstructured) (bool, error) {
-		// A standby copy that was brought back here lies on the stopped workload
+		// A standby copy that came back here replaced the stopped workload
 		// without the mark: it is started like one that still has it.
 		_, standby := o.GetAnnotations()[v1alpha1.AnnotationOriginalState]
 		if o.GetAnnotations()[v1alpha1.AnnotationStopped] == "" && !standby {
@@ -303,7 +303,7 @@ func start(ctx context.Context, c *cluster.Cluster, namespace string, s v1alpha1
 	})
 }
 
-// OnStandby finds the workloads of a namespace that a migration brought and that
+// OnStandby filters the workloads that a migration created and that
 // are on standby.
 func OnStandby(found []Found) []Found {
 	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
@@ -312,7 +312,7 @@ func OnStandby(found []Found) []Found {
 	})
 }
 
-// Brought finds the workloads that a migration brought, on standby or not.
+// Migrated filters the workloads that a migration created, on standby or not.
 func Brought(found []Found) []Found {
 	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
 		return f.Object.GetAnnotations()[v1alpha1.AnnotationSource] == ""
@@ -356,9 +356,9 @@ func ResumeAll(ctx context.Context, c *cluster.Cluster, namespace string, standb
 	return nil
 }
 
-// SuspendAll puts workloads to rest, with the annotation as their only memory. A bare
-// pod cannot rest again once it was scheduled: it is deleted, and the next
-// migration brings it anew.
+// SuspendAll suspends workloads, with the original state in the annotation only. A bare
+// pod cannot be suspended once it was scheduled: it is deleted, and the next
+// migration creates it again.
 func SuspendAll(ctx context.Context, c *cluster.Cluster, namespace string, found []Found) error {
 	for _, f := range slices.Backward(found) {
 		name := f.Object.GetName()
@@ -390,7 +390,7 @@ func SuspendAll(ctx context.Context, c *cluster.Cluster, namespace string, found
 }
 
 // edit reads an object, changes it and writes it with the resourceVersion that
-// was read, again until nobody else wrote in between.
+// was read, again until there is no conflict.
 func edit(ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionResource, namespace, name string,
 	change func(*unstructured.Unstructured) (bool, error),
 ) error {

@@ -28,7 +28,7 @@ const (
 	policyRetain = "Retain"
 
 	// annotationWhenScaled remembers Delete between the write of Retain and that
-	// of the scale, whatever ends the process in between.
+	// of the scale, also if the process ends in between.
 	annotationWhenScaled = v1alpha1.GroupName + "/when-scaled"
 
 	retainPoll    = 200 * time.Millisecond
@@ -97,14 +97,14 @@ func retain(ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionReso
 			return false, err
 		}
 		if losesClaims(o) {
-			return false, errors.New("somebody set whenScaled to Delete again: scaling it would delete its data")
+			return false, errors.New("persistentVolumeClaimRetentionPolicy.whenScaled was set to Delete again: scaling it to 0 would delete its volumes")
 		}
 		want = o.GetGeneration()
 		seen, _, _ = unstructured.NestedInt64(o.Object, "status", "observedGeneration")
 		return seen >= want, nil
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
-		return fmt.Errorf("its controller has not seen within %s that whenScaled is Retain (generation %d of %d): scaling it now could delete its data",
+		return fmt.Errorf("its controller did not observe whenScaled: Retain within %s (observed generation %d of %d): scaling it now could delete its volumes",
 			retainTimeout, seen, want)
 	}
 	return err

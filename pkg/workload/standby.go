@@ -5,7 +5,7 @@
 // it was.
 //
 // A workload is on standby when none of its pods can run, although the object is
-// there whole. Each kind has its own way to rest, chosen so that the original
+// there whole. Each kind has its own method, chosen so that the original
 // value is a plain field that can be put back exactly:
 //
 //	Deployment, ReplicaSet, StatefulSet, ReplicationController   spec.replicas = 0
@@ -36,7 +36,7 @@ import (
 // restKey is the node selector and the scheduling gate of objects on standby.
 const restKey = v1alpha1.GroupName + "/original-state"
 
-// original is the JSON of what resting changed. A nil pointer means that the
+// original is the JSON of the fields that suspending changed. A nil pointer means that the
 // field was absent.
 type original struct {
 	Replicas     *int64            `json:"replicas,omitempty"`
@@ -47,7 +47,7 @@ type original struct {
 	WhenScaled string `json:"whenScaled,omitempty"`
 }
 
-// way is how one kind rests.
+// method is how one kind is suspended.
 type way struct {
 	rest     func(o map[string]any) (original, error)
 	activate func(o map[string]any, was original) error
@@ -73,13 +73,13 @@ func wayOf(gk schema.GroupKind) (way, bool) {
 	return way{}, false
 }
 
-// Suspendable says whether objects of the kind run pods and can be put to rest.
+// Suspendable reports whether objects of the kind run pods and can be suspended.
 func Suspendable(gk schema.GroupKind) bool {
 	_, ok := wayOf(gk)
 	return ok
 }
 
-// OriginalState changes obj so that none of its pods can run and records the original
+// Suspend changes obj so that none of its pods can run and records the original
 // values in the annotation kubectl-motion.dev/original-state; it returns them too.
 // changed is false for kinds that run no pods. An object that is on standby
 // already because an earlier migration put it there keeps the values of then,
@@ -112,12 +112,12 @@ func Suspend(obj *unstructured.Unstructured) (was []byte, changed bool, err erro
 	return was, true, nil
 }
 
-// Activate puts the values of was, as AtRest returned them, back into obj and
+// Activate puts the values of was, as Suspend returned them, back into obj and
 // removes the annotation.
 func Activate(obj *unstructured.Unstructured, was []byte) error {
 	w, ok := wayOf(obj.GroupVersionKind().GroupKind())
 	if !ok {
-		return fmt.Errorf("%s %s: objects of this kind are never on standby", obj.GetKind(), obj.GetName())
+		return fmt.Errorf("%s %s: objects of this kind cannot be on standby", obj.GetKind(), obj.GetName())
 	}
 	o, err := parse(obj, was)
 	if err != nil {
@@ -142,7 +142,7 @@ func Suspended(obj *unstructured.Unstructured) bool {
 func parse(obj *unstructured.Unstructured, was []byte) (original, error) {
 	var o original
 	if err := json.Unmarshal(was, &o); err != nil {
-		return o, fmt.Errorf("%s %s: the remembered values %q do not parse: %w; set them by hand and remove the annotation %s",
+		return o, fmt.Errorf("%s %s: invalid annotation value %q: %w; set the original values manually and remove the annotation %s",
 			obj.GetKind(), obj.GetName(), was, err, v1alpha1.AnnotationOriginalState)
 	}
 	return o, nil

@@ -205,7 +205,7 @@ func TestAnInterruptedCutoverPutsTheSourceBack(t *testing.T) {
 		if r.code != 130 || r.stdout != "" {
 			t.Errorf("interrupted at %q: %s", c.at, r)
 		}
-		if said := strings.Contains(r.stderr, "the source runs as before"); said != c.undone {
+		if said := strings.Contains(r.stderr, "the source is running as before"); said != c.undone {
 			t.Errorf("interrupted at %q it says that the source was put back: %v: %s", c.at, said, r)
 		}
 		s.runsOnly(t, s.a, s.b)

@@ -177,7 +177,7 @@ func (s *shop) addressless(t *testing.T) {
 		t.Errorf("the check of the relay's way: %+v", h)
 	}
 	r := must(t, s.migrate()...)
-	if !strings.Contains(r.stderr, "goes by the relay, through the API servers and this machine: the target's agents publish no address") {
+	if !strings.Contains(r.stderr, "goes by the relay, through the API servers and this machine: the target agents publish no address") {
 		t.Errorf("the run does not say which way the data takes, and why: %s", r.stderr)
 	}
 	s.arrived(t, want)

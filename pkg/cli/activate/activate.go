@@ -33,8 +33,8 @@ type verb struct {
 func NewCmdActivate(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	return newCmd(config, streams, verb{
 		use: "activate", short: "Start a migrated application on the target", done: "activated",
-		long: `Start the copy that migrate left on standby on the target, with the replicas,
-schedules and node selectors that the source had.
+		long: `Start the copy that is on standby on the target, with the replicas, schedules and
+node selectors of the source.
 
 Rejected while a volume is a live copy, or its last sync was not verified.`,
 		example: `  # Start the copy of namespace shop on the cluster of pair west
@@ -87,7 +87,7 @@ func newCmd(config *genericclioptions.ConfigFlags, streams genericiooptions.IOSt
 	}
 	fs := cmd.Flags()
 	f.ends.AddTarget(fs)
-	fs.StringVar(&f.name, "name", "", "Name of the Migration; default: that of the pair or context")
+	fs.StringVar(&f.name, "name", "", "Name of the Migration (default: the name of the pair or context)")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "How long to wait for pods to end or to be ready")
 	fs.StringVar(&f.progress, "progress", string(progress.ModeAuto), "How to show progress: auto, tty, plain, json or quiet")
 	return cmd

@@ -133,7 +133,7 @@ func (f *Flags) ToOptions() (*Options, error) {
 		}
 	}
 	if f.spaces.Several() && f.ends.ToNamespace != "" {
-		return nil, &exit.UsageError{Err: errors.New("--to-namespace is for one namespace only")}
+		return nil, &exit.UsageError{Err: errors.New("--to-namespace requires exactly one namespace")}
 	}
 	what, err := f.what.Request()
 	if err != nil {

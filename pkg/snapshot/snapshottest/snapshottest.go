@@ -40,17 +40,17 @@ type Ground struct {
 	Read func(t *testing.T, mountPod *corev1.Pod, claim string) string
 }
 
-// patience bounds every wait.
+// timeout bounds every wait.
 const timeout = 90 * time.Second
 
 // Conform runs all tests.
 func Conform(t *testing.T, p snapshot.Plugin, g Ground) {
 	c := &conform{Ground: g, plugin: p}
-	t.Run("every claim is answered, and what is declined has a reason", c.answers)
+	t.Run("every PVC is answered, and a declined one has a reason", c.answers)
 	t.Run("a copy has what was written before and nothing of what came after", c.instant)
-	t.Run("claims that are copied together are told apart", c.together)
+	t.Run("PVCs that are copied together are distinguished", c.together)
 	t.Run("release removes what another process made, and nothing of other migrations", c.release)
-	t.Run("what nobody removes ends with its owner", c.owned)
+	t.Run("what is left ends with its owner", c.owned)
 }
 
 type conform struct {
@@ -96,9 +96,9 @@ func (c *conform) answers(t *testing.T) {
 			o := a.Offer
 			switch {
 			case claims[i].Name == c.Foreign.Name && (o != nil || a.Declined == ""):
-				t.Errorf("the foreign claim: %+v", a)
+				t.Errorf("the foreign PVC: %+v", a)
 			case claims[i].Name == c.Claim.Name && (o == nil || o.Plugin != c.plugin.Name() || o.Consistency == "" || o.ChangeDetection == ""):
-				t.Errorf("the claim: %+v", a)
+				t.Errorf("the PVC: %+v", a)
 			}
 		}
 	}
@@ -114,7 +114,7 @@ func (c *conform) taken(t *testing.T, task snapshot.Task, claims ...snapshot.Cla
 	var wants []snapshot.Requirements
 	for i, a := range answers {
 		if a.Offer == nil {
-			t.Fatalf("claim %s is declined: %s", claims[i].Name, a.Declined)
+			t.Fatalf("PVC %s is declined: %s", claims[i].Name, a.Declined)
 		}
 		wants = append(wants, snapshot.Requirements{Claim: claims[i], Offer: *a.Offer})
 	}
@@ -123,7 +123,7 @@ func (c *conform) taken(t *testing.T, task snapshot.Task, claims ...snapshot.Cla
 		t.Fatal(err)
 	}
 	if len(copies) != len(claims) {
-		t.Fatalf("%d copies of %d claims", len(copies), len(claims))
+		t.Fatalf("%d copies of %d PVCs", len(copies), len(claims))
 	}
 	for _, cp := range copies {
 		c.marked(t, task, cp)
@@ -139,7 +139,7 @@ func (c *conform) marked(t *testing.T, task snapshot.Task, cp snapshot.Copy) {
 		t.Fatal(err)
 	}
 	if string(clone.UID) != cp.Clone.ClaimUID || cp.Clone.RequestedTime.IsZero() || cp.Clone.ChangeDetection == "" {
-		t.Errorf("copy %+v of the claim with the UID %s", cp, clone.UID)
+		t.Errorf("copy %+v of the PVC with the UID %s", cp, clone.UID)
 	}
 	if clone.Labels[v1alpha1.LabelMigration] != task.Migration || clone.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedByValue {
 		t.Errorf("the clone %s has the labels %v", clone.Name, clone.Labels)
@@ -194,7 +194,7 @@ func (c *conform) together(t *testing.T) {
 		t.Errorf("copies of %v", origins)
 	}
 	if copies[0].Clone.ClaimUID == copies[1].Clone.ClaimUID {
-		t.Errorf("two claims have one copy: %+v", copies)
+		t.Errorf("two PVCs have one copy: %+v", copies)
 	}
 }
 
@@ -230,6 +230,6 @@ func (c *conform) ends(t *testing.T, claim string) {
 		return apierrors.IsNotFound(err), nil
 	})
 	if err != nil {
-		t.Error(fmt.Errorf("claim %s is still there: %w", claim, err))
+		t.Error(fmt.Errorf("PVC %s still exists: %w", claim, err))
 	}
 }

@@ -95,11 +95,11 @@ func (Plugin) Offer(ctx context.Context, src *cluster.Cluster, wish snapshot.Pre
 // unserved says why the cluster takes no snapshots at all from this user.
 func unserved(ctx context.Context, src *cluster.Cluster, claims []snapshot.Claim) (string, error) {
 	if len(claims) == 0 {
-		return "nothing was asked", nil
+		return "no volume was requested", nil
 	}
 	_, err := src.Discovery.ServerResourcesForGroupVersion(version.String())
 	if apierrors.IsNotFound(err) || errors.Is(err, memory.ErrCacheNotFound) {
-		return "the cluster serves no " + version.String() + ": it has no snapshot controller", nil
+		return "the cluster does not serve " + version.String() + ": the snapshot controller is not installed", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("discovery of %s on %s: %w", version, src, err)
@@ -113,7 +113,7 @@ func unserved(ctx context.Context, src *cluster.Cluster, claims []snapshot.Claim
 		return "", fmt.Errorf("rights on %s: %w", src, err)
 	}
 	if !review.Status.Allowed {
-		return "you may not create volumesnapshots in " + claims[0].Namespace, nil
+		return "cannot create volumesnapshots in " + claims[0].Namespace, nil
 	}
 	return "", nil
 }
@@ -128,12 +128,12 @@ func snapshotClasses(ctx context.Context, src *cluster.Cluster) ([]unstructured.
 
 func offer(ctx context.Context, src *cluster.Cluster, wish snapshot.Preference, classes []unstructured.Unstructured, c snapshot.Claim) (*snapshot.Offer, string, error) {
 	if c.Class == "" {
-		return nil, "the claim has no storage class that would name its driver", nil
+		return nil, "the PVC has no storage class, so its driver is unknown", nil
 	}
 	class, err := src.Kube.StorageV1().StorageClasses().Get(ctx, c.Class, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, "its storage class " + c.Class + " is gone, and with it the name of its driver", nil
+		return nil, "its storage class " + c.Class + " does not exist, so its driver is unknown", nil
 	case err != nil:
 		return nil, "", fmt.Errorf("storageclass %s on %s: %w", c.Class, src, err)
 	}
@@ -158,7 +158,7 @@ func choose(classes []unstructured.Unstructured, driver, wanted string) (*unstru
 	if wanted != "" {
 		i := slices.IndexFunc(fit, func(u *unstructured.Unstructured) bool { return u.GetName() == wanted })
 		if i < 0 {
-			return nil, "there is no volumesnapshotclass " + wanted + " of its driver " + driver
+			return nil, "no volumesnapshotclass " + wanted + " of its driver " + driver
 		}
 		return fit[i], ""
 	}
@@ -177,7 +177,7 @@ func choose(classes []unstructured.Unstructured, driver, wanted string) (*unstru
 	return fit[0], ""
 }
 
-// stamps of a driver are lagging unless an administrator says otherwise: a
+// changeDetection of a driver is by content unless an administrator sets timestamps: a
 // wrong "timestamps" would ship old bytes without anybody noticing.
 func stamps(snapshots *unstructured.Unstructured, volumes *storagev1.StorageClass) v1alpha1.ChangeDetection {
 	if snapshots.GetAnnotations()[ChangeDetectionAnnotation] == timestamps || volumes.Annotations[ChangeDetectionAnnotation] == timestamps {
@@ -217,7 +217,7 @@ func (r room) take(c snapshot.Claim) string {
 			}
 			hard.Sub(q.Status.Used[name])
 			if hard.Cmp(want) < 0 {
-				return fmt.Sprintf("the source's quota %s leaves %s of %s, and the clone of a snapshot needs %s for a while", q.Name, hard.String(), name, want.String())
+				return fmt.Sprintf("quota %s of the source has %s of %s left, and the clone of a snapshot needs %s temporarily", q.Name, hard.String(), name, want.String())
 			}
 		}
 	}

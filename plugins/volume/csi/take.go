@@ -49,7 +49,7 @@ func (Plugin) Take(ctx context.Context, t snapshot.Task, wants []snapshot.Requir
 func take(ctx context.Context, t snapshot.Task, w snapshot.Requirements) (snapshot.Copy, error) {
 	snap, err := snapshots(t).Create(ctx, newSnapshot(t, w), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	if err != nil {
-		return snapshot.Copy{}, fmt.Errorf("volumesnapshot of claim %s in %s: %w", w.Name, t.Namespace, err)
+		return snapshot.Copy{}, fmt.Errorf("volumesnapshot of PVC %s in %s: %w", w.Name, t.Namespace, err)
 	}
 	asked := snap.GetCreationTimestamp()
 	ready, err := await(ctx, t, w, snap.GetName())
@@ -58,7 +58,7 @@ func take(ctx context.Context, t snapshot.Task, w snapshot.Requirements) (snapsh
 	}
 	clone, err := t.Source.Kube.CoreV1().PersistentVolumeClaims(t.Namespace).Create(ctx, newClone(t, w, ready), metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 	if err != nil {
-		return snapshot.Copy{}, fmt.Errorf("clone of claim %s in %s: %w", w.Name, t.Namespace, err)
+		return snapshot.Copy{}, fmt.Errorf("clone of PVC %s in %s: %w", w.Name, t.Namespace, err)
 	}
 	out := snapshot.Copy{Origin: w.Name, Clone: v1alpha1.ShipmentSnapshot{
 		ClaimName: clone.Name, ClaimUID: string(clone.UID), ChangeDetection: w.Offer.ChangeDetection, RequestedTime: asked,
@@ -130,16 +130,16 @@ func newClone(t snapshot.Task, w snapshot.Requirements, snap *unstructured.Unstr
 }
 
 // await waits until the snapshot can be restored. Drivers fail and try again by
-// themselves; what one said last is in the error when the patience is over.
+// themselves; the last error is in the message after the timeout.
 func await(ctx context.Context, t snapshot.Task, w snapshot.Requirements, name string) (*unstructured.Unstructured, error) {
 	var snap *unstructured.Unstructured
 	err := wait.PollUntilContextTimeout(ctx, poll, t.Timeout, true, func(ctx context.Context) (bool, error) {
 		got, err := snapshots(t).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return false, fmt.Errorf("volumesnapshot %s of claim %s in %s was deleted by somebody", name, w.Name, t.Namespace)
+			return false, fmt.Errorf("volumesnapshot %s of PVC %s in %s was deleted during the sync", name, w.Name, t.Namespace)
 		}
 		if err != nil {
-			return false, nil //nolint:nilerr // asked again: an API server that restarts is no reason to give up
+			return false, nil //nolint:nilerr // asked again: an API server may be restarting
 		}
 		snap = got
 		ready, _, _ := unstructured.NestedBool(got.Object, "status", "readyToUse")
@@ -148,22 +148,22 @@ func await(ctx context.Context, t snapshot.Task, w snapshot.Requirements, name s
 	if err == nil || snap == nil || ctx.Err() != nil || !wait.Interrupted(err) {
 		return snap, err
 	}
-	return nil, fmt.Errorf("volumesnapshot %s of claim %s in %s is not ready after %s: %s", name, w.Name, t.Namespace, t.Timeout, trouble(snap))
+	return nil, fmt.Errorf("volumesnapshot %s of PVC %s in %s is not ready after %s: %s", name, w.Name, t.Namespace, t.Timeout, trouble(snap))
 }
 
 // trouble is what the status says, or what its absence does.
 func trouble(snap *unstructured.Unstructured) string {
 	if text, found, _ := unstructured.NestedString(snap.Object, "status", "error", "message"); found {
-		return "the driver says: " + text
+		return "the driver reports: " + text
 	}
 	if _, found, _ := unstructured.NestedMap(snap.Object, "status"); !found {
-		return "nothing has looked at it: the cluster's snapshot controller does not run"
+		return "no status: the snapshot controller is not running"
 	}
-	return "the driver has not said anything"
+	return "the driver has not reported an error"
 }
 
 // Release removes clones first: some drivers keep a snapshot while it has any.
-// A claim that a pod still has goes by itself when the pod is gone.
+// A PVC that a pod still uses is removed when the pod is gone.
 func (Plugin) Release(ctx context.Context, t snapshot.Task) error {
 	made := metav1.ListOptions{LabelSelector: v1alpha1.LabelMigration + "=" + t.Migration + "," + labelCopy + "=true"}
 	claims := t.Source.Kube.CoreV1().PersistentVolumeClaims(t.Namespace)
