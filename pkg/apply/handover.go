@@ -64,7 +64,7 @@ func HandOverAll(ctx context.Context, dst *cluster.Cluster, namespace string, ki
 	group.SetLimit(writers)
 	for _, k := range kinds {
 		found.Go(func() error {
-			refs, err := w.brought(gctx, k, namespace, names[k.GVR])
+			refs, err := w.migrated(gctx, k, namespace, names[k.GVR])
 			note(err)
 			for _, r := range refs {
 				group.Go(func() error {
@@ -92,7 +92,7 @@ type owned struct {
 
 // brought lists the objects of a kind that a migration created and whose fields
 // are still ours.
-func (w *Writer) brought(ctx context.Context, k inventory.Kind, namespace string, names []string) ([]owned, error) {
+func (w *Writer) migrated(ctx context.Context, k inventory.Kind, namespace string, names []string) ([]owned, error) {
 	var out []owned
 	note := func(m *metav1.PartialObjectMetadata) {
 		if _, ours := handedOver(m.ManagedFields, k.GVR.GroupVersion().String()); !ours || m.Annotations[v1alpha1.AnnotationSource] == "" {

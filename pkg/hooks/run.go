@@ -24,8 +24,8 @@ type Runner struct {
 	// Record keeps what has begun beyond the life of the plugin. It is called before
 	// the first pre hook, and when the last post hook has ended with those that failed.
 	Record func(context.Context, []v1alpha1.BegunHook) error
-	// Tell is called for each hook as it ends; may be nil.
-	Tell func(pod Pod, phase Phase, err error)
+	// Report is called for each hook as it ends; may be nil.
+	Report func(pod Pod, phase Phase, err error)
 }
 
 // Outcome is what came of the hooks around a snapshot that was made.
@@ -103,10 +103,10 @@ func (r *Runner) all(ctx context.Context, pods []Pod, phase Phase) []error {
 		}
 	}
 	work.Wait()
-	if r.Tell != nil {
+	if r.Report != nil {
 		for i := range pods {
 			if pods[i].hook(phase) != nil {
-				r.Tell(pods[i], phase, out[i])
+				r.Report(pods[i], phase, out[i])
 			}
 		}
 	}

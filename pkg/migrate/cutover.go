@@ -76,7 +76,7 @@ func (r *Run) stopSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stopped, err := workload.Remember(r.moving(found))
+	stopped, err := workload.Record(r.moving(found))
 	if err != nil {
 		return err
 	}
@@ -316,7 +316,7 @@ func start(ctx context.Context, rec *record, expected []v1alpha1.StoppedWorkload
 		return err
 	}
 	progress.Stepf(sink, "waiting for the application to be ready")
-	refs := refsOf(workload.Brought(found))
+	refs := refsOf(workload.Migrated(found))
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err = apply.WaitReady(waiting, t.Cluster, refs, nil)

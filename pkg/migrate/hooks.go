@@ -20,7 +20,7 @@ func (r *Run) hookRunner() *hooks.Runner {
 		Record: func(ctx context.Context, begun []v1alpha1.BegunHook) error {
 			return r.record.write(ctx, func(s *v1alpha1.MigrationStatus) { s.Hooks = begun })
 		},
-		Tell: func(p hooks.Pod, phase hooks.Phase, err error) {
+		Report: func(p hooks.Pod, phase hooks.Phase, err error) {
 			if err != nil {
 				progress.Warnf(r.Sink, "%s hook of pod %s: %v", phase, p.Name, err)
 				return

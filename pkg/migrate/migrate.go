@@ -321,7 +321,7 @@ func (r *Run) supersede(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found = slices.DeleteFunc(workload.Brought(found), func(f workload.Found) bool {
+	found = slices.DeleteFunc(workload.Migrated(found), func(f workload.Found) bool {
 		return !strings.HasPrefix(f.Object.GetAnnotations()[v1alpha1.AnnotationSource], r.record.sourcePrefix())
 	})
 	return workload.Supersede(ctx, r.Target, r.Target.Namespace, found)

@@ -101,7 +101,7 @@ func (s *Switch) deactivate(ctx context.Context, rec *record) error {
 	if err != nil {
 		return err
 	}
-	if err := workload.SuspendAll(ctx, t.Cluster, t.Name, workload.Brought(found)); err != nil {
+	if err := workload.SuspendAll(ctx, t.Cluster, t.Name, workload.Migrated(found)); err != nil {
 		return err
 	}
 	claims := make([]string, 0, len(rec.kept.Status.Volumes))

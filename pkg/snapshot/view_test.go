@@ -53,7 +53,7 @@ func TestTheFirstPluginThatOffersIsTakenAndTheLastReasonIsTold(t *testing.T) {
 	}
 }
 
-func TestNobodyIsAskedForALiveView(t *testing.T) {
+func TestALiveCopyAsksNoPlugin(t *testing.T) {
 	c := Chooser{Plugins: []Plugin{shelf{name: "first", has: "a", err: errors.New("asked")}}, Preference: Preference{Mode: Live}}
 	got, err := c.Choose(t.Context(), nil, []Claim{{Name: "a"}})
 	if err != nil || got["a"].Offer != nil || !strings.Contains(got["a"].Why, "--copy-method live") {

@@ -42,7 +42,7 @@ func (f *Volumes) ensureClaim(ctx context.Context, v *Volume) error {
 	v.link = &Link{
 		Source:    end(f.Source, v.Claim, string(source.UID)),
 		Target:    end(f.Target, v.TargetClaim, string(target.GetUID())),
-		Migration: f.Name, Limits: f.Limits, Addressless: f.Route == route.Relay, Brought: f.relayable(),
+		Migration: f.Name, Limits: f.Limits, Addressless: f.Route == route.Relay, Relayed: f.relayable(),
 	}
 	return nil
 }

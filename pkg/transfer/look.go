@@ -37,7 +37,7 @@ type look struct {
 
 // consistency is that of the volume's last sync. Only this side knows that the application
 // was made ready for the snapshot: the agent reports what it observed.
-func (v *Volume) worth() string {
+func (v *Volume) consistency() string {
 	if v.pass.prepared && v.Outcome.Consistency == snapshot.CrashConsistent {
 		return snapshot.ApplicationConsistent
 	}

@@ -50,7 +50,7 @@ func (f *Volumes) Lines(before []v1alpha1.MigrationVolume) []v1alpha1.MigrationV
 			l.ShippedSync = v.Sync
 		}
 		if v.Outcome.Verified {
-			l.VerifiedSync, l.Consistency, l.Digest, l.Reason = v.Sync, v.worth(), v.Outcome.Digest, ""
+			l.VerifiedSync, l.Consistency, l.Digest, l.Reason = v.Sync, v.consistency(), v.Outcome.Digest, ""
 		}
 		out = append(out, l)
 	}

@@ -51,11 +51,11 @@ func (f *Volumes) relayable() bool {
 	return f.Route == route.Relay || f.Route == route.Auto && f.NotByRelay == ""
 }
 
-var errNoWay = errors.New("no network route to the target agents")
+var errNoRoute = errors.New("no network route to the target agents")
 
 // noWay is the end of a volume whose receiver's agent has published no address,
 // and which cannot do without.
-func (f *Volumes) noWay(v *Volume) error {
+func (f *Volumes) noRoute(v *Volume) error {
 	why := "--route direct excludes the relay"
 	if f.Route == route.Auto {
 		why = "the relay cannot be used: " + f.NotByRelay

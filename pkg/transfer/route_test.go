@@ -70,7 +70,7 @@ func TestAVolumeWithNoWayEndsTheRunAtOnceAndSaysWhatToDo(t *testing.T) {
 		"no policy says relay": {Route: route.Auto, NotByRelay: "no policy says relay"},
 		"--route direct":       {Route: route.Direct},
 	} {
-		err := f.noWay(v)
+		err := f.noRoute(v)
 		if unreachable(err) {
 			t.Errorf("%v is waited for", err)
 		}

@@ -52,7 +52,7 @@ type Link struct {
 	Addressless bool
 	// Relayed: the relay can connect to the sender, so that it works without
 	// addresses where there are none.
-	Brought bool
+	Relayed bool
 
 	// placed are the endpoints that place has compared with the pods, by role.
 	placed map[v1alpha1.Role]placement
@@ -191,7 +191,7 @@ func (l *Link) Connect(ctx context.Context, p Pair) (bool, error) {
 	switch {
 	case l.Addressless:
 		addresses = nil
-	case len(addresses) == 0 && !l.Brought:
+	case len(addresses) == 0 && !l.Relayed:
 		return false, nil
 	}
 	if err := l.introduce(ctx, l.Target, p.Receive, p.Send, nil); err != nil {

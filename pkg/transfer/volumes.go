@@ -264,7 +264,7 @@ func (f *Volumes) introduce(ctx context.Context, v *Volume) (string, error) {
 		}
 	}
 	if Assigned(p.Receive) && Assigned(p.Send) && len(p.Receive.Status.Endpoint.Addresses) == 0 && !f.relayable() {
-		return "", f.noWay(v)
+		return "", f.noRoute(v)
 	}
 	return v.waitsFor(p), nil
 }
@@ -440,7 +440,7 @@ func (v *Volume) hearSender(now time.Time) {
 // unreachable errors pass: an API server that restarts must not end a pass that
 // the agents carry on with.
 func unreachable(err error) bool {
-	if errors.Is(err, errNoWay) {
+	if errors.Is(err, errNoRoute) {
 		return false
 	}
 	var status apierrors.APIStatus

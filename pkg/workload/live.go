@@ -96,7 +96,7 @@ func Remember(found []Found) ([]v1alpha1.StoppedWorkload, error) {
 		if Suspended(f.Object) {
 			continue
 		}
-		was, err := remembered(f.Object)
+		was, err := recorded(f.Object)
 		if err != nil {
 			return nil, err
 		}
@@ -129,7 +129,7 @@ const maxRemembered = 16384
 
 // remembered is what Start needs: the original values; for a bare pod, which can
 // only be stopped by deleting it, the whole pod.
-func remembered(o *unstructured.Unstructured) ([]byte, error) {
+func recorded(o *unstructured.Unstructured) ([]byte, error) {
 	o = o.DeepCopy()
 	if o.GetKind() != "Pod" {
 		was, _, err := Suspend(o)
@@ -184,8 +184,8 @@ func resourceOf(c *cluster.Cluster, s v1alpha1.StoppedWorkload) (schema.GroupVer
 		s.Kind, s.Group+"/"+s.Version+"/"+s.Resource)
 }
 
-// rememberedPod is the pod that Stop deleted.
-func rememberedPod(namespace string, s v1alpha1.StoppedWorkload) (*unstructured.Unstructured, error) {
+// recordedPod is the pod that Stop deleted.
+func recordedPod(namespace string, s v1alpha1.StoppedWorkload) (*unstructured.Unstructured, error) {
 	pod := &unstructured.Unstructured{}
 	if err := json.Unmarshal([]byte(s.OriginalState), &pod.Object); err != nil {
 		return nil, err
@@ -281,7 +281,7 @@ func start(ctx context.Context, c *cluster.Cluster, namespace string, s v1alpha1
 		return err
 	}
 	if s.Kind == "Pod" {
-		pod, err := rememberedPod(namespace, s)
+		pod, err := recordedPod(namespace, s)
 		if err != nil {
 			return err
 		}
@@ -313,7 +313,7 @@ func OnStandby(found []Found) []Found {
 }
 
 // Migrated filters the workloads that a migration created, on standby or not.
-func Brought(found []Found) []Found {
+func Migrated(found []Found) []Found {
 	return slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
 		return f.Object.GetAnnotations()[v1alpha1.AnnotationSource] == ""
 	})

@@ -37,8 +37,8 @@ const (
 
 var whenScaledPath = []string{"spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"}
 
-func restSet(o map[string]any) (original, error) {
-	was, err := restReplicas(o)
+func suspendSet(o map[string]any) (original, error) {
+	was, err := suspendReplicas(o)
 	if err != nil {
 		return was, err
 	}

@@ -33,8 +33,8 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 )
 
-// restKey is the node selector and the scheduling gate of objects on standby.
-const restKey = v1alpha1.GroupName + "/original-state"
+// standbyKey is the node selector and the scheduling gate of objects on standby.
+const standbyKey = v1alpha1.GroupName + "/original-state"
 
 // original is the JSON of the fields that suspending changed. A nil pointer means that the
 // field was absent.
@@ -48,34 +48,34 @@ type original struct {
 }
 
 // method is how one kind is suspended.
-type way struct {
-	rest     func(o map[string]any) (original, error)
+type suspension struct {
+	suspend     func(o map[string]any) (original, error)
 	activate func(o map[string]any, was original) error
-	resting  func(o map[string]any) bool
+	suspended  func(o map[string]any) bool
 }
 
-func wayOf(gk schema.GroupKind) (way, bool) {
+func methodOf(gk schema.GroupKind) (suspension, bool) {
 	switch gk {
 	case schema.GroupKind{Group: "apps", Kind: "Deployment"},
 		schema.GroupKind{Group: "apps", Kind: "ReplicaSet"},
 		schema.GroupKind{Kind: "ReplicationController"}:
-		return way{restReplicas, activateReplicas, restingReplicas}, true
+		return suspension{suspendReplicas, activateReplicas, replicasSuspended}, true
 	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
-		return way{restSet, activateSet, restingReplicas}, true
+		return suspension{suspendSet, activateSet, replicasSuspended}, true
 	case schema.GroupKind{Group: "batch", Kind: "CronJob"},
 		schema.GroupKind{Group: "batch", Kind: "Job"}:
-		return way{restSuspend, activateSuspend, restingSuspend}, true
+		return suspension{suspendJob, activateSuspend, jobSuspended}, true
 	case schema.GroupKind{Group: "apps", Kind: "DaemonSet"}:
-		return way{restSelector, activateSelector, restingSelector}, true
+		return suspension{suspendSelector, activateSelector, selectorSuspended}, true
 	case schema.GroupKind{Kind: "Pod"}:
-		return way{restGate, activateGate, restingGate}, true
+		return suspension{suspendGate, activateGate, gateSuspended}, true
 	}
-	return way{}, false
+	return suspension{}, false
 }
 
 // Suspendable reports whether objects of the kind run pods and can be suspended.
 func Suspendable(gk schema.GroupKind) bool {
-	_, ok := wayOf(gk)
+	_, ok := methodOf(gk)
 	return ok
 }
 
@@ -85,17 +85,17 @@ func Suspendable(gk schema.GroupKind) bool {
 // already because an earlier migration put it there keeps the values of then,
 // so that they survive a chain of migrations.
 func Suspend(obj *unstructured.Unstructured) (was []byte, changed bool, err error) {
-	w, ok := wayOf(obj.GroupVersionKind().GroupKind())
+	w, ok := methodOf(obj.GroupVersionKind().GroupKind())
 	if !ok {
 		return nil, false, nil
 	}
-	if kept, found := obj.GetAnnotations()[v1alpha1.AnnotationOriginalState]; found && w.resting(obj.Object) {
+	if kept, found := obj.GetAnnotations()[v1alpha1.AnnotationOriginalState]; found && w.suspended(obj.Object) {
 		if _, err := parse(obj, []byte(kept)); err != nil {
 			return nil, false, err
 		}
 		return []byte(kept), true, nil
 	}
-	o, err := w.rest(obj.Object)
+	o, err := w.suspend(obj.Object)
 	if err != nil {
 		return nil, false, fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
 	}
@@ -115,7 +115,7 @@ func Suspend(obj *unstructured.Unstructured) (was []byte, changed bool, err erro
 // Activate puts the values of was, as Suspend returned them, back into obj and
 // removes the annotation.
 func Activate(obj *unstructured.Unstructured, was []byte) error {
-	w, ok := wayOf(obj.GroupVersionKind().GroupKind())
+	w, ok := methodOf(obj.GroupVersionKind().GroupKind())
 	if !ok {
 		return fmt.Errorf("%s %s: objects of this kind cannot be on standby", obj.GetKind(), obj.GetName())
 	}
@@ -135,8 +135,8 @@ func Activate(obj *unstructured.Unstructured, was []byte) error {
 // Suspended says whether none of obj's pods can run. It is true for kinds that
 // run no pods.
 func Suspended(obj *unstructured.Unstructured) bool {
-	w, ok := wayOf(obj.GroupVersionKind().GroupKind())
-	return !ok || w.resting(obj.Object)
+	w, ok := methodOf(obj.GroupVersionKind().GroupKind())
+	return !ok || w.suspended(obj.Object)
 }
 
 func parse(obj *unstructured.Unstructured, was []byte) (original, error) {
@@ -148,7 +148,7 @@ func parse(obj *unstructured.Unstructured, was []byte) (original, error) {
 	return o, nil
 }
 
-func restReplicas(o map[string]any) (original, error) {
+func suspendReplicas(o map[string]any) (original, error) {
 	n, found, err := unstructured.NestedInt64(o, "spec", "replicas")
 	if err != nil {
 		return original{}, err
@@ -168,12 +168,12 @@ func activateReplicas(o map[string]any, was original) error {
 	return unstructured.SetNestedField(o, *was.Replicas, "spec", "replicas")
 }
 
-func restingReplicas(o map[string]any) bool {
+func replicasSuspended(o map[string]any) bool {
 	n, found, err := unstructured.NestedInt64(o, "spec", "replicas")
 	return err == nil && found && n == 0
 }
 
-func restSuspend(o map[string]any) (original, error) {
+func suspendJob(o map[string]any) (original, error) {
 	b, found, err := unstructured.NestedBool(o, "spec", "suspend")
 	if err != nil {
 		return original{}, err
@@ -193,20 +193,20 @@ func activateSuspend(o map[string]any, was original) error {
 	return unstructured.SetNestedField(o, *was.Suspend, "spec", "suspend")
 }
 
-func restingSuspend(o map[string]any) bool {
+func jobSuspended(o map[string]any) bool {
 	b, _, err := unstructured.NestedBool(o, "spec", "suspend")
 	return err == nil && b
 }
 
 var selectorPath = []string{"spec", "template", "spec", "nodeSelector"}
 
-func restSelector(o map[string]any) (original, error) {
+func suspendSelector(o map[string]any) (original, error) {
 	m, _, err := unstructured.NestedStringMap(o, selectorPath...)
 	if err != nil {
 		return original{}, err
 	}
 	was := original{NodeSelector: m}
-	return was, unstructured.SetNestedStringMap(o, map[string]string{restKey: "true"}, selectorPath...)
+	return was, unstructured.SetNestedStringMap(o, map[string]string{standbyKey: "true"}, selectorPath...)
 }
 
 func activateSelector(o map[string]any, was original) error {
@@ -217,18 +217,18 @@ func activateSelector(o map[string]any, was original) error {
 	return unstructured.SetNestedStringMap(o, was.NodeSelector, selectorPath...)
 }
 
-func restingSelector(o map[string]any) bool {
+func selectorSuspended(o map[string]any) bool {
 	m, _, err := unstructured.NestedStringMap(o, selectorPath...)
-	_, found := m[restKey]
+	_, found := m[standbyKey]
 	return err == nil && found
 }
 
-func restGate(o map[string]any) (original, error) {
+func suspendGate(o map[string]any) (original, error) {
 	gates, _, err := unstructured.NestedSlice(o, "spec", "schedulingGates")
 	if err != nil {
 		return original{}, err
 	}
-	gates = append(gates, map[string]any{"name": restKey})
+	gates = append(gates, map[string]any{"name": standbyKey})
 	return original{}, unstructured.SetNestedSlice(o, gates, "spec", "schedulingGates")
 }
 
@@ -239,7 +239,7 @@ func activateGate(o map[string]any, _ original) error {
 	}
 	kept := make([]any, 0, len(gates))
 	for _, g := range gates {
-		if m, ok := g.(map[string]any); !ok || m["name"] != restKey {
+		if m, ok := g.(map[string]any); !ok || m["name"] != standbyKey {
 			kept = append(kept, g)
 		}
 	}
@@ -250,10 +250,10 @@ func activateGate(o map[string]any, _ original) error {
 	return unstructured.SetNestedSlice(o, kept, "spec", "schedulingGates")
 }
 
-func restingGate(o map[string]any) bool {
+func gateSuspended(o map[string]any) bool {
 	gates, _, _ := unstructured.NestedSlice(o, "spec", "schedulingGates")
 	for _, g := range gates {
-		if m, ok := g.(map[string]any); ok && m["name"] == restKey {
+		if m, ok := g.(map[string]any); ok && m["name"] == standbyKey {
 			return true
 		}
 	}

@@ -30,7 +30,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 	return u
 }
 
-var restCases = map[string]string{
+var suspendCases = map[string]string{
 	"a deployment with replicas":           "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: 3}}",
 	"a deployment without replicas":        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {paused: true}}",
 	"a deployment scaled to zero by hand":  "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: 0}}",
@@ -45,8 +45,8 @@ var restCases = map[string]string{
 	"a bare pod with a gate of its own":    "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {schedulingGates: [{name: mine}]}}",
 }
 
-func TestActivationPutsBackExactlyWhatRestTookAway(t *testing.T) {
-	for name, text := range restCases {
+func TestActivationRestoresExactlyWhatSuspendChanged(t *testing.T) {
+	for name, text := range suspendCases {
 		t.Run(name, func(t *testing.T) {
 			obj := object(t, text)
 			want := obj.DeepCopy()
@@ -73,8 +73,8 @@ func TestActivationPutsBackExactlyWhatRestTookAway(t *testing.T) {
 	}
 }
 
-func TestRestingTwiceKeepsTheFirstValues(t *testing.T) {
-	obj := object(t, restCases["a deployment with replicas"])
+func TestSuspendingTwiceKeepsTheFirstValues(t *testing.T) {
+	obj := object(t, suspendCases["a deployment with replicas"])
 	first, _, err := Suspend(obj)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestAnAnnotationOnARunningWorkloadIsNotBelieved(t *testing.T) {
 }
 
 func TestGarbageInTheAnnotationIsAnErrorThatSaysWhatToDo(t *testing.T) {
-	obj := object(t, restCases["a deployment with replicas"])
+	obj := object(t, suspendCases["a deployment with replicas"])
 	if err := Activate(obj, []byte("{")); err == nil {
 		t.Error("no error")
 	}

@@ -147,7 +147,7 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopped, err := workload.Remember(found)
+	stopped, err := workload.Record(found)
 	if err != nil {
 		t.Fatal(err)
 	}
