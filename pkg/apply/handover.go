@@ -90,7 +90,7 @@ type owned struct {
 	meta *metav1.PartialObjectMetadata
 }
 
-// brought lists the objects of a kind that a migration created and whose fields
+// migrated lists the objects of a kind that a migration created and whose fields
 // are still ours.
 func (w *Writer) migrated(ctx context.Context, k inventory.Kind, namespace string, names []string) ([]owned, error) {
 	var out []owned

@@ -222,7 +222,7 @@ func TestAHookThatDoesNotEndInTimeIsAnError(t *testing.T) {
 	p := hooked("a", Fail)
 	p.Pre.Timeout.Duration = time.Millisecond
 	_, err := s.around(t.Context(), p)
-	if err == nil || !strings.Contains(err.Error(), "did not end within 1ms") {
+	if err == nil || !strings.Contains(err.Error(), "timed out after 1ms") {
 		t.Errorf("error %v", err)
 	}
 	s.want(t, "record 1", "a hold", "a release", "record 0")

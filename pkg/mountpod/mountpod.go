@@ -42,8 +42,8 @@ import (
 // DefaultImage is the public pause image; a MotionPolicy may name another.
 const DefaultImage = "registry.k8s.io/pause:3.10.1"
 
-// nobody is the user of the pause image, as in /etc/passwd. Any user but root works.
-const nobody = 65535
+// nobodyUser is the UID of the nobody user, which the pause image runs as. Any user but root works.
+const nobodyUser = 65535
 
 // Deadline, in seconds, ends mount pods that were not deleted, for instance because the
 // plugin was killed and not run again.
@@ -141,7 +141,7 @@ func Pod(g Group, o Options) *corev1.Pod {
 			Affinity:                      affinity(g.Placement),
 			Tolerations:                   tolerations(g.Placement),
 			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: new(true), RunAsUser: new(int64(nobody)), RunAsGroup: new(int64(nobody)),
+				RunAsNonRoot: new(true), RunAsUser: new(int64(nobodyUser)), RunAsGroup: new(int64(nobody)),
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{

@@ -81,7 +81,7 @@ func (s *survey) run(ctx context.Context, head index.Head, same bool) error {
 	return nil
 }
 
-// walk compares the target itself with the record; all reads contents whatever their timestamps.
+// walk compares the target itself with the record; all reads every content, independent of timestamps.
 func (s *survey) walk(ctx context.Context, recorded index.Iterator, all bool) error {
 	// The survey reads from the storage, so everything that was written must be there.
 	if err := s.x.target.Sync(); err != nil {

@@ -5,14 +5,14 @@
 // and defines what a volume plugin is.
 //
 // A volume whose application is stopped is read as it is. While the application
-// runs there are two methods: live, which is not a consistent state of the application
-//, or a plugin's: a copy of one instant, such as a snapshot of the storage,
+// runs there are two methods: live, which is not a consistent state of the application,
+// or a plugin's: a copy of one instant, such as a snapshot of the storage,
 // restored to a PVC of the same namespace. The best method is chosen automatically,
 // and the plan shows why a lesser one was chosen.
 //
 // A plugin works with the user's own rights and knows one kind of storage. It
 // never reads a byte: the copy is mounted by a mount pod and read by the agent, as
-// any claim is. docs/plugins.md shows how to write one; package viewtest has the
+// any claim is. docs/plugins.md shows how to write one; package snapshottest has the
 // tests that each must pass.
 package snapshot
 

@@ -76,7 +76,7 @@ func TestAGuaranteeSaysWhatItIsWorth(t *testing.T) {
 	exact := Offer{ChangeDetection: v1alpha1.ChangeDetectionTimestamps, Consistency: CrashConsistent}
 	lagging := Offer{ChangeDetection: v1alpha1.ChangeDetectionContent, Consistency: CrashConsistent}
 	for want, c := range map[string]Choice{
-		"live": {}, "crash-consistent, exact": {Offer: &exact}, "crash-consistent, lagging": {Offer: &lagging},
+		"live": {}, "crash-consistent, change detection by timestamps": {Offer: &exact}, "crash-consistent, increments read all data": {Offer: &lagging},
 	} {
 		if got := c.Guarantee(); !strings.HasPrefix(got, want) {
 			t.Errorf("%q, want %q", got, want)

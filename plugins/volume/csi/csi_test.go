@@ -79,7 +79,7 @@ func TestClonesThatNoQuotaHasRoomForAreDeclinedTogether(t *testing.T) {
 	if why := r.take(snapshot.Claim{Name: "a", Size: quantity("3Gi")}); why != "" {
 		t.Errorf("the first fits: %s", why)
 	}
-	if why := r.take(snapshot.Claim{Name: "b", Size: quantity("3Gi")}); !strings.Contains(why, "quota team leaves 2Gi") {
+	if why := r.take(snapshot.Claim{Name: "b", Size: quantity("3Gi")}); !strings.Contains(why, "quota team of the source has 2Gi") {
 		t.Errorf("the second does not fit beside it: %q", why)
 	}
 }
@@ -114,7 +114,7 @@ func TestTheDriversOwnWordsAreShown(t *testing.T) {
 	if got := trouble(failed); !strings.Contains(got, "pool is full") {
 		t.Error(got)
 	}
-	if got := trouble(&unstructured.Unstructured{Object: map[string]any{}}); !strings.Contains(got, "snapshot controller does not run") {
+	if got := trouble(&unstructured.Unstructured{Object: map[string]any{}}); !strings.Contains(got, "snapshot controller is not running") {
 		t.Error(got)
 	}
 }
