@@ -49,9 +49,9 @@ type original struct {
 
 // method is how one kind is suspended.
 type suspension struct {
-	suspend     func(o map[string]any) (original, error)
-	activate func(o map[string]any, was original) error
-	suspended  func(o map[string]any) bool
+	suspend   func(o map[string]any) (original, error)
+	activate  func(o map[string]any, was original) error
+	suspended func(o map[string]any) bool
 }
 
 func methodOf(gk schema.GroupKind) (suspension, bool) {
