@@ -99,7 +99,6 @@ var notYet = []string{
 	"pkg/pair/check",
 	"pkg/plan",
 	"pkg/relay/protocol",
-	"pkg/ship",
 	"pkg/ship/fsread",
 	"pkg/ship/fswrite",
 	"pkg/ship/index",
