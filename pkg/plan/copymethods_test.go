@@ -26,20 +26,20 @@ func TestWithoutASnapshotWhatNeedsOneIsBlockedAndTheReasonIsGiven(t *testing.T) 
 		blocked bool
 		worth   string
 	}{
-		"on standby, live":                 {v1alpha1.ModeStandby, snapshot.Auto, none, once, false, "live: not to be started from"},
-		"on standby, snapshot":             {v1alpha1.ModeStandby, snapshot.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
-		"on standby, a snapshot is wanted": {v1alpha1.ModeStandby, snapshot.Snapshot, none, once, true, "live: not to be started from"},
-		"to be started, live":              {v1alpha1.ModeStart, snapshot.Auto, none, once, true, "live: not to be started from"},
-		"to be started, snapshot":          {v1alpha1.ModeStart, snapshot.Auto, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
-		"for good, live":                   {v1alpha1.ModeCutover, snapshot.Auto, none, once, false, "live: not to be started from"},
-		"for good, lagging":                {v1alpha1.ModeCutover, snapshot.Auto, some, once, false, "live: not to be started from"},
-		"for good, lagging, wanted":        {v1alpha1.ModeCutover, snapshot.Snapshot, some, once, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
-		"for good, exact":                  {v1alpha1.ModeCutover, snapshot.Auto, exact, once, false, "snapshot: crash-consistent, exact stamps"},
-		"for good, lagging, of one pod":    {v1alpha1.ModeCutover, snapshot.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"on standby, live":                 {v1alpha1.ModeStandby, snapshot.Auto, none, once, false, "live: cannot be started"},
+		"on standby, snapshot":             {v1alpha1.ModeStandby, snapshot.Auto, some, once, false, "snapshot: crash-consistent, increments read all data"},
+		"on standby, a snapshot is wanted": {v1alpha1.ModeStandby, snapshot.Snapshot, none, once, true, "live: cannot be started"},
+		"to be started, live":              {v1alpha1.ModeStart, snapshot.Auto, none, once, true, "live: cannot be started"},
+		"to be started, snapshot":          {v1alpha1.ModeStart, snapshot.Auto, some, once, false, "snapshot: crash-consistent, increments read all data"},
+		"for good, live":                   {v1alpha1.ModeCutover, snapshot.Auto, none, once, false, "live: cannot be started"},
+		"for good, lagging":                {v1alpha1.ModeCutover, snapshot.Auto, some, once, false, "live: cannot be started"},
+		"for good, lagging, wanted":        {v1alpha1.ModeCutover, snapshot.Snapshot, some, once, false, "snapshot: crash-consistent, increments read all data"},
+		"for good, exact":                  {v1alpha1.ModeCutover, snapshot.Auto, exact, once, false, "snapshot: crash-consistent, change detection by timestamps"},
+		"for good, lagging, of one pod":    {v1alpha1.ModeCutover, snapshot.Auto, some, pod, false, "snapshot: crash-consistent, increments read all data"},
 		"of one pod, live":                 {v1alpha1.ModeStandby, snapshot.Auto, none, pod, true, "only when stopped"},
 		"of one pod, for good":             {v1alpha1.ModeCutover, snapshot.Auto, none, pod, false, "only when stopped"},
 		"of one pod, wanted, for good":     {v1alpha1.ModeCutover, snapshot.Snapshot, none, pod, true, "only when stopped"},
-		"of one pod, snapshot":             {v1alpha1.ModeStandby, snapshot.Auto, some, pod, false, "snapshot: crash-consistent, lagging stamps: increments read all data"},
+		"of one pod, snapshot":             {v1alpha1.ModeStandby, snapshot.Auto, some, pod, false, "snapshot: crash-consistent, increments read all data"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &Draft{inv: &inventory.Inventory{Namespace: "blue"}, request: Request{Mode: c.mode, CopyMethods: snapshot.Chooser{Preference: snapshot.Preference{Mode: c.wish}}}}

@@ -110,5 +110,5 @@ status: {phase: Running}`
 	}
 	s = tell(t, strings.Replace(db, "COMMAND", `["/bin/hold"]`, 1))
 	s.request.Hooks = []hooks.Rule{idle}
-	s.tells(s.plan().Blockers, CodeSnapshotHook, "chooses no running pod")
+	s.tells(s.plan().Blockers, CodeSnapshotHook, "selects no running pod")
 }

@@ -53,14 +53,14 @@ func (f *Volumes) relayable() bool {
 
 var errNoRoute = errors.New("no network route to the target agents")
 
-// noWay is the end of a volume whose receiver's agent has published no address,
-// and which cannot do without.
+// noRoute is the error of a volume whose receiving agent publishes no address,
+// and which cannot use the relay.
 func (f *Volumes) noRoute(v *Volume) error {
 	why := "--route direct excludes the relay"
 	if f.Route == route.Auto {
 		why = "the relay cannot be used: " + f.NotByRelay
 	}
-	return hint.New(fmt.Errorf("volume %s: %w: the agents on %s publish no address to dial, and %s", v.Claim, errNoWay, v.link.Target.Cluster, why),
+	return hint.New(fmt.Errorf("volume %s: %w: the agents on %s publish no address to dial, and %s", v.Claim, errNoRoute, v.link.Target.Cluster, why),
 		"ask an administrator to run kubectl motion agent install there with --load-balancer or --endpoint, or kubectl motion pair --relay")
 }
 

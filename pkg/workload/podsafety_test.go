@@ -33,7 +33,7 @@ func TestRestoredPods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			state := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x","namespace":"shop"},"spec":` + c.spec + `}`
-			_, err := rememberedPod("shop", v1alpha1.StoppedWorkload{Version: "v1", Kind: "Pod", Name: "x", OriginalState: state})
+			_, err := recordedPod("shop", v1alpha1.StoppedWorkload{Version: "v1", Kind: "Pod", Name: "x", OriginalState: state})
 			if (err == nil) != c.want {
 				t.Errorf("created by a rollback: %v, want %v (%v)", err == nil, c.want, err)
 			}

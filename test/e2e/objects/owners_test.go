@@ -147,7 +147,7 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopped, err := workload.Record(found)
+	stopped, err := workload.Remember(found)
 	if err != nil {
 		t.Fatal(err)
 	}
