@@ -76,7 +76,7 @@ func (r *Run) stopSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stopped, err := workload.Record(r.moving(found))
+	stopped, err := workload.Remember(r.moving(found))
 	if err != nil {
 		return err
 	}

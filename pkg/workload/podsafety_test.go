@@ -44,7 +44,7 @@ func TestRestoredPods(t *testing.T) {
 			if err := json.Unmarshal([]byte(state), &pod.Object); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := remembered(pod); (err == nil) != c.want {
+			if _, err := recorded(pod); (err == nil) != c.want {
 				t.Errorf("stopped by a cutover: %v, want %v (%v)", err == nil, c.want, err)
 			}
 		})
