@@ -7,7 +7,7 @@
 #   test/with-lab.sh COMMAND [ARGUMENT...]
 #
 # The command finds KUBECONFIG (every context of the lab), MOTION_LAB and
-# MOTION (the binaries' absolute names). Afterwards the lab goes down, whatever
+# MOTION (the binaries' absolute names). Afterwards the lab goes down, regardless of
 # happened, unless KEEP_LAB is set or it was up before. When something failed,
 # each component's last lines are printed first, and the whole logs are left in
 # bin/lab-logs.

@@ -20,7 +20,7 @@ import (
 // Packages is a set of Debian packages whose files go into an image. The packages are fetched by apt-get and unpacked
 // into a folder of ours; nothing is installed, so no server of theirs is started on the machine that builds.
 //
-// An image needs what programs need and no more: shared libraries come along by following the programs' own lists, from
+// An image needs what programs need and no more: shared libraries are found by following the programs' own lists, from
 // the fetched packages or else from the building machine, and package scripts, documentation and dpkg's database stay
 // out.
 type Packages struct {

@@ -39,7 +39,7 @@ func machines() map[string]elf.Machine {
 	return map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 }
 
-// fits refuses programs that are for another architecture than the image: nobody would notice before a node does.
+// fits rejects programs for another architecture than the image's, which would otherwise fail on the node.
 func fits(files []File, architecture string) error {
 	want, known := machines()[architecture]
 	for _, file := range files {
@@ -66,7 +66,7 @@ type resolver struct {
 	found map[string]File
 }
 
-// program follows what a file needs; a file that is no dynamic program needs nothing.
+// program follows what a file needs; a file that is not a dynamic program needs nothing.
 func (r *resolver) program(source string) error {
 	f, err := elf.Open(source)
 	var format *elf.FormatError

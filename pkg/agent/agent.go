@@ -14,7 +14,7 @@
 // gives it up when that pod goes. The controller here is level-driven: reconcile
 // looks at one shipment as it is now and brings session and status in line; what
 // informers deliver only says when to look. Namespaces have their shipments looked at
-// in turn (turns), so that nobody waits for another team's thousand.
+// in turn (turns), so that no team waits for another team's thousand.
 package agent
 
 import (
@@ -34,7 +34,7 @@ import (
 const (
 	// workers reconcile; sessions run beside them.
 	workers = 4
-	// statusPeriod is the least time between two writes of figures.
+	// statusPeriod is the minimum time between two writes of statistics.
 	statusPeriod = 5 * time.Second
 	// idlePeriod is how often a shipment is looked at when nothing happens.
 	idlePeriod = 30 * time.Second
@@ -52,7 +52,7 @@ type Config struct {
 	Namespace string
 	// Service is the name of the NodePort Service of the listeners.
 	Service string
-	// Peers is told which shipments there are; nil when none is asked.
+	// Peers receives the shipments; may be nil.
 	Peers *peers.Directory
 	Log   *slog.Logger
 }

@@ -197,13 +197,13 @@ func (a *Agent) retired(k key, cause error) bool {
 	}
 }
 
-// writeStatus writes what is news at once, and figures every statusPeriod.
+// writeStatus writes changes at once, and statistics every statusPeriod.
 func (a *Agent) writeStatus(ctx context.Context, k key, s *v1alpha1.VolumeShipment, seen *observation) (time.Duration, error) {
 	now := time.Now()
 	next := nextStatus(s, seen, now)
 	again := idlePeriod
 	if r := seen.report; r != nil && !r.Ended && r.Reason == v1alpha1.ReasonShipping {
-		again = statusPeriod // its figures grow; whatever else is news comes by itself
+		again = statusPeriod // its statistics grow; all other changes cause a reconciliation
 	}
 	switch compare(&s.Status, &next) {
 	case same:

@@ -179,7 +179,7 @@ func (w *writer) consistent(r *session.Report) {
 	}
 }
 
-// consistency is what a generation is worth by its view.
+// consistency is the consistency of a sync by its copy method.
 func consistency(v v1alpha1.CopyMethod) string {
 	if v == v1alpha1.CopyMethodSnapshot {
 		return "CrashConsistent"

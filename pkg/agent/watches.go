@@ -84,7 +84,7 @@ func (w *watches) shipmentChanged(o any) {
 	}
 }
 
-// shipmentGone removes the shipment's key besides: nobody has the UID again.
+// shipmentGone removes the shipment's key besides: no other shipment will have the UID.
 func (w *watches) shipmentGone(o any) {
 	w.shipmentChanged(o)
 	if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
@@ -117,7 +117,7 @@ func (w *watches) podChanged(o any) {
 }
 
 // concerns says whether a shipment may be this node's business: it serves it, or
-// a pod here references its claim and nobody serves it.
+// a pod here references its PVC and no agent serves it.
 func (w *watches) concerns(k key) bool {
 	o, ok, err := w.shipments.GetStore().GetByKey(k.String())
 	if err != nil || !ok {

@@ -53,7 +53,7 @@ var ErrUnreachable = errors.New("cluster is unreachable")
 // ID stays empty; callers that need it must say so to the user.
 func New(ctx context.Context, name, namespace string, config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
-	// No rate: whoever makes many requests bounds how many are under way, and the
+	// No rate: callers with many requests bound how many are in flight, and the
 	// API server's priority and fairness guards it. A rate would make a quick
 	// server wait.
 	config.QPS, config.RateLimiter = -1, nil

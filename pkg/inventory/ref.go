@@ -25,7 +25,7 @@ type Ref struct {
 }
 
 // ID is what identifies an object within one namespace of one cluster at one
-// time, whatever the version it is read at.
+// time, in every version.
 type ID struct {
 	Group, Kind, Name string
 }

@@ -18,7 +18,7 @@ import (
 // provablySame is true when applying sent certainly changes nothing about live,
 // without a request: we applied live, it has every value of sent, and we own no field
 // that is missing in sent. A quantity in another notation or a list in another order
-// is no proof; a dry-run decides then.
+// proves nothing; a dry-run decides then.
 func provablySame(sent, live *unstructured.Unstructured) bool {
 	var ours *metav1.ManagedFieldsEntry
 	for _, e := range live.GetManagedFields() {

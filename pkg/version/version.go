@@ -3,10 +3,10 @@
 
 // Package version says which build of kubectl-motion is running.
 //
-// A build by the Makefile stamps the version and the commit through the
+// A build by the Makefile sets the version and the commit through the
 // linker. A build by the go command alone, `go install
 // github.com/kubectl-motion/kubectl-motion/cmd/kubectl-motion@v1.2.3` for
-// instance, has no stamps: then the go command's own record of the main module
+// instance, has none: then the go command's own record of the main module
 // answers. What neither knows is reported as Unreleased, never invented: plugin
 // and agent compare versions, and two unknown builds must not look like one
 // release.
@@ -59,7 +59,7 @@ func (i Info) String() string {
 	return fmt.Sprintf("%s (%s, %s)", i.Version, i.Commit, i.Platform)
 }
 
-// describe puts the stamps before the go command's record.
+// describe prefers these to the go command's record.
 func describe(version, commit string, build *debug.BuildInfo) Info {
 	if version == "" {
 		version = moduleVersion(build)

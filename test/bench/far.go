@@ -155,7 +155,7 @@ func pass(ctx context.Context, from, to *net.TCPConn, delay time.Duration) {
 		}
 	}
 	_ = to.CloseWrite()
-	for range parcels { // whoever reads is not left with a full channel
+	for range parcels { // the reader is not left with a full channel
 	}
 }
 

@@ -27,7 +27,7 @@
 //   - The best peer is the best one that has another end to reach, and cp -a. rsync between two
 //     folders of one machine is shown with the others.
 //
-// What is not fair: both ends share this machine's processors, so whoever uses two at a time
+// What is not fair: both ends share this machine's processors, so a program that uses two at a time
 // pays for both; a peer of one thread has the other one for its ssh.
 package main
 

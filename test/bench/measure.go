@@ -81,7 +81,7 @@ func (m *meter) make(d data) error {
 	return nil
 }
 
-// makeNew makes a set of data whatever an attempt before has left.
+// makeNew makes a set of data regardless of what an earlier attempt left.
 func (m *meter) makeNew(d data) error {
 	if d == device {
 		return m.makeDevices()

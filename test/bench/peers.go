@@ -85,7 +85,7 @@ func pvMigrate() contender {
 	}}
 }
 
-// volSync has the flags of VolSync's mover, which copies and then walks again to delete.
+// volSync has the flags of VolSync's rsync job, which copies and then walks again to delete.
 func volSync() contender {
 	return contender{name: "VolSync's rsync", lossy: true, args: func(w *world, src, dst, _ string) []string {
 		script := `rsync -aAhHSxz -r --exclude=lost+found --itemize-changes --info=stats2,misc2 -e "$0" "$1/" "root@127.0.0.1:$2/" &&

@@ -64,7 +64,7 @@ func (a *app) link() *cobra.Command {
 				x, y := places(args[1:])
 				return fault.Slow(lab, args[0], x, y)
 			}),
-		a.on("restore [A B]", "Mend a link", noneOrTwo(0), func(lab *topology.Lab, args []string) error {
+		a.on("restore [A B]", "Repair a link", noneOrTwo(0), func(lab *topology.Lab, args []string) error {
 			x, y := places(args)
 			return fault.Restore(lab, x, y)
 		}))
@@ -112,6 +112,6 @@ func (a *app) disk() *cobra.Command {
 }
 
 func (a *app) heal() *cobra.Command {
-	return a.on("heal", "Mend everything that is broken on purpose and start everything that was stopped", cobra.NoArgs,
+	return a.on("heal", "Repair everything that was broken on purpose and start everything that was stopped", cobra.NoArgs,
 		func(lab *topology.Lab, _ []string) error { return fault.Heal(lab) })
 }

@@ -75,7 +75,7 @@ func (a *app) up() *cobra.Command {
 	timeout := 3 * time.Minute
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Bring the lab up, from whatever state it is in",
+		Short: "Bring the lab up, from any state",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			self, err := os.Executable()

@@ -167,7 +167,7 @@ func MountPod(name, uid string) *corev1.Pod {
 	return p
 }
 
-// Application is a running pod that uses the claim and is no mount pod.
+// Application is a running pod that uses the PVC and is not a mount pod.
 func Application(name string) *corev1.Pod {
 	p := MountPod(name, "7d444840-9dc0-41b2-a2b1-1f1a3f1a3f1a")
 	p.Labels = nil

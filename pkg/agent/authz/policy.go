@@ -175,7 +175,7 @@ func lower(a, b int64) int64 {
 	return a
 }
 
-// bytesPerSecond reads a bandwidth; a value that is no positive number bounds
+// bytesPerSecond reads a bandwidth; a value that is not a positive number bounds
 // to one byte per second, because an administrator who wrote one wanted a bound.
 func bytesPerSecond(q *resource.Quantity) int64 {
 	if q == nil {

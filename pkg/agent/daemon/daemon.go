@@ -183,7 +183,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	return clientcmd.BuildConfigFromFlags("", kubeconfig)
 }
 
-// answer is what a probe is told.
+// answer is the response to a probe.
 func answer(ctx context.Context, policies *authz.Accepted, from netip.Addr) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

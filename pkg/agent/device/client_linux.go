@@ -22,7 +22,7 @@ import (
 // Client asks for devices at a socket.
 type Client struct{ Socket string }
 
-// Available fails with the reason BlockDevicesDisabled when nobody listens.
+// Available fails with the reason BlockDevicesDisabled when no process listens.
 func (c *Client) Available() error {
 	if _, err := os.Lstat(c.Socket); err != nil {
 		return off(err)

@@ -12,7 +12,7 @@
 // before it begins, has nothing but the kubelet's plugins folder, and does one
 // thing: for the name of a volume and the UID of a pod it opens the device that the
 // kubelet mapped under these two names, and hands the open descriptor through a
-// socket that both containers share. Whoever took over the agent would reach with
+// socket that both containers share. An attacker who took over the agent would reach with
 // it the raw block volumes of pods on this node, as it reaches their other volumes
 // anyway, and no disk of the node.
 //

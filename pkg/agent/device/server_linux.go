@@ -27,7 +27,7 @@ import (
 // exchange bounds one connection.
 const exchange = 10 * time.Second
 
-// Serve opens devices for whoever connects to socket, until ctx ends.
+// Serve opens devices for clients of socket, until ctx ends.
 func Serve(ctx context.Context, socket string, devices *mount.Devices, log *slog.Logger) error {
 	// A server that was killed has left its socket behind.
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {

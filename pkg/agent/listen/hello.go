@@ -96,7 +96,7 @@ type Origin struct {
 	// Addr is the address that it had when it reached the cluster; invalid for one
 	// that came by the relay.
 	Addr netip.Addr
-	// Relay: it came through an API server, by somebody whom that one authorised.
+	// Relay: it came through an API server, from a client that it authorised.
 	Relay bool
 }
 

@@ -4,7 +4,7 @@
 // Package listen takes in connections from other clusters and hands each to the
 // shipment that it asks for.
 //
-// The port is open to whoever reaches the node. Before a connection proves
+// The port is open to every client that reaches the node. Before a connection proves
 // anything it costs one goroutine and 74 bytes, for at most ten seconds, and
 // there are bounds on how many do at a time, in all and from one address, and on
 // how many come in a second. The preface that says which shipment is meant is
@@ -12,7 +12,7 @@
 //
 // A connection for a shipment that an agent of another node serves is passed on to
 // it, once (see HandOn): between clusters only one node may be reachable. One for a
-// shipment that nobody serves is closed.
+// shipment that is not served is closed.
 package listen
 
 import (
@@ -35,7 +35,7 @@ import (
 // connection has proved whose it is, or is closed.
 type Handler func(conn net.Conn, preface link.Preface, release func())
 
-// DefaultLimits let a cluster's worth of shipments reconnect at once and cost at
+// DefaultLimits let all shipments of a cluster reconnect at once and cost at
 // most a few hundred goroutines.
 func DefaultLimits() Limits {
 	return Limits{
@@ -49,7 +49,7 @@ type Server struct {
 	limits    Limits
 	admission *admission
 	log       *slog.Logger
-	// probe says what a probe from an address is told.
+	// probe returns the response to a probe from an address.
 	probe func(netip.Addr) string
 	// peers and self are set when connections are passed on.
 	peers Peers
@@ -70,7 +70,7 @@ type Server struct {
 
 type route struct{ handle Handler }
 
-// New makes a server. probe may be nil: then probes are told nothing.
+// New makes a server. probe may be nil: then probes get no response.
 func New(limits Limits, probe func(netip.Addr) string, log *slog.Logger) *Server {
 	return &Server{
 		limits: limits, admission: newAdmission(limits), log: log, probe: probe,
@@ -169,7 +169,7 @@ func (s *Server) handle(ctx context.Context, conn net.Conn, release func()) {
 	}
 }
 
-// bring says whether the connection is somebody else's now; the caller closes it
+// bring reports whether another party owns the connection now; the caller closes it
 // otherwise.
 func (s *Server) dispatch(ctx context.Context, conn net.Conn, h *hello, release func()) bool {
 	switch {
@@ -212,5 +212,5 @@ func (s *Server) routeOf(h *hello) *route {
 	case h.forwarded != nil && h.forwarded.Via == protocol.Relay:
 		return s.offers[h.preface.TargetUID]
 	}
-	return nil // an offer by nobody
+	return nil // an offer without a sender
 }

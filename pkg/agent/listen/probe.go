@@ -26,7 +26,7 @@ const ProbeUID = "probe"
 // counts them. No object has this UID.
 const RateUID = "probe-rate"
 
-// Bounds of a measurement. Whoever reaches the port can fill the node's link with
+// Bounds of a measurement. A client that reaches the port can fill the node's link with
 // bytes anyway; these keep the agent from taking part in it for long.
 const (
 	maxRateBytes = protocol.MaxRateBytes

@@ -5,7 +5,7 @@
 //
 // Names are motion_agent_<what>_<unit>[_total]. Labels are of closed sets: a role,
 // a reason of the API, why a connection was turned away. No object's name is one:
-// whoever may read metrics need not learn what the namespaces of a cluster hold,
+// users who may read metrics need not learn what the namespaces of a cluster hold,
 // and a user who makes a thousand shipments must not make a thousand series.
 //
 // A nil *Metrics counts nothing.

@@ -78,7 +78,7 @@ func (d *Device) Close() error {
 // kubelet's plugins folder, where the kubelet bind-mounts the node of each device
 // under the names of the volume and the pod. Those names were made by the kubelet
 // and by no user, nothing is followed on the way, and so the numbers of what is
-// found are those of the volume, whatever it is called in /dev.
+// found are those of the volume, regardless of its name in /dev.
 type Devices struct{ at *Opener }
 
 // NewDevices holds the folder dir, <kubelet root>/plugins as this process sees it.
@@ -118,7 +118,7 @@ func mapped(pv, podUID string) ([]string, error) {
 }
 
 // Open opens the raw block volume pv as the kubelet mapped it for the pod with
-// that UID. A device that is opened for writing must be nobody's: no filesystem of
+// that UID. A device that is opened for writing must not be in use: no filesystem of
 // the node is mounted on it, no other device is made of it. The error has the
 // reason MountInvalid.
 func (d *Devices) Open(pv, podUID string, write bool) (*Device, error) {

@@ -104,7 +104,7 @@ func unescape(s string) string {
 }
 
 // checkHostPath compares the mount of a hostPath volume with the volume's path.
-// The kernel tells the path within the filesystem, the volume's is the node's:
+// The kernel reports the path within the filesystem, the volume's is the node's:
 // both end alike, unless the volume's path is itself where a filesystem is
 // mounted; then root is "/". The whole filesystem that the kubelet's own folder
 // is on is never a volume.

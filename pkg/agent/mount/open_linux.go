@@ -40,7 +40,7 @@ func NewOpener(dir string) (*Opener, error) {
 func (o *Opener) Close() error { return o.pods.Close() }
 
 // OpenTree opens the root of the filesystem volume pv at seat, for reading
-// folders; files are opened below it by whoever ships it. The error has the
+// folders; files are opened below it by the code that ships it. The error has the
 // reason MountInvalid.
 func (o *Opener) OpenTree(mnt *authz.Mount, pv *corev1.PersistentVolume) (*os.File, error) {
 	rel, err := mountPath(mnt, pv.Name)

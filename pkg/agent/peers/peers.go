@@ -141,7 +141,7 @@ func (d *Directory) Kind(ctx context.Context, addr netip.Addr) (protocol.Via, bo
 	return kind, ok
 }
 
-// look lists the pods anew, unless the last list is young enough for what it says.
+// look lists the pods again, unless the last list is young enough for what it says.
 func (d *Directory) refresh(ctx context.Context, known func() bool) error {
 	age := d.now().Sub(d.listed)
 	if d.kinds != nil && (age < unknown || age < fresh && known()) {

@@ -8,8 +8,8 @@
 //	claims/<claim UID>.json    which claim that is, to tell when it is gone
 //
 // It outlives the agent's pod. Losing it costs reads and new keys, never
-// correctness: a key that is gone is made anew and published, and the peer's user
-// pins it anew. One key pair per shipment, never per agent, keeps one namespace's
+// correctness: a missing key is created again and published, and the peer's user
+// pins the new one. One key pair per shipment, never per agent, keeps one namespace's
 // shipment from being taken for another's on the same node.
 package statedir
 

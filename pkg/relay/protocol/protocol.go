@@ -6,12 +6,12 @@
 //
 // A shipment's connection begins with a preface that names the target's shipment.
 // It may arrive at a node that does not have the volume, or at the relay, which
-// has none. Whoever passes it on puts a Header in front of it, so that the agent
+// has none. The component that forwards it puts a Header in front of it, so that the agent
 // which serves the shipment knows that it was passed on, by whom, and where it
 // came from. A connection with a Header is never passed on again.
 //
 // An offer goes the other way: it gives the sending agent a connection to use
-// instead of one that it dials. It names the sender's shipment; whatever the agent
+// instead of one that it dials. It names the sender's shipment; everything that the agent
 // then writes is meant for the receiver.
 //
 // Neither is a proof of anything. A Header is believed only from the address of an
@@ -54,7 +54,7 @@ func (v Via) String() string {
 type Header struct {
 	Via Via
 	// From is where the connection came from. A relay does not know it: the API
-	// server knows the person, and nobody the address.
+	// server knows the user; the address is unknown.
 	From netip.Addr
 }
 

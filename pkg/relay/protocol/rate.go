@@ -12,7 +12,7 @@ import (
 // counts them and says how long they took. It concerns no shipment.
 const magicRate = "KMRATE\x00\x00"
 
-// Bounds of a measurement. Whoever may forward a port to the relay can fill the way
+// Bounds of a measurement. A user who may forward a port to the relay can fill the way
 // with bytes anyway; these keep the relay from taking part in it for long.
 const (
 	MaxRateBytes = 32 << 20

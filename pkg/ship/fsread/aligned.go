@@ -17,7 +17,7 @@ func AlignedBuffer(n int) []byte {
 
 func aligned(b []byte, off int64) bool { return len(b)%DirectAlign == 0 && Aligned(b, off) }
 
-// Aligned reports whether the beginning of b suits off past the page cache, whatever its length.
+// Aligned reports whether the beginning of b suits off past the page cache, for any length.
 func Aligned(b []byte, off int64) bool {
 	return len(b) > 0 && off%DirectAlign == 0 && uintptr(unsafe.Pointer(unsafe.SliceData(b)))%DirectAlign == 0
 }

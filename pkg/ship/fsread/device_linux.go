@@ -25,7 +25,7 @@ type Device struct {
 }
 
 // OpenDevice opens as a source a block device or image file, which stays the caller's to
-// close after the view. A block device has no stamps: every pass reads it whole, past the
+// close after the view. A block device has no timestamps: every pass reads it whole, past the
 // page cache.
 func OpenDevice(f *os.File, o Options) (*Device, error) {
 	d := &Device{fd: int(f.Fd()), own: -1, past: -1}

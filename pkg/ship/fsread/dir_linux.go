@@ -101,7 +101,7 @@ func compact(nodes []Node, keep []bool) []Node {
 	return nodes[:k]
 }
 
-// leftOut reports whether a name in the root is no entry: a stage, or an empty lost+found as mkfs
+// leftOut reports whether a name in the root is not an entry: a stage, or an empty lost+found as mkfs
 // made it.
 func (t *Tree) leftOut(root int, dir, path string, st *unix.Statx_t) (bool, error) {
 	if dir != "" || kindOf(st.Mode) != tree.Dir {

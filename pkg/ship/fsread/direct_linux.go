@@ -73,7 +73,7 @@ func openDirect(fd int) (int, error) {
 	return out, err
 }
 
-// readDirect fills buf, or less at the end of the file: where a read ends in mid-block, the file does.
+// readDirect fills buf, or less at the end of the file: where a read ends within a block, the file does.
 func readDirect(fd int, buf []byte, off int64) (done int, err error) {
 	for done < len(buf) && done%DirectAlign == 0 {
 		n, err := unix.Pread(fd, buf[done:], off+int64(done))
@@ -89,7 +89,7 @@ func readDirect(fd int, buf []byte, off int64) (done int, err error) {
 }
 
 // readStorage is readDirect for content that was written before: the first read of a file whose
-// writeback failed reports that failure, whatever the disk now has. The second one reads.
+// writeback failed reports that failure, even if the disk has the data now. The second one reads.
 func readStorage(fd int, buf []byte, off int64) (int, error) {
 	n, err := readDirect(fd, buf, off)
 	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOSPC) {

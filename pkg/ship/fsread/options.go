@@ -26,6 +26,6 @@ type Options struct {
 	// the cut is then taken when it is opened, and its filesystem synced.
 	CutUnixNano int64
 	// Direct is the block device once more, with O_DIRECT, for callers that cannot open
-	// devices by themselves; it stays the caller's. Without it OpenDevice opens one.
+	// devices themselves (O_EXCL); it stays the caller's. Without it OpenDevice opens one.
 	Direct *os.File
 }

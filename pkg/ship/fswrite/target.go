@@ -8,7 +8,7 @@
 // Paths of the sender are not trusted. Names are validated where they are decoded;
 // every directory is opened by openat2 beneath the root without following symlinks,
 // magic links or mounts, and every operation acts on one name in such a directory or on an
-// open inode. So nothing outside the root can be reached, whatever the tree holds and
+// open inode. So nothing outside the root can be reached, for any contents of the tree and
 // concurrent changes in it.
 //
 // # Where an inode is

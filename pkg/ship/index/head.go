@@ -57,7 +57,7 @@ type Head struct {
 	// wrote or staged.
 	Journal []uint64 `json:"journal,omitempty"`
 	// Memory are runs of a sender's syncs that were not verified, oldest first: what was
-	// read, for its stamps.
+	// read, for its timestamps.
 	Memory []uint64 `json:"memory,omitempty"`
 	// Stage is the name of the stage directory in the target's root; "" means none.
 	Stage string `json:"stage,omitempty"`
@@ -68,7 +68,7 @@ type Head struct {
 	// Identity of the volume that all of this describes, see fsread.Identity. The store sets it.
 	Identity string `json:"identity,omitempty"`
 	// Mismatch: a digest was not the expected one. The next sync reads all content of this end,
-	// whatever its timestamps.
+	// regardless of its timestamps.
 	Mismatch bool `json:"mismatch,omitempty"`
 	// NextRun is the number of the next run.
 	NextRun uint64 `json:"nextRun,omitempty"`

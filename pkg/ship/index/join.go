@@ -35,7 +35,7 @@ type Joined[L any] struct {
 	Right *Record
 }
 
-// Join merges two sequences that ascend in path order: whatever next gives, until io.EOF, and
+// Join merges two sequences that ascend in path order: all that next returns, until io.EOF, and
 // the records of a cursor, which stays the caller's to close.
 type Join[L any] struct {
 	next  func() (L, string, error)

@@ -47,7 +47,7 @@ type mark struct {
 	value   uint64
 	records int64
 	rows    int64
-	// cut: stamps older than this are settled; zero when nothing is known about it.
+	// cut: timestamps older than this are settled; zero when nothing is known about it.
 	cut tree.Time
 	// rowsSum is the checksum of that many bytes of leaf digests.
 	rowsSum uint32
@@ -184,7 +184,7 @@ func (w *Writer) FlushRows() error {
 
 // checkpoint makes everything written so far durable and puts value on record as the
 // last mark. What the records speak of must be durable before: by a sync that began at cut,
-// which makes settled the stamps that are older (see tree.Settled). A zero cut settles nothing.
+// which makes settled the timestamps that are older (see tree.Settled). A zero cut settles nothing.
 func (w *Writer) checkpoint(value uint64, cut tree.Time) (mark, error) {
 	w.flushBlock()
 	if w.err == nil {

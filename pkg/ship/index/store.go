@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package index stores descriptions of trees on disk as sorted runs: what the target
-// durably holds, with the stamps of this end, and the journal of a sync in progress.
+// durably holds, with the timestamps of this end, and the journal of a sync in progress.
 //
 // # Shape
 //

@@ -262,7 +262,7 @@ func (a *Applier) base(path string) (index.Record, error) {
 const leastRoom = 64
 
 // admit keeps what stands on the target, what is staged beside it and what this and
-// earlier sessions brought within the capacity, where the filesystem does not. What is
+// earlier sessions sent within the capacity, where the filesystem does not. What is
 // being written at the moment is not seen.
 func (a *Applier) admit(n int64) error {
 	if a.o.MaxSize <= 0 || n == 0 {

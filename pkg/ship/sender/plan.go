@@ -62,7 +62,7 @@ func (s *spares) recorded() []recorded {
 	return make([]recorded, 0, batchEntries)
 }
 
-// planner merges the source's walk with the base and the remembered stamps, and cuts the
+// planner merges the source's walk with the base and the recorded timestamps, and cuts the
 // outcome into jobs.
 type planner struct {
 	p      *Sync

@@ -53,7 +53,7 @@ type Options struct {
 	Preserve bool
 	// Precopy: the sync is not to be verified.
 	Precopy bool
-	// ReadAll reads every content, whatever its timestamps.
+	// ReadAll reads every content, regardless of its timestamps.
 	ReadAll bool
 	Count   *count.Counters
 	// Queued is called for each frame, in order, from one goroutine.
@@ -67,7 +67,7 @@ type Sync struct {
 	spare  spares
 	// frameBufs are for frames, pieceBufs for pieces with room in front of them.
 	frameBufs, pieceBufs *pipe.Buffers
-	// trusting: settled stamps are believed.
+	// trusting: settled timestamps are trusted.
 	trusting bool
 	// frames goes to the connections.
 	frames chan Frame

@@ -39,10 +39,10 @@ type Found struct {
 type Survey struct {
 	Source fsread.Source
 	Store  *index.Store
-	// SettledOnly: only settled stamps are believed. Otherwise those that were taken in this
+	// SettledOnly: only settled timestamps are trusted. Otherwise those that were taken in this
 	// session count too: no other process has written since.
 	SettledOnly bool
-	// All content is read, whatever its timestamps.
+	// All content is read, regardless of its timestamps.
 	All  bool
 	Emit func(*Found) error
 	// Count, when set, counts what was read.
@@ -179,7 +179,7 @@ func (s *Survey) believes(it *item) bool {
 		return false
 	}
 	if blockDevice(it.node) {
-		return !it.rec.Partial && !s.SettledOnly // it has no stamps: only this session's own record counts
+		return !it.rec.Partial && !s.SettledOnly // it has no timestamps: only this session's own record counts
 	}
 	if s.SettledOnly {
 		return s.Source.Info().Trusted && it.rec.Staged == 0 && it.rec.Describes(&it.node.Entry, it.node.Stamp)

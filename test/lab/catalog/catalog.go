@@ -28,7 +28,7 @@ type Catalog struct {
 // recipe is how to make an image.
 type recipe struct {
 	image.Image
-	programs []string // files whose change makes the image anew
+	programs []string // files whose change rebuilds the image
 	packages *image.Packages
 }
 
@@ -101,7 +101,7 @@ func (r recipe) key() (string, error) {
 
 func platform() string { return "linux/" + runtime.GOARCH }
 
-// program is an image with one static program of ours, run as nobody in particular.
+// program is an image with one static program of ours, run as any user.
 func (c Catalog) program(name, program string) recipe {
 	path := filepath.Join(c.Programs, program)
 	return recipe{programs: []string{path}, Image: image.Image{

@@ -14,7 +14,7 @@ make_database() {
 	fi
 	user=${POSTGRES_USER:-postgres}
 	database=${POSTGRES_DB:-$user}
-	# Made beside its place and moved there when it is complete, PG_VERSION last: a kill half-way must not leave half a
+	# Made beside its place and moved there when it is complete, PG_VERSION last: a kill in between must not leave half a
 	# database that the next start takes for a whole one.
 	next=$PGDATA/.next
 	rm -rf "$next"

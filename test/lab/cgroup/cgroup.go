@@ -5,7 +5,7 @@
 // version 2 (one for all).
 //
 // Every process of a lab, pods included, lives below one cgroup of its own. That is what makes it safe to clean up
-// after a lab whose supervisor was killed: what is in there is ours, whatever its process id or name.
+// after a lab whose supervisor was killed: what is in there is ours, regardless of its process ID or name.
 package cgroup
 
 import (

@@ -8,7 +8,7 @@
 // storage array's: what the kernel had not written back is missing, and change times may be older than the data
 // beside them. Volumes of a class with the parameter freeze are frozen for the moment of a snapshot instead.
 //
-// One process serves one node: as the node's plugin, which it registers with the kubelet by itself; as the controller
+// One process serves one node: as the node's plugin, which it registers with the kubelet; as the controller
 // to which external-snapshotter's sidecar talks; and as the provisioner of the node's claims, which lets them grow,
 // because external-provisioner is not to be had as a module.
 package csi

@@ -88,7 +88,7 @@ func (d disks) remove(id string) error {
 // create makes an empty disk, or one with the content of another.
 func (d disks) create(id string, k disk, from string) error {
 	if !names().MatchString(id) {
-		return fmt.Errorf("%q is no name of a volume", id)
+		return fmt.Errorf("%q is not the name of a volume", id)
 	}
 	image := d.image(id)
 	_ = os.Remove(image) // of an attempt that was killed
@@ -142,7 +142,7 @@ func freezing(dir string, f func() error) error {
 	return errors.Join(f(), unix.IoctlSetInt(int(root.Fd()), thaw, 0))
 }
 
-// attach makes a loop device of an image. It frees itself when nobody has it open or mounted any more.
+// attach makes a loop device of an image. It is freed when it is no longer open or mounted.
 func attach(image string) (*os.File, error) {
 	backing, err := os.OpenFile(image, os.O_RDWR, 0)
 	if err != nil {
@@ -170,7 +170,7 @@ func attach(image string) (*os.File, error) {
 			return device, nil
 		}
 		device.Close()
-		if !errors.Is(err, unix.EBUSY) { // somebody else was faster
+		if !errors.Is(err, unix.EBUSY) { // another process was faster
 			return nil, fmt.Errorf("attach %s: %w", image, err)
 		}
 	}

@@ -32,7 +32,7 @@ func (p *provisioner) expander(ctx context.Context) error {
 	look := func(o any) {
 		if claim, ok := o.(*corev1.PersistentVolumeClaim); ok {
 			if err := p.expand(ctx, claim); err != nil && ctx.Err() == nil {
-				fmt.Fprintf(os.Stderr, "claim %s/%s cannot grow: %v\n", claim.Namespace, claim.Name, err)
+				fmt.Fprintf(os.Stderr, "PVC %s/%s cannot be expanded: %v\n", claim.Namespace, claim.Name, err)
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func (d *driver) grow(id string, size int64) (int64, error) {
 	return k.Size, d.disks.write(id, k)
 }
 
-// growImage grows the ext4 of an image that nobody has mounted to the image's size.
+// growImage grows the ext4 of an unmounted image to the image's size.
 func growImage(image string) error {
 	var exit *exec.ExitError
 	out, err := exec.Command("e2fsck", "-f", "-p", image).CombinedOutput()

@@ -112,7 +112,7 @@ func (p *provisioner) source(ctx context.Context, claim *corev1.PersistentVolume
 			return nil, err
 		}
 		if pv.Spec.CSI == nil || pv.Spec.CSI.Driver != Driver {
-			return nil, errors.New("the claim to clone is another driver's")
+			return nil, errors.New("the PVC to clone belongs to another driver")
 		}
 		return &spec.VolumeContentSource{Type: &spec.VolumeContentSource_Volume{
 			Volume: &spec.VolumeContentSource_VolumeSource{VolumeId: pv.Spec.CSI.VolumeHandle},

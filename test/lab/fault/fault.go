@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package fault breaks a running lab on purpose, and mends it: links, firewalls, API servers and disks. What is broken
-// stays so until it is mended, or until the router or node in question starts anew.
+// stays so until it is mended, or until the router or node in question restarts.
 //
 // Packets are dropped in silence: an application that waits for an answer which never comes is the hard case, an
 // error at once is the easy one.

@@ -21,7 +21,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/test/lab/topology"
 )
 
-// Down takes a lab down, whatever state it is in. What was costly to make (images) is kept, unless everything is to be
+// Down takes a lab down, from any state. What was costly to make (images) is kept, unless everything is to be
 // purged.
 func Down(dir string, purge bool, say io.Writer) error {
 	release, err := lock(dir)
@@ -74,11 +74,11 @@ func sweep(lab *topology.Lab) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes survive SIGKILL: %v", tree.Processes(lab.Cgroup()))
 		}
-		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel tells nobody
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel sends no event
 	}
 	for _, c := range lab.Clusters {
 		if _, err := os.Stat("/sys/class/net/" + c.HostDevice()); err == nil {
-			// It may go by itself at this moment, with the namespace at its other end.
+			// It may be removed at this moment, with the namespace at its other end.
 			if err := fabric.In(0, "link del "+c.HostDevice()+"\n"); err != nil && exists("/sys/class/net/"+c.HostDevice()) {
 				return err
 			}
@@ -105,11 +105,11 @@ func removeCgroups(tree *cgroup.Tree, path string, deadline time.Time) error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel tells nobody
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel sends no event
 	}
 }
 
-// unmountBelow removes mounts of the lab from the caller's mount namespace. There are none unless somebody made some by
+// unmountBelow removes mounts of the lab from the caller's mount namespace. There are none unless they were made by
 // hand, but removing the folder through one would be worse than looking.
 func unmountBelow(dir string) error {
 	data, err := os.ReadFile("/proc/self/mountinfo")
@@ -144,13 +144,13 @@ func freeLoops(lab *topology.Lab, deadline time.Time) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("loop devices stay in use: %s", strings.Join(left, ", "))
 		}
-		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel tells nobody
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the kernel sends no event
 	}
 }
 
 // loops returns the loop devices that belong to the lab: whose backing file is one of the lab's, as sysfs-block(5)
 // tells (loop/backing_file), and those that are made of such a device in turn. The kubelet makes one of the latter for
-// each raw block volume in use, so that nobody takes the device away.
+// each raw block volume in use, so that the device is not removed.
 func loops(lab *topology.Lab) []string {
 	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {

@@ -5,7 +5,7 @@
 //
 // `up` prepares everything on disk, then starts a supervisor that is detached from the caller and lives until `down`.
 // The supervisor's children are the clusters' routers and the nodes' first processes; they die with it, and everything
-// on a node dies with its first process. Whatever was killed, the next `up` finds the disk as it was and carries on,
+// on a node dies with its first process. After a kill, the next `up` finds the disk as it was and carries on,
 // and the next `down` removes it.
 package lifecycle
 

@@ -60,7 +60,7 @@ func requirements(ctx context.Context, say io.Writer) error {
 	return nil
 }
 
-// modules asks for the kernel modules that a lab uses and that nothing loads by itself. On many kernels they are built
+// modules asks for the kernel modules that a lab uses and that are not loaded automatically. On many kernels they are built
 // in and there is no modprobe; what is really missing is reported where it is needed.
 func modules(ctx context.Context) {
 	for _, name := range []string{"br_netfilter", "overlay", "loop", "xfs"} {

@@ -89,7 +89,7 @@ func Do(lab *topology.Lab, verb, name string) error {
 	return err
 }
 
-// StartAll starts whatever was stopped, nodes before what runs on them.
+// StartAll starts everything that was stopped, nodes before what runs on them.
 func StartAll(lab *topology.Lab) error {
 	for range 2 {
 		all, err := Status(lab)

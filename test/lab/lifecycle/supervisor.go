@@ -145,7 +145,7 @@ func (w *wiring) routerStarted(c *topology.Cluster, pid int) error {
 	return nil
 }
 
-// routerEnded switches the cluster's nodes off, since their cables went with the router; they come back by themselves.
+// routerEnded switches the cluster's nodes off, since their cables went with the router; they come back automatically.
 func (w *wiring) routerEnded(c *topology.Cluster) {
 	delete(w.pids, c.RouterName())
 	for _, n := range c.Nodes {

@@ -37,7 +37,7 @@ type Options struct {
 	Mend       func(*topology.Lab) error // undoes faults in a lab that runs already
 }
 
-// Up brings a lab up, from whatever state it is in, and returns when both clusters are ready.
+// Up brings a lab up, from any state, and returns when both clusters are ready.
 func Up(ctx context.Context, o Options) (*topology.Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("a lab needs root: it makes namespaces, mounts and network devices; try: sudo motion-lab up")
@@ -110,7 +110,7 @@ func prepare(ctx context.Context, lab *topology.Lab, o Options) ([]string, error
 	return buildImages(ctx, lab, o.Say)
 }
 
-// install copies the programs into the lab, where nodes see them, each in one step so that a running one is not torn.
+// install copies the programs into the lab, where nodes see them, each in one step so that a running one is not changed.
 func install(lab *topology.Lab, programs string) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -159,7 +159,7 @@ func (r *root) volumes() error {
 	return mkdirs(at+"/local", at+"/hostPath")
 }
 
-// wantedByKubelet are the kernel settings that a kubelet insists on and would write by itself, for the whole machine.
+// wantedByKubelet are the kernel settings that a kubelet insists on and would write, for the whole machine.
 var wantedByKubelet = map[string]string{
 	"vm/overcommit_memory":     "1",
 	"vm/panic_on_oom":          "0",

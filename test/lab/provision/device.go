@@ -17,7 +17,7 @@ import (
 // because the device has another number each time it is made: after the machine has rebooted, for instance.
 //
 // Loop devices are the machine's and not the node's. They are known by their file's name, which holds the lab's number
-// in the name of dir (see topology.Lab.Devices), whatever mount namespace the name is looked at from.
+// in the name of dir (see topology.Lab.Devices), from any mount namespace.
 type devices struct{ dir string }
 
 func (d *devices) image(name string) string { return filepath.Join(d.dir, name+".img") }

@@ -4,7 +4,7 @@
 // Package provision serves the lab's StorageClasses on one node: it makes and removes the folders behind
 // PersistentVolumes on the node that the scheduler chose.
 //
-// Two kinds of PersistentVolume exist in the wild for such folders, and a mover of volumes meets both: of type local
+// Two kinds of PersistentVolume exist in the wild for such folders, and a migration of volumes meets both: of type local
 // (k3s) and of type hostPath (kind, minikube). The classes differ in nothing else.
 package provision
 
@@ -128,7 +128,7 @@ func makeFolder(path string) error {
 	if err := os.Mkdir(path, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return os.Chmod(path, 0o777) // whatever the umask
+	return os.Chmod(path, 0o777) // for any umask
 }
 
 func (f *folders) describe(o controller.ProvisionOptions, source corev1.PersistentVolumeSource,

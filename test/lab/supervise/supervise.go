@@ -38,7 +38,7 @@ type Process struct {
 	Ready func() error
 	// Started is called with the process id right after the start; when it fails the process is killed.
 	Started func(pid int) error
-	// Ended is called after the process has ended, whatever the reason.
+	// Ended is called after the process has ended, for any reason.
 	Ended func()
 	// Abrupt processes are killed rather than asked to end.
 	Abrupt bool
@@ -60,7 +60,7 @@ const (
 	backoff    = 500 * time.Millisecond // before the first restart, doubled up to maxBackoff
 	maxBackoff = 4 * time.Second
 	pollEvery  = 100 * time.Millisecond // while something waits for its turn
-	maxLog     = 32 << 20               // a log larger than this starts anew with the process
+	maxLog     = 32 << 20               // a log larger than this is truncated when the process starts
 )
 
 // Set is a set of supervised processes. Use New, then Run.
@@ -349,7 +349,7 @@ func (s *Set) ReapOrphans(ctx context.Context, childEnded <-chan os.Signal) {
 	}
 }
 
-// reapOne reports whether it is worth looking again at once.
+// reapOne reports whether to look again at once.
 func (s *Set) reapOne() bool {
 	s.reaping.Lock()
 	defer s.reaping.Unlock()

@@ -151,7 +151,7 @@ func (l *Lab) Bin() string { return filepath.Join(l.Dir, "bin") }
 func (l *Lab) Run() string { return filepath.Join(l.Dir, "run") }
 
 // Devices is where the files behind a node's raw block volumes are, as seen on the node. The lab's number is in its
-// name, so that the loop devices of this lab can be told from all others of the machine.
+// name, so that the loop devices of this lab can be distinguished from all others of the machine.
 func (l *Lab) Devices() string { return fmt.Sprintf("/var/local/motion-lab-%d-devices", l.Slot) }
 
 // Cache is the folder that outlives the clusters: images and downloaded packages.

@@ -120,7 +120,7 @@ func (l *Lab) env() []string {
 	return append(os.Environ(), "MOTION_LAB_DIR="+l.Dir, "KUBECONFIG="+filepath.Join(l.Dir, "kubeconfig"))
 }
 
-// run runs a program and waits until nobody holds its output any more: a supervisor that kept its caller's pipes open
+// run runs a program and waits until its output is closed: a supervisor that kept its caller's pipes open
 // would make `up` hang here.
 func (l *Lab) run(stdin, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
