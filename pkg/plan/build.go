@@ -299,6 +299,9 @@ func (b *builder) dangling(item Item, n inventory.Need) {
 	if b.observed[n.ID].Live != nil {
 		return
 	}
+	if n.ID.Kind == "ServiceAccount" && item.Target != nil && accountMissing(b.observed[item.Target.ID()].PodProblem) {
+		return // reported by podProblem
+	}
 	ref := item.Source
 	f := Finding{Code: CodeMissingReference, Object: &ref, Message: fmt.Sprintf("%s references %s, which is not migrated", n.Path, n.ID)}
 	o := b.inv.Find(n.ID)
@@ -343,6 +346,7 @@ func (b *builder) manifests(items []Item) ([]map[string]any, error) {
 			out = append(out, u.Object)
 		}
 	}
+	out = append(out, b.accountManifests(items)...)
 	for _, i := range items {
 		if i.Verdict != inventory.NeedsAdmin || i.Target == nil || i.Source.Group == "" && i.Source.Kind == "Secret" {
 			continue

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
+	"github.com/kubectl-motion/kubectl-motion/pkg/apply"
 	"github.com/kubectl-motion/kubectl-motion/pkg/inventory"
 	"github.com/kubectl-motion/kubectl-motion/pkg/transform"
 )
@@ -180,5 +183,34 @@ spec:
 	}
 	if !slices.ContainsFunc(s.item(s.plan(), "pod/untrusted").Changes, func(c changeOf) bool { return c.Path == "spec.overhead" }) {
 		t.Error("no change is recorded for spec.overhead")
+	}
+}
+
+func TestMissingServiceAccounts(t *testing.T) {
+	s := tell(t, strings.Replace(deployment, "spec: {containers", "spec: {serviceAccountName: robot, containers", 1)+`
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: robot, labels: {team: a}}`)
+	s.facts.Accounts = Known[Account]{Known: true, List: []Account{{Name: "default"}}}
+	s.facts.SourceAccounts = Known[Account]{Known: true, List: []Account{{Name: "robot", PullSecrets: []string{"registry"}}}}
+	s.observed = refused("deployment.apps/web", TargetState{Changed: true, PodProblem: &apply.Problem{
+		Cause: apply.CauseDenied, Message: `error looking up service account shop/robot: serviceaccount "robot" not found`,
+	}})
+	p := s.plan()
+	s.silent(p.Warnings, CodeMissingReference)
+	s.tells(p.Warnings, CodeServiceAccountMissing, "robot", "--export-admin")
+	if len(p.Manifests) != 1 {
+		t.Fatalf("manifests %v", p.Manifests)
+	}
+	u := &unstructured.Unstructured{Object: p.Manifests[0]}
+	s.has(u, "kind", "ServiceAccount")
+	s.has(u, "metadata.name", "robot")
+	s.has(u, "metadata.namespace", "shop")
+	s.has(u, "metadata.labels.team", "a")
+	s.has(u, "imagePullSecrets", "[map[name:registry]]")
+	s.facts.Accounts.List = append(s.facts.Accounts.List, Account{Name: "robot"})
+	if p := s.plan(); len(p.Manifests) != 0 {
+		t.Errorf("manifests although the ServiceAccount exists: %v", p.Manifests)
 	}
 }

@@ -133,11 +133,11 @@ func (b *builder) podProblem(item *Item, p *apply.Problem) {
 	switch {
 	case p.Cause == apply.CauseInvalid && !inventory.BuiltIn(ref.Group):
 		return // the operator completes the template before it creates a pod
-	case strings.Contains(p.Message, "error looking up service account"):
+	case accountMissing(p):
 		account := b.accountOf(item)
 		f.Code, solvable = CodeServiceAccountMissing, true
 		f.Message = fmt.Sprintf("the ServiceAccount %s of its pods does not exist on the target", account)
-		f.Hint = fmt.Sprintf("ask an administrator of the target to run: kubectl -n %s create serviceaccount %s", b.request.TargetNamespace, account)
+		f.Hint = fmt.Sprintf("ask an administrator of the target to run: kubectl -n %s create serviceaccount %s (or use --export-admin FILE)", b.request.TargetNamespace, account)
 	case p.Cause == apply.CauseQuota:
 		f.Code, solvable = CodeQuota, true
 		f.Hint = "ask an administrator to raise the quota of the target namespace"
@@ -152,6 +152,50 @@ func (b *builder) podProblem(item *Item, p *apply.Problem) {
 		return
 	}
 	b.block(f)
+}
+
+// accountMissing is true when a pod was rejected because its ServiceAccount does not
+// exist.
+func accountMissing(p *apply.Problem) bool {
+	return p != nil && strings.Contains(p.Message, "error looking up service account")
+}
+
+// accountManifests are the ServiceAccounts that pods of migrated workloads use and the
+// target is known not to have: name, labels and pull secrets of the source's, without
+// tokens and without rights.
+func (b *builder) accountManifests(items []Item) []map[string]any {
+	if !b.facts.Accounts.Known {
+		return nil
+	}
+	var out []map[string]any
+	done := map[string]bool{"default": true}
+	for i := range items {
+		o := b.inv.FindUID(items[i].Source.UID)
+		if items[i].Verdict != inventory.Move || o == nil || !o.RunsPods() {
+			continue
+		}
+		name := b.accountOf(&items[i])
+		named := func(a Account) bool { return a.Name == name }
+		if _, there := find(b.facts.Accounts.List, named); there || done[name] {
+			continue
+		}
+		done[name] = true
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount"}}
+		u.SetName(name)
+		u.SetNamespace(b.request.TargetNamespace)
+		if source := b.inv.Find(inventory.ID{Kind: "ServiceAccount", Name: name}); source != nil && len(source.Labels) > 0 {
+			u.SetLabels(source.Labels)
+		}
+		if was, found := find(b.facts.SourceAccounts.List, named); found && len(was.PullSecrets) > 0 {
+			var secrets []any
+			for _, s := range was.PullSecrets {
+				secrets = append(secrets, map[string]any{"name": s})
+			}
+			u.Object["imagePullSecrets"] = secrets
+		}
+		out = append(out, u.Object)
+	}
+	return out
 }
 
 func (b *builder) accountOf(item *Item) string {

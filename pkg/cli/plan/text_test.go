@@ -134,3 +134,48 @@ func TestTheExitStatusTellsBlockedFromIncomplete(t *testing.T) {
 		}
 	}
 }
+
+// TestFindingsWithOneCauseAreOneLine: the text names the objects, --verbose lists all.
+func TestFindingsWithOneCauseAreOneLine(t *testing.T) {
+	p := full()
+	p.Warnings = nil
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+		r := refTo("apps", "deployments", "Deployment", name)
+		p.Warnings = append(p.Warnings,
+			plan.Finding{Code: plan.CodeServiceAccountMissing, Object: &r, Message: "the ServiceAccount robot of its pods does not exist on the target", Hint: "create it"},
+			plan.Finding{Code: plan.CodeNeedsAdmin, Object: &r, Message: "not allowed"})
+		item := plan.Item{Source: refTo("rbac", "roles", "Role", name), Verdict: inventory.NeedsAdmin, Reason: inventory.ReasonNotPermitted}
+		p.Items = append(p.Items, item)
+	}
+	short, long := Text(p, TextOptions{}), Text(p, TextOptions{Verbose: true})
+	if !strings.Contains(short, "deployment.apps/e and 2 more: the ServiceAccount robot") || strings.Contains(short, "not allowed\n") || !strings.Contains(short, "7 roles") {
+		t.Errorf("not one line for each cause:\n%s", short)
+	}
+	if strings.Count(long, "ServiceAccount robot") != 7 || !strings.Contains(long, "role.rbac/g") {
+		t.Errorf("--verbose does not list all:\n%s", long)
+	}
+}
+
+// TestExportAdmin: one file for an administrator, without our annotation.
+func TestExportAdmin(t *testing.T) {
+	p := full()
+	p.Manifests = []map[string]any{
+		{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "robot", "namespace": "shop"}},
+		{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"name": "team", "annotations": map[string]any{v1alpha1.AnnotationSource: "a/b/c"}}},
+	}
+	file := filepath.Join(t.TempDir(), "admin.yaml")
+	var talk strings.Builder
+	if err := (exportFlags{admin: file}).writeAdmin([]*plan.Plan{p, p}, &talk); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "---\n"); n != 2 || strings.Contains(string(text), v1alpha1.AnnotationSource) {
+		t.Errorf("%d documents, want each object once and without our annotation:\n%s", n, text)
+	}
+	if !strings.Contains(talk.String(), "kubectl apply --server-side -f "+file) {
+		t.Errorf("the command is missing in %q", talk.String())
+	}
+}
