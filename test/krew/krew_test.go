@@ -290,8 +290,8 @@ func TestArchivesThatKrewCannotInstallAreRefused(t *testing.T) {
 		entries []tarEntry
 		want    string
 	}{
-		{"a symlink", []tarEntry{license, {name: "kubectl-motion", link: "LICENSE"}}, "is no regular file"},
-		{"a folder", []tarEntry{license, binary, {name: "docs/", folder: true}}, "is no regular file"},
+		{"a symlink", []tarEntry{license, {name: "kubectl-motion", link: "LICENSE"}}, "is not a regular file"},
+		{"a folder", []tarEntry{license, binary, {name: "docs/", folder: true}}, "is not a regular file"},
 		{"a way out", []tarEntry{license, {name: "../kubectl-motion", body: "binary", mode: 0o755}}, "is refused"},
 		{"an absolute name", []tarEntry{license, {name: "/kubectl-motion", body: "binary", mode: 0o755}}, "is refused"},
 		{"no licence", []tarEntry{binary}, "must be in it as LICENSE"},
@@ -335,7 +335,7 @@ func TestAZipWithASymlinkIsRefused(t *testing.T) {
 	manifest.Spec.Platforms[0].Sha256 = hex.EncodeToString(sum[:])
 	dist := t.TempDir()
 	write(t, filepath.Join(dist, filepath.Base(manifest.Spec.Platforms[0].URI)), buffer.Bytes())
-	wantError(t, manifest.CheckArchives(dist), "is no regular file")
+	wantError(t, manifest.CheckArchives(dist), "is not a regular file")
 }
 
 // tarEntry is one entry of a hand-made archive.
