@@ -133,7 +133,7 @@ spec:
 	thief.claim = claim
 	thief.shipment(t, "thief", 1, v1alpha1.ShipmentPeer{})
 	said := thief.saying(t, "thief", v1alpha1.ShipmentAssigned, metav1.ConditionFalse, v1alpha1.ReasonClaimMismatch)
-	if !strings.Contains(said, "claim stolen is not bound") {
+	if !strings.Contains(said, "PVC stolen is not bound") {
 		t.Errorf("the agent says %q", said)
 	}
 	pod, err := w.blueShop.a.Kube.CoreV1().Pods(blue).Get(t.Context(), "thief", metav1.GetOptions{})
@@ -244,7 +244,7 @@ func TestANamespaceThatNoPolicySelectsShipsNothing(t *testing.T) {
 	s := &shop{namespace: ns, a: a, b: b}
 	put(t, a, ns, strings.ReplaceAll(shopManifest, "CLASS", "lab-local"))
 	s.pod(t, a)
-	refused(t, 1, []string{"PolicyDenied", "an administrator has to allow it"},
+	refused(t, 1, []string{"PolicyDenied", "ask an administrator to allow it"},
 		"migrate", "--context", "lab-a", "-n", ns, "--to-context", "lab-b", "--cutover", "--progress", "plain")
 	s.runsOnly(t, a, b)
 	s.untouched(t)

@@ -78,17 +78,17 @@ func TestARollbackDoesNotFollowAnEditedMigrationElsewhere(t *testing.T) {
 		{
 			"another team's deployment, by a path", v1alpha1.StoppedWorkload{
 				Group: "apps", Version: "v1", Resource: "../" + red + "/deployments", Kind: "Deployment", Name: "shop", UID: string(theirs.UID), OriginalState: `{"replicas":7}`,
-			}, "no migration stops",
+			}, "a migration does not stop",
 		},
 		{
 			"another team's deployment, by a version", v1alpha1.StoppedWorkload{
 				Group: "apps", Version: "v1/namespaces/" + red + "/deployments/shop/..", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(theirs.UID), OriginalState: `{"replicas":7}`,
-			}, "no migration stops",
+			}, "a migration does not stop",
 		},
 		{
 			"a pod for another team", v1alpha1.StoppedWorkload{
 				Version: "v1", Resource: "../" + red + "/pods", Kind: "Pod", Name: "planted", UID: "u", OriginalState: pod,
-			}, "no migration stops",
+			}, "a migration does not stop",
 		},
 		{
 			"a pod that is remembered in another namespace", v1alpha1.StoppedWorkload{
@@ -98,12 +98,12 @@ func TestARollbackDoesNotFollowAnEditedMigrationElsewhere(t *testing.T) {
 		{
 			"a kind that is never on standby", v1alpha1.StoppedWorkload{
 				Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings", Kind: "RoleBinding", Name: "shop", UID: "u", OriginalState: `{}`,
-			}, "no migration stops",
+			}, "a migration does not stop",
 		},
 		{
 			"values that none of ours are", v1alpha1.StoppedWorkload{
 				Group: "apps", Version: "v1", Resource: "deployments", Kind: "Deployment", Name: "shop", UID: string(mine.UID), OriginalState: `{"replicas":"many"}`,
-			}, "do not parse",
+			}, "invalid",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -287,7 +287,7 @@ func TestAnAgentsTokenWritesTheStatusOfItsOwnNodesShipmentsAndNothingElse(t *tes
 	deniedByPolicy(t, status(loose, "lab-b-node-1"), policy, "has no node name")
 	first, second := agentToken(t, admin, agentOn(t, admin, "lab-b-node-1")), agentToken(t, admin, agentOn(t, admin, "lab-b-node-2"))
 	deniedByPolicy(t, status(first, "lab-b-node-2"), policy, "the agent of node lab-b-node-1 cannot assign a shipment to another node")
-	deniedByPolicy(t, status(first, ""), policy, "an agent writes the status of shipments that its node serves")
+	deniedByPolicy(t, status(first, ""), policy, "an agent may only write the status of shipments assigned to its node")
 	if err := status(second, "lab-b-node-2"); err != nil {
 		t.Fatalf("an agent claims a shipment for its own node: %v", err)
 	}
@@ -356,7 +356,7 @@ func TestOnlyWhoMayCreatePodsMayAskForShipments(t *testing.T) {
 	}
 	c := withToken(t, s.a, "lab-a", token.Status.Token)
 	mine := handMade(t, s, s.a, "mine")
-	const policy, words = "shipments.kubectl-motion.dev", "may create pods in namespace"
+	const policy, words = "shipments.kubectl-motion.dev", "requires the right to create pods"
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error { // its agent writes the status
 		now, err := cluster.Get[v1alpha1.VolumeShipment](t.Context(), s.a, v1alpha1.VolumeShipments, blue, mine.Name)
 		if err != nil {

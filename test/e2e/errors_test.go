@@ -185,7 +185,7 @@ kind: Deployment
 metadata: {name: synced, annotations: {argocd.argoproj.io/tracking-id: "shop:apps/Deployment:shop/synced"}}
 spec:
   replicas: 0` + strings.ReplaceAll(asleep, "NAME", "synced"),
-		"Argo CD manages it and would start it again", "suspend its synchronisation",
+		"Argo CD manages it and would start it again", "suspend synchronization",
 	},
 }
 

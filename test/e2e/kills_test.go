@@ -104,12 +104,12 @@ var (
 	}
 	descent = []string{
 		"  deployments/shop stopped on ",
-		"==> waiting until nobody has the volumes",
+		"==> waiting for pods to release the volumes",
 		"==> shipping the last increment",
 	}
 	ascent = []string{
 		"==> starting the target",
-		"==> waiting until the application is ready",
+		"==> waiting for the application to be ready",
 	}
 )
 
@@ -198,7 +198,7 @@ func TestAnInterruptedCutoverPutsTheSourceBack(t *testing.T) {
 		undone bool
 	}{
 		{"==> copying the volumes while the application runs", syscall.SIGTERM, false},
-		{"==> waiting until nobody has the volumes", os.Interrupt, true},
+		{"==> waiting for pods to release the volumes", os.Interrupt, true},
 		{"==> shipping the last increment", os.Interrupt, true},
 	} {
 		r := signalled(t, c.signal, c.at, s.migrate("--cutover")...)

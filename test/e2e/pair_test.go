@@ -228,7 +228,7 @@ func TestWhatOtherPairsUseStaysWhenOneIsPurged(t *testing.T) {
 		gone(t, b, ns)
 	}
 	both := []string{"pair", "west", "--context", "lab-a", "--to-context", "lab-b", "--namespaces", "pair-two,pair-three", "--to-namespace", "pair-three=pair-eu"}
-	refused(t, 1, []string{"namespace pair-two is not on lab-b", "--create-namespace=false"}, append(both, "--yes", "--create-namespace=false")...)
+	refused(t, 1, []string{"namespace pair-two does not exist on lab-b", "--create-namespace=false"}, append(both, "--yes", "--create-namespace=false")...)
 	r := must(t, append(both, "--yes", "--max-bandwidth", "50Mi", "--max-concurrent-shipments", "2", "--special-files", "preserve", "--mount-pod-image", "registry.k8s.io/pause:3.10.1")...)
 	if want := "clusterpair.kubectl-motion.dev/west paired in namespace pair-two\nclusterpair.kubectl-motion.dev/west paired in namespace pair-three\n"; r.stdout != want {
 		t.Errorf("stdout %q", r.stdout)

@@ -88,7 +88,7 @@ func TestNothingIsRenewedAfterTheAdministratorsExpiry(t *testing.T) {
 	}
 	before := string(secretOf(t, red, pair.SecretName("lab-b"))["token"])
 	set(new(metav1.NewTime(time.Now().Add(-time.Minute))))
-	refused(t, 1, []string{"the pair has reached its end", "an administrator has to pair again"}, "pair", "renew", "lab-b", "--context", "lab-a", "-n", red)
+	refused(t, 1, []string{"the pair has expired", "ask an administrator"}, "pair", "renew", "lab-b", "--context", "lab-a", "-n", red)
 	if string(secretOf(t, red, pair.SecretName("lab-b"))["token"]) != before {
 		t.Error("the credential of a pair that has ended was renewed")
 	}

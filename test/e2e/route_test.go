@@ -177,7 +177,7 @@ func (s *shop) addressless(t *testing.T) {
 		t.Errorf("the check of the relay's way: %+v", h)
 	}
 	r := must(t, s.migrate()...)
-	if !strings.Contains(r.stderr, "goes by the relay, through the API servers and this machine: the target agents publish no address") {
+	if !strings.Contains(r.stderr, "uses the relay, through the API servers and this machine: the target agents publish no address") {
 		t.Errorf("the run does not say which way the data takes, and why: %s", r.stderr)
 	}
 	s.arrived(t, want)
@@ -316,7 +316,7 @@ func (s *shop) relayed(t *testing.T) {
 	want := s.fill(t, 8)
 	closedNodePort(t)
 	r := must(t, s.migrate("--cutover")...)
-	if !strings.Contains(r.stderr, "volume data goes by the relay") {
+	if !strings.Contains(r.stderr, "volume data uses the relay") {
 		t.Errorf("the run does not say which way the data takes: %s", r.stderr)
 	}
 	s.runsOnly(t, s.b, s.a)

@@ -97,7 +97,7 @@ func TestSnapshotsOfARunningApplicationAreStartedBesideItAndEndAlsoWhenNobodyCom
 	want := sh(t, a, pod, sums)
 
 	// A run that is killed between its snapshots and their removal, and no other.
-	killed(t, "    2 snapshots were asked for at once", migrateArgs("--start")...)
+	killed(t, "    2 snapshots were requested together", migrateArgs("--start")...)
 	left, err := a.Resource(volumeSnapshots, "blue").List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(left.Items) != 2 {
 		t.Fatalf("the killed run left %d snapshots, want 2, error %v", len(left.Items), err)
@@ -129,7 +129,7 @@ func TestSnapshotsOfARunningApplicationAreStartedBesideItAndEndAlsoWhenNobodyCom
 	if !r.Active || len(r.Volumes) != 2 || r.Volumes[0].Consistency != "CrashConsistent" || r.Volumes[1].Consistency != "CrashConsistent" {
 		t.Errorf("result %+v", r)
 	}
-	if !strings.Contains(started.stderr, "2 snapshots were asked for at once and taken within") {
+	if !strings.Contains(started.stderr, "2 snapshots were requested together and taken within") {
 		t.Errorf("nothing says how far apart the snapshots are: %s", started)
 	}
 	noCopies(t, a)
@@ -471,7 +471,7 @@ func TestWhatKeepsASnapshotFromBeingTakenIsSaid(t *testing.T) {
 		}
 		return err
 	})
-	if r := motion(t, migrateArgs("--copy-method", "snapshot")...); r.code != 4 || !strings.Contains(r.stderr, "quota tight leaves 0") {
+	if r := motion(t, migrateArgs("--copy-method", "snapshot")...); r.code != 4 || !strings.Contains(r.stderr, "quota tight") {
 		t.Errorf("a quota without room for the clone: %s", r)
 	}
 }
