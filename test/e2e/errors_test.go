@@ -89,12 +89,12 @@ func TestTheMessageNamesTheContextThatIsMissing(t *testing.T) {
 
 func TestAMissingPairIsAnsweredWithThoseThereAre(t *testing.T) {
 	site(t, blue)
-	refused(t, 1, []string{"nowhere in namespace " + blue, "there are: lab-b"},
+	refused(t, 1, []string{"no such pair nowhere: namespace " + blue, "has: lab-b"},
 		"migrate", "--context", "lab-a-"+blue, "--to", "nowhere")
 	refused(t, 1, []string{"namespace default on lab-a has no pairs", "kubectl motion pair nowhere --to-context"},
 		"migrate", "--context", "lab-a", "-n", "default", "--to", "nowhere")
 	// The clusters do not know the namespace of another team to this user.
-	refused(t, 1, []string{"forbidden", "your rights do not reach that far"},
+	refused(t, 1, []string{"forbidden", "to list your rights"},
 		"migrate", "--context", "lab-a-"+blue, "-n", red, "--to", "lab-b")
 }
 

@@ -239,7 +239,7 @@ func TestNamespacesHaveDifferentDestinations(t *testing.T) {
 	}
 	ended()
 	must(t, "pair", "check", "lab-b", "--context", "lab-a", "-n", blue, "--no-route")
-	refused(t, 1, []string{"eu in namespace " + blue, "there are: lab-b"}, "plan", "--context", "lab-a-"+blue, "-n", blue, "--to", "eu")
+	refused(t, 1, []string{"no such pair eu: namespace " + blue, "has: lab-b"}, "plan", "--context", "lab-a-"+blue, "-n", blue, "--to", "eu")
 }
 
 // contexts of the lab.
