@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -120,7 +119,7 @@ func (w *Writer) migrated(ctx context.Context, k inventory.Kind, namespace strin
 
 // handOver writes one object; m is its metadata if it has been read already.
 func (w *Writer) handOver(ctx context.Context, ref inventory.Ref, m *metav1.PartialObjectMetadata) error {
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err := cluster.RetryOnConflict(func() error {
 		var err error
 		if m == nil {
 			if m, err = w.metadataOf(ctx, ref); m == nil || err != nil {

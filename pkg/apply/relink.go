@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -85,7 +84,7 @@ func (w *Writer) relink(ctx context.Context, child inventory.Ref, links []Link) 
 		return false, err
 	}
 	block := true
-	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err = cluster.RetryOnConflict(func() error {
 		m, err := w.metadataOf(ctx, child)
 		if m == nil || err != nil || m.Annotations[v1alpha1.AnnotationSource] != links[0].ChildSource {
 			return err

@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -106,7 +105,7 @@ func (r *record) write(ctx context.Context, change func(*v1alpha1.MigrationStatu
 
 func (r *record) put(ctx context.Context, p cluster.Namespace, status *v1alpha1.MigrationStatus) (*v1alpha1.Migration, error) {
 	var out *v1alpha1.Migration
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err := cluster.RetryOnConflict(func() error {
 		m, err := cluster.Get[v1alpha1.Migration](ctx, p.Cluster, v1alpha1.Migrations, p.Name, r.name)
 		if err != nil {
 			return err

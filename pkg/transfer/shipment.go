@@ -28,7 +28,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -232,7 +231,7 @@ func (l *Link) Request(ctx context.Context, number int64, source v1alpha1.CopyMe
 }
 
 func (l *Link) change(ctx context.Context, e End, name string, f func(*v1alpha1.VolumeShipment) bool) error {
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err := cluster.RetryOnConflict(func() error {
 		s, err := cluster.Get[v1alpha1.VolumeShipment](ctx, e.Cluster, v1alpha1.VolumeShipments, e.Name, name)
 		if err != nil || !f(s) {
 			return err

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-motion/kubectl-motion/pkg/api/v1alpha1"
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
@@ -394,7 +393,7 @@ func SuspendAll(ctx context.Context, c *cluster.Cluster, namespace string, found
 func edit(ctx context.Context, c *cluster.Cluster, gvr schema.GroupVersionResource, namespace, name string,
 	change func(*unstructured.Unstructured) (bool, error),
 ) error {
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	return cluster.RetryOnConflict(func() error {
 		o, err := c.Resource(gvr, namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err

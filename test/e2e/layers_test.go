@@ -196,7 +196,7 @@ func TestNamespacesHaveDifferentDestinations(t *testing.T) {
 	}
 	const eu = "e2e-eu"
 	c := as(t, third)
-	withNamespace(t, c, eu, nil)
+	withNamespace(t, c, eu, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
 	must(t, "pair", "eu", "--context", "lab-a", "--to-context", third, "-n", blue, "--to-namespace", eu, "--yes")
 	ended := func() {
 		must(t, "unpair", "eu", "--context", "lab-a", "--to-context", third, "-n", blue, "--yes")

@@ -190,7 +190,7 @@ func knowsTheVolume(t *testing.T, sent int64) {
 	if v.BytesBasis != plan.BasisShipment || v.AtMostBytes < 24<<20 || v.AtMostBytes > 32<<20 || p.Transfer.AtMostBytes != v.AtMostBytes {
 		t.Errorf("after %d bytes were shipped the plan says %d by %s, %+v in all", sent, v.AtMostBytes, v.BytesBasis, p.Transfer)
 	}
-	if human := motion(t, "plan", "--context", "lab-a-blue", "--to", "lab-b"); !strings.Contains(human.stdout, "(last time)") || !strings.Contains(human.stdout, "to send: at most ") {
+	if human := motion(t, "plan", "--context", "lab-a-blue", "--to", "lab-b"); !strings.Contains(human.stdout, "(last sync)") || !strings.Contains(human.stdout, " to send in at most ") {
 		t.Errorf("the table does not say so: %s", human.stdout)
 	}
 }
