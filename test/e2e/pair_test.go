@@ -285,7 +285,7 @@ func TestWhatOtherPairsUseStaysWhenOneIsPurged(t *testing.T) {
 
 func TestPairsOfAllNamespacesNeverMeansTheSystems(t *testing.T) {
 	site(t, blue)
-	r := must(t, "pair", "all", "--context", "lab-a", "--to-context", "lab-b", "-A", "--dry-run")
+	r := must(t, "pair", "all", "--context", "lab-a", "--to-context", "lab-b", "-A", "--pod-security", "keep", "--dry-run")
 	for _, ns := range []string{"kube-system", "kube-public", "kube-node-lease", "kubectl-motion"} {
 		if strings.Contains(r.stdout, "clusterpair.kubectl-motion.dev/all in "+ns+" ") {
 			t.Errorf("%s would be paired: %s", ns, r)

@@ -178,6 +178,6 @@ func TestARotatorRenewsItsOnePairAndDoesNothingElse(t *testing.T) {
 	if err := secrets.Delete(t.Context(), pair.SecretName("lab-b"), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
-	refused(t, 1, []string{"not found", "pairing again"}, "pair", "renew", "lab-b", "--context", "lab-a", "-n", red)
+	refused(t, 1, []string{"not found", "pair again"}, "pair", "renew", "lab-b", "--context", "lab-a", "-n", red)
 	must(t, "pair", "lab-b", "--context", "lab-a", "--to-context", "lab-b", "-n", red, "--yes")
 }
