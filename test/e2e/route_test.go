@@ -255,7 +255,7 @@ func (s *shop) balanced(t *testing.T) {
 	open := closedNodePort(t)
 	defer open()
 	want := s.fill(t, 4)
-	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Reason, "the load balancer "+nodeAddress(t, "lab-b-node-1")) {
+	if way := s.planned(t); way.Route != "direct" || !strings.Contains(way.Reason, "load balancer "+nodeAddress(t, "lab-b-node-1")) {
 		t.Errorf("the plan says %+v", way)
 	}
 	must(t, s.migrate("--route", "direct")...)
