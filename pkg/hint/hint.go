@@ -41,7 +41,7 @@ func Of(err error) []string {
 }
 
 func collect(err error, seen map[string]bool, out *[]string) {
-	if e, ok := err.(interface{ Hints() []string }); ok { //nolint:errorlint // each error of the tree is visited
+	if e, ok := err.(interface{ Hints() []string }); ok {
 		for _, h := range e.Hints() {
 			if h != "" && !seen[h] {
 				seen[h] = true
@@ -49,7 +49,7 @@ func collect(err error, seen map[string]bool, out *[]string) {
 			}
 		}
 	}
-	switch e := err.(type) { //nolint:errorlint // each error of the tree is visited
+	switch e := err.(type) {
 	case interface{ Unwrap() error }:
 		if next := e.Unwrap(); next != nil {
 			collect(next, seen, out)

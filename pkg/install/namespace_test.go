@@ -35,8 +35,10 @@ func TestCheckNamespace(t *testing.T) {
 		"one_with_a_platform_role_for_a_tenant": {[]runtime.Object{namespace(ours), binding("system:image-puller", tenant)}, true},
 		"one_with_what_a_platform_adds":         {[]runtime.Object{namespace(ours), binding("system:image-builder", builder)}, false},
 		"one_that_an_administrator_labelled":    {[]runtime.Object{namespace(ours)}, false},
-		"an_installation": {[]runtime.Object{namespace(ours), binding("view", tenant),
-			&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: agentBinding}}}, false},
+		"an_installation": {[]runtime.Object{
+			namespace(ours), binding("view", tenant),
+			&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: agentBinding}},
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := CheckNamespace(t.Context(), clusterOf(c.objects)); (err != nil) != c.fails {

@@ -206,6 +206,7 @@ func (r *Run) checkIdentities() error {
 func (r *Run) source() cluster.Namespace {
 	return cluster.Namespace{Cluster: r.Source, Name: r.Source.Namespace}
 }
+
 func (r *Run) target() cluster.Namespace {
 	return cluster.Namespace{Cluster: r.Target, Name: r.Target.Namespace}
 }

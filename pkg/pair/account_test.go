@@ -77,15 +77,19 @@ func TestCredentialAccount(t *testing.T) {
 	}
 	// RBAC takes an empty list of names for any name.
 	t.Run("may_use_no_account_rather_than_any", func(t *testing.T) {
-		all := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "ci"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "edit"},
-			Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts:eu"}}}
+		all := &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "ci"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "edit"},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts:eu"}},
+		}
 		if got := rules(t, compose(t, nil, all)); len(got) > 0 {
 			t.Errorf("%+v", got)
 		}
 	})
 	t.Run("may_use_accounts_without_rights_and_those_named", func(t *testing.T) {
-		bound := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "payments", Name: "ci"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "edit"},
-			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "eu", Name: "deployer"}}}
+		bound := &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "payments", Name: "ci"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "edit"},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "eu", Name: "deployer"}},
+		}
 		objects := []runtime.Object{accountIn("eu", "deployer", nil), accountIn("eu", "web", nil), bound}
 		if got := rules(t, compose(t, nil, objects...)); len(got) != 1 || !slices.Equal(got[0].ResourceNames, []string{"default", "web"}) || !slices.Equal(got[0].Verbs, []string{"use"}) {
 			t.Errorf("%+v", got)

@@ -170,7 +170,7 @@ func (p *Pairing) composeAccount(ctx context.Context, c *composer, m Mapping, ex
 		return err
 	}
 	c.add(p.Target, expiringAccount(account, m.Target, expiry), "deleted by the target at "+expiry.UTC().Format(time.RFC3339))
-	c.add(p.Target, bindingOf(account, deploy.DefaultNamespace, "ClusterRole", MigratorRole, m.Target), "allowed in the namespace: what a migration does there")
+	c.add(p.Target, bindingOf(account, "ClusterRole", MigratorRole, m.Target), "allowed in the namespace: what a migration does there")
 	use := roleOf(UseName(account), m.Target)
 	rule := rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"serviceaccounts"}, ResourceNames: may.names, Verbs: []string{"use"}}
 	note := "allowed: pods that run as any ServiceAccount"
@@ -186,15 +186,15 @@ func (p *Pairing) composeAccount(ctx context.Context, c *composer, m Mapping, ex
 		use.Annotations = map[string]string{v1alpha1.AnnotationServiceAccounts: strings.Join(may.named, ",")}
 	}
 	c.add(p.Target, use, note)
-	c.add(p.Target, withName(bindingOf(account, deploy.DefaultNamespace, "Role", use.Name, m.Target), use.Name), "")
+	c.add(p.Target, withName(bindingOf(account, "Role", use.Name, m.Target), use.Name), "")
 	end := roleOf(ExpiryName(account), m.Target, rbacv1.PolicyRule{
 		APIGroups: []string{rbacv1.GroupName}, Resources: []string{"rolebindings"}, ResourceNames: []string{account, use.Name}, Verbs: []string{"delete"},
 	})
 	c.add(p.Target, end, "")
-	c.add(p.Target, withName(bindingOf(deploy.ReaperName, deploy.DefaultNamespace, "Role", end.Name, m.Target), end.Name), "the target may delete the bindings when the pair has expired")
+	c.add(p.Target, withName(bindingOf(deploy.ReaperName, "Role", end.Name, m.Target), end.Name), "the target may delete the bindings when the pair has expired")
 	if p.relay() {
 		name := RelayBindingName(p.Source.ID, m.Source, p.Request.Name)
-		c.add(p.Target, withName(bindingOf(account, deploy.DefaultNamespace, "Role", deploy.RelayRole, deploy.DefaultNamespace), name), "allowed: to forward a port to the relay")
+		c.add(p.Target, withName(bindingOf(account, "Role", deploy.RelayRole, deploy.DefaultNamespace), name), "allowed: to forward a port to the relay")
 	}
 	return nil
 }
@@ -231,12 +231,12 @@ func (c *composer) add(on *cluster.Cluster, o runtime.Object, note string) *item
 	return &c.items[len(c.items)-1]
 }
 
-// bindingOf binds an account of a namespace to a role, in binding's own namespace.
-func bindingOf(account, accountNamespace, kind, role, namespace string) *rbacv1.RoleBinding {
+// bindingOf binds an account of the agents' namespace to a role, in binding's own namespace.
+func bindingOf(account, kind, role, namespace string) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{
 		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"}, ObjectMeta: ours(account, namespace),
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role},
-		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: accountNamespace}},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: deploy.DefaultNamespace}},
 	}
 }
 

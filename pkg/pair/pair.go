@@ -36,11 +36,12 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 	"github.com/kubectl-motion/kubectl-motion/pkg/hint"
 	"github.com/kubectl-motion/kubectl-motion/pkg/install"
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // ErrDeclined is returned when the person at the terminal said no.

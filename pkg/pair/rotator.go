@@ -46,14 +46,14 @@ func (p *Pairing) composeRotator(ctx context.Context, c *composer, m Mapping, ex
 	c.add(p.Target, roleOf(name, deploy.DefaultNamespace, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{account}, Verbs: []string{"create"},
 	}), "")
-	c.add(p.Target, bindingOf(name, deploy.DefaultNamespace, "Role", name, deploy.DefaultNamespace), "allowed: to create tokens of "+account)
+	c.add(p.Target, bindingOf(name, "Role", name, deploy.DefaultNamespace), "allowed: to create tokens of "+account)
 	c.add(p.Source, rotatorAccount(name), "")
 	c.add(p.Source, roleOf(name, m.Source,
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{SecretName(p.Request.Name)}, Verbs: []string{"get", "update"}},
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"clusterpairs"}, ResourceNames: []string{p.Request.Name}, Verbs: []string{"get"}},
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"clusterpairs/status"}, ResourceNames: []string{p.Request.Name}, Verbs: []string{"update"}},
 	), "")
-	c.add(p.Source, bindingOf(name, deploy.DefaultNamespace, "Role", name, m.Source), "allowed: to write the pair's Secret and status")
+	c.add(p.Source, bindingOf(name, "Role", name, m.Source), "allowed: to write the pair's Secret and status")
 	c.add(p.Source, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: ours(name, deploy.DefaultNamespace),
 	}, "the token rotator's token, until the pair expires").secret = true

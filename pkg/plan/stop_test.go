@@ -102,7 +102,7 @@ func TestStopBlockers(t *testing.T) {
 	s.silent(p.Blockers, CodeStopDeletes)
 	for meta, want := range map[string]int{"": 0, inDeletion: 1, ofThePod: 1} {
 		var objects []runtime.Object
-		for _, doc := range strings.Split(ledgerSet(meta), "\n---") {
+		for doc := range strings.SplitSeq(ledgerSet(meta), "\n---") {
 			objects = append(objects, yamlObject(t, doc))
 		}
 		src := &cluster.Cluster{Name: "fake", Dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{

@@ -72,7 +72,7 @@ func TestTheBaseOfAHostileTarget(t *testing.T) {
 		e := file("file", 1<<20)
 		e.Size = 1 << 62
 		b, _ := start(t, 1<<40, wire.Base{Through: "file", Records: []wire.BaseRecord{{Entry: e}}})
-		if _, ok, err := b.head("file", false); !ok || err != nil {
+		if ok, err := b.head("file", false); !ok || err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.take(); fault.Of(err) != fault.PeerRejected {
@@ -88,7 +88,7 @@ func TestTheBaseOfAHostileTarget(t *testing.T) {
 		}
 		b, w := start(t, int64(len(rows)), messages...)
 		for i, path := range []string{"a", "b"} {
-			if _, ok, err := b.head(path, false); !ok || err != nil {
+			if ok, err := b.head(path, false); !ok || err != nil {
 				t.Fatal(err)
 			}
 			r, err := b.take()

@@ -6,6 +6,7 @@ package ship_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,8 +132,8 @@ func TestPathBeyondTheLimitIsNamed(t *testing.T) {
 	if o.SendErr == nil || !strings.Contains(o.SendErr.Error(), name) || !strings.Contains(o.SendErr.Error(), "too long") {
 		t.Errorf("sender: %.300s", o.SendErr)
 	}
-	for i := len(open) - 1; i >= 0; i-- {
-		_ = unix.Close(open[i])
+	for i, fd := range slices.Backward(open) {
+		_ = unix.Close(fd)
 		if i > 0 {
 			must(t, unix.Unlinkat(open[i-1], name, unix.AT_REMOVEDIR))
 		}

@@ -16,7 +16,6 @@ import (
 // outbox writes control messages from one goroutine, so that no other waits for the other end
 // to read.
 type outbox struct {
-	ctx     context.Context
 	c       net.Conn
 	count   *count.Counters
 	mu      sync.Mutex

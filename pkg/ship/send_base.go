@@ -85,25 +85,23 @@ func (b *baseStream) next() (wire.Message, error) {
 	return m, nil
 }
 
-// head returns the next record if its path is limit or before it; ok is false when there is
-// none up to limit. With all there is no limit.
-func (b *baseStream) head(limit string, all bool) (r *wire.BaseRecord, ok bool, err error) {
+// head reports whether there is a next record whose path is limit or before it. With all there is no limit.
+func (b *baseStream) head(limit string, all bool) (ok bool, err error) {
 	for len(b.records) == 0 {
 		if b.last || b.began && !all && b.through >= limit {
-			return nil, false, nil
+			return false, nil
 		}
 		m, err := b.next()
 		if err != nil {
-			return nil, false, err
+			return false, err
 		}
 		base, isBase := m.(wire.Base)
 		if !isBase || b.last || b.began && !base.Last && base.Through < b.through {
-			return nil, false, fault.New(fault.PeerRejected, "the target sent %T in the middle of its base", m)
+			return false, fault.New(fault.PeerRejected, "the target sent %T in the middle of its base", m)
 		}
 		b.records, b.through, b.last, b.began = base.Records, base.Through, base.Last, true
 	}
-	r = &b.records[0]
-	return r, all || r.Entry.Path <= limit, nil
+	return all || b.records[0].Entry.Path <= limit, nil
 }
 
 // take returns the record that head returned, with its leaf digests.
@@ -199,7 +197,7 @@ func (j *baseJoin) Next() (index.Record, error) {
 	if err != nil {
 		return index.Record{}, err
 	}
-	_, differs, err := j.stream.head(kept.Entry.Path, !ok)
+	differs, err := j.stream.head(kept.Entry.Path, !ok)
 	if err != nil {
 		return index.Record{}, err
 	}

@@ -34,7 +34,7 @@ func (r *transformation) duplicates(at string, spec map[string]any) error {
 }
 
 func portID(p map[string]any) any {
-	return [2]any{p["containerPort"], orDefault(p["protocol"], "TCP")}
+	return [2]any{p["containerPort"], protocolOf(p["protocol"])}
 }
 
 // twoNames returns an error for ports with the same number and protocol that differ:
@@ -47,7 +47,7 @@ func twoNames(in string, ports []map[string]any) error {
 		if found && !onePort(other, p) {
 			return fmt.Errorf("%s.ports has the port %v/%v twice (%v, %v), which server-side apply rejects: "+
 				"remove one entry with --patch or on the source, and use the other name in probes and in targetPort of Services",
-				in, p["containerPort"], orDefault(p["protocol"], "TCP"), other["name"], p["name"])
+				in, p["containerPort"], protocolOf(p["protocol"]), other["name"], p["name"])
 		}
 		first[id] = p
 	}

@@ -14,9 +14,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

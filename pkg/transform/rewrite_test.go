@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-motion/kubectl-motion/pkg/cluster/ref"
 )
 
 func shop(target string) Options {

@@ -88,7 +88,7 @@ func chosenOf(u *unstructured.Unstructured) chosen {
 	}
 	for _, p := range elements(u.Object, "spec", "ports") {
 		n, found := p["nodePort"].(int64)
-		key := fieldpath.KeyByFields("port", p["port"], "protocol", orDefault(p["protocol"], "TCP"))
+		key := fieldpath.KeyByFields("port", p["port"], "protocol", protocolOf(p["protocol"]))
 		if found && !slices.Contains(c.NodePorts, n) && managed(u, fieldpath.MakePathOrDie("spec", "ports", key, "nodePort")) {
 			c.NodePorts = append(c.NodePorts, n)
 		}
@@ -96,9 +96,9 @@ func chosenOf(u *unstructured.Unstructured) chosen {
 	return c
 }
 
-func orDefault(v any, d string) any {
+func protocolOf(v any) any {
 	if v == nil {
-		return d
+		return "TCP"
 	}
 	return v
 }
@@ -205,7 +205,7 @@ func (r *transformation) restoreBalancer(c *chosen) bool {
 
 // portKey is what names a port of a Service in server-side apply.
 func portKey(p map[string]any) string {
-	return fmt.Sprintf("%v/%v", p["port"], orDefault(p["protocol"], "TCP"))
+	return fmt.Sprintf("%v/%v", p["port"], protocolOf(p["protocol"]))
 }
 
 // jsonValue turns the numbers of encoding/json into those of unstructured objects.

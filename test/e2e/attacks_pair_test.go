@@ -414,10 +414,10 @@ func TestPairCredentialTokens(t *testing.T) {
 		})
 		await(t, "the credential to end", func() error {
 			if err := (request{"GET", in + "/pods", ""}).try(t.Context(), c); !apierrors.IsUnauthorized(err) {
-				return fmt.Errorf("the credential still works: %v", err)
+				return fmt.Errorf("the credential still works: %w", err)
 			}
 			if _, err := b.Kube.RbacV1().RoleBindings(blue).Get(t.Context(), account, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("its binding: %v", err)
+				return fmt.Errorf("its binding: %w", err)
 			}
 			return nil
 		})

@@ -164,7 +164,7 @@ func typeName(e ast.Expr, all []object) string {
 // prose returns a comment without its markers.
 func prose(c *ast.CommentGroup) string {
 	var out []string
-	for _, line := range strings.Split(c.Text(), "\n") {
+	for line := range strings.SplitSeq(c.Text(), "\n") {
 		if !strings.HasPrefix(line, "+") {
 			out = append(out, line)
 		}

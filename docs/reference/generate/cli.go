@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,9 +24,7 @@ func commands(c *cobra.Command) map[string]string {
 		"man/" + pageName(c) + ".1":  manPage(c),
 	}
 	for _, sub := range documented(c) {
-		for name, text := range commands(sub) {
-			pages[name] = text
-		}
+		maps.Copy(pages, commands(sub))
 	}
 	return pages
 }

@@ -5,6 +5,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -53,8 +54,8 @@ func TestHealthServer(t *testing.T) {
 		}
 		// The oldest was closed to make room.
 		_ = held[0].SetReadDeadline(time.Now().Add(3 * time.Second))
-		if _, err := held[0].Read(make([]byte, 1)); err != io.EOF {
-			if e, ok := err.(net.Error); ok && e.Timeout() {
+		if _, err := held[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			if e := net.Error(nil); errors.As(err, &e) && e.Timeout() {
 				t.Error("the oldest connection is still open")
 			}
 		}

@@ -63,9 +63,7 @@ type Server struct {
 	mu        sync.Mutex
 	routes    map[string]*route
 	offers    map[string]*route
-	halfOpen  int
 	forwarded int
-	perAddr   map[netip.Addr]int
 }
 
 type route struct{ handle Handler }

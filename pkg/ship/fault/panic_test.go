@@ -26,7 +26,7 @@ func TestGuardTurnsAPanicIntoAnInternalError(t *testing.T) {
 		t.Errorf("logged %s", log.String())
 	}
 	plain := errors.New("plain")
-	if got := Guard(func() error { return plain }); got != plain || LogPanic(slog.Default(), got) {
+	if got := Guard(func() error { return plain }); !errors.Is(got, plain) || LogPanic(slog.Default(), got) {
 		t.Errorf("%v", got)
 	}
 }

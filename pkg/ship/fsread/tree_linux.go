@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,8 +79,9 @@ func cut(fd int, o Options) (tree.Time, error) {
 	if o.CutUnixNano != 0 {
 		return tree.Time{}.Add(o.CutUnixNano), nil
 	}
-	// What was written just before counts as settled then.
-	time.Sleep(2 * tree.Granularity * time.Nanosecond)
+	// The clock moves past the granularity of timestamps: what was written just before
+	// counts as settled then.
+	<-time.After(2 * tree.Granularity * time.Nanosecond)
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &now); err != nil {
 		return tree.Time{}, err

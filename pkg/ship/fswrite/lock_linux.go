@@ -45,6 +45,6 @@ func lock(fd int, timeout time.Duration) error {
 		if timeout <= 0 {
 			return fault.New(fault.StateBusy, "another sync is writing to the target")
 		}
-		time.Sleep(retry)
+		<-time.After(retry)
 	}
 }

@@ -93,7 +93,9 @@ func TestWhatTheTargetLacksOrRefusesIsFoundBeforeAnythingMoves(t *testing.T) {
 			t.Errorf("no blocker %s about %q that says %q", want.code, want.about, want.words)
 		}
 	}
-	if slices.ContainsFunc(p.Blockers, func(f plan.Finding) bool { return f.Object != nil && f.Object.Name == "fits" && f.Code != plan.CodePaused }) {
+	if slices.ContainsFunc(p.Blockers, func(f plan.Finding) bool {
+		return f.Object != nil && f.Object.Name == "fits" && f.Code != plan.CodePaused
+	}) {
 		t.Error("what the target would take is blocked")
 	}
 	if !slices.ContainsFunc(p.Warnings, func(f plan.Finding) bool {
