@@ -90,7 +90,7 @@ func TestACopyIsSwitchedOnAndOffWithoutLosingAPartOrItsData(t *testing.T) {
 	}
 	t.Run("activate is refused while something waits", func(t *testing.T) {
 		r := motion(t, verb("activate")...)
-		if r.code != 4 || !strings.Contains(r.stderr, "engine.e2e.example.com/pg") || !strings.Contains(r.stderr, "migrate --start") {
+		if r.code != 4 || !strings.Contains(r.stderr, "engine.e2e.example.com/pg") || !strings.Contains(r.stderr, "-n "+ns+" --start") {
 			t.Errorf("%s", r)
 		}
 		for _, c := range []*cluster.Cluster{a, b} {
