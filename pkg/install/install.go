@@ -3,7 +3,7 @@
 
 // Package install puts the agents on one cluster, says how they are, and takes
 // them away again. It is the administrator's side, without any pair: pairing
-// installs what is missing by itself and keeps what was set here.
+// installs what is missing and keeps the options that were set here.
 package install
 
 import (
@@ -138,7 +138,7 @@ func (a *Agents) awaitGone(ctx context.Context, m *unstructured.Unstructured) er
 		return false, err
 	})
 	if err != nil {
-		return fmt.Errorf("%s/%s on %s was deleted and is not gone: %w; its status says what it waits for", gvr.GroupResource(), m.GetName(), a.Cluster, err)
+		return fmt.Errorf("%s/%s on %s is still terminating: %w; see its status", gvr.GroupResource(), m.GetName(), a.Cluster, err)
 	}
 	return nil
 }
@@ -164,8 +164,8 @@ func (a *Agents) delete(ctx context.Context, m *unstructured.Unstructured) error
 	return nil
 }
 
-// Keep completes options by what is on the cluster: what nobody asked for now
-// stays as somebody once asked.
+// Keep completes options by what is on the cluster: options that are not set now
+// keep their values.
 func Keep(ctx context.Context, c *cluster.Cluster, o *deploy.Options) error {
 	ds, err := c.Kube.AppsV1().DaemonSets(deploy.DefaultNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -198,7 +198,7 @@ func Keep(ctx context.Context, c *cluster.Cluster, o *deploy.Options) error {
 		if text := svc.Annotations[v1alpha1.AnnotationEndpoints]; text != "" && len(o.Endpoints) == 0 {
 			o.Endpoints = strings.Split(text, ",")
 		}
-	case !apierrors.IsNotFound(err): // deleted by somebody: it is made again
+	case !apierrors.IsNotFound(err): // deleted meanwhile: it is recreated
 		return fmt.Errorf("service %s/%s on %s: %w", deploy.DefaultNamespace, deploy.AgentName, c, err)
 	}
 	return KeepRelay(ctx, c, o)

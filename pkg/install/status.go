@@ -172,6 +172,6 @@ func (s *Status) Skew(plugin string) string {
 	if len(others) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("agents on %s are of version %s and this plugin is %s: kubectl motion agent upgrade brings them to it; agents of two clusters that speak different protocols say PeerVersionMismatch",
+	return fmt.Sprintf("agents on %s are of version %s and this plugin is %s: to upgrade them, run kubectl motion agent upgrade; agents with different protocols report PeerVersionMismatch",
 		s.Cluster, strings.Join(others, ", "), plugin)
 }

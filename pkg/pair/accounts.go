@@ -220,7 +220,7 @@ func (p *Pairing) accountName(m Mapping) string {
 }
 
 // tokenSecrets are the Secrets of a namespace of the target that hold a token of a
-// ServiceAccount without end. Whoever may get Secrets by name may read them.
+// ServiceAccount without end. A user who may get Secrets by name may read them.
 func (p *Pairing) tokenSecrets(ctx context.Context, ns string) ([]string, error) {
 	list, err := p.Target.Kube.CoreV1().Secrets(ns).List(ctx, metav1.ListOptions{FieldSelector: "type=kubernetes.io/service-account-token"})
 	if err != nil {

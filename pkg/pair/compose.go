@@ -131,7 +131,7 @@ func podSecurity(level string, source map[string]string) (labels map[string]stri
 }
 
 // composeAccess is the credential's account, the pair, and its token rotator. renew
-// asks for a new expiry whatever is left of the present one.
+// asks for a new expiry also before the present one.
 func (p *Pairing) composeAccess(ctx context.Context, m Mapping, renew bool) ([]item, error) {
 	expiry, err := p.expiry(ctx, m, renew)
 	if err != nil {

@@ -51,7 +51,7 @@ type Diff struct {
 	items []item
 	// warnings are what the person should know before they say yes.
 	warnings []string
-	// stale are pairs whose credential is to be made anew.
+	// stale are pairs whose credential must be recreated.
 	stale map[Mapping]bool
 	force bool
 }
@@ -285,7 +285,7 @@ func writeItem(ctx context.Context, i *item) error {
 
 // sameContent says whether an object is what it was. Its resourceVersion does not
 // tell: controllers write statuses meanwhile, and the API server sorts
-// managedFields anew after they did.
+// managedFields again after they did.
 func sameContent(before, after *unstructured.Unstructured) bool {
 	before, after = before.DeepCopy(), after.DeepCopy()
 	for _, o := range []*unstructured.Unstructured{before, after} {

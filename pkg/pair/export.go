@@ -14,7 +14,7 @@ import (
 )
 
 // Export is every object that should be on a cluster as one YAML stream, for a
-// tool that applies it. What holds a token is no part of it: a comment says how it
+// tool that applies it. Objects that hold a token are left out: a comment says how it
 // is made.
 func (p *Pairing) Export(d *Diff, on *cluster.Cluster) ([]byte, error) {
 	var b bytes.Buffer

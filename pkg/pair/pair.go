@@ -14,12 +14,12 @@
 //	            kubectl-motion:migrator and to nothing else; in the agents' namespace a
 //	            ServiceAccount that may mint tokens of that one, and nothing else
 //	on source   a ClusterPair and, beside it, a Secret with a token of the first
-//	            account that ends by itself; in the agents' namespace a CronJob that
+//	            account that expires; in the agents' namespace a CronJob that
 //	            renews it with a token of the second, until the administrator's expiry
 //
 // The credential is a bound token and not a kubeconfig of the administrator's,
 // it reaches one namespace, it cannot mint another one, and it never stands in a
-// spec, a log or an event. What it does reach: whoever may create pods in a
+// spec, a log or an event. What it does reach: a user who may create pods in a
 // namespace may run them as any of its ServiceAccounts. So Run lists those that
 // are bound to something.
 //
@@ -194,7 +194,7 @@ func (p *Pairing) Plan(ctx context.Context) (*Diff, error) {
 	})
 }
 
-// Renew gives the pairs a new credential, and a new expiry, whatever is left of
+// Renew gives the pairs a new credential, and a new expiry, also before the end of
 // the present ones.
 func (p *Pairing) Renew(ctx context.Context) error {
 	if err := p.distinct(); err != nil {
@@ -230,7 +230,7 @@ func (p *Pairing) Renew(ctx context.Context) error {
 func (p *Pairing) distinct() error {
 	for _, c := range []*cluster.Cluster{p.Source, p.Target} {
 		if c.ID == "" {
-			return fmt.Errorf("on %s you may not get the namespace kube-system, so you are no administrator there: %w", c, errNeedsAdmin)
+			return fmt.Errorf("on %s you cannot get namespace kube-system, so you are not an administrator there: %w", c, errNeedsAdmin)
 		}
 	}
 	if p.Source.ID == p.Target.ID {

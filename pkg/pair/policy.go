@@ -175,7 +175,7 @@ func selectNamespaces(names ...string) metav1.LabelSelector {
 }
 
 // extend adds a namespace and a peer to a policy and says whether that changed
-// it. Whatever else an administrator wrote there stays: a selector of another
+// it. All that an administrator wrote there stays: a selector of another
 // shape already says which namespaces are meant, and networks are only added.
 func extend(spec *v1alpha1.MotionPolicySpec, namespace string, peer v1alpha1.PolicyPeer) bool {
 	changed := false

@@ -31,7 +31,7 @@ const probeTimeout = 90 * time.Second
 // checkRoute lets a pod of the source dial the agents of the target, from where
 // the source's agents will dial them and through everything in between: the
 // network, the NodePort, and the target's policy about whom it accepts. With the
-// relay, nobody has to be dialled.
+// relay, no agent is dialled.
 func (p *Pairing) checkRoute(ctx context.Context) error {
 	addresses, err := agentAddresses(ctx, p.Target)
 	if errors.Is(err, ErrNoAddress) && p.relay() {
@@ -43,7 +43,7 @@ func (p *Pairing) checkRoute(ctx context.Context) error {
 	}
 	said, err := Probe{Source: p.Source, Namespace: deploy.DefaultNamespace, Addresses: addresses}.Run(ctx)
 	if errors.Is(err, ErrNoRoute) {
-		err = fmt.Errorf("the agents of %s cannot be reached from %s at %s:\n%s\nopen these addresses for the nodes of %s, name the networks in between with --source-cidr and --target-cidr, or say --relay",
+		err = fmt.Errorf("the agents of %s cannot be reached from %s at %s:\n%s\nopen these addresses for the nodes of %s, name the networks in between with --source-cidr and --target-cidr, or use --relay",
 			p.Target, p.Source, strings.Join(addresses, ", "), said, p.Source)
 		if p.relay() {
 			progress.Notef(p.Sink, "volumes will go by the relay: %v", err)

@@ -98,7 +98,7 @@ func eachSiblings(it index.Iterator, emit func(*siblings) error) error {
 
 // changed returns the paths that are not as they were read.
 func (s *siblings) changed(source fsread.Rechecker, settled bool) ([]string, error) {
-	now, err := source.Stamps(s.dir, s.names)
+	now, err := source.Timestamps(s.dir, s.names)
 	if err != nil {
 		return nil, err
 	}

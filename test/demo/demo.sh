@@ -4,7 +4,7 @@
 
 # The main job, for real: a PostgreSQL that is being written to moves from one
 # cluster of the lab to the other, by a user who has rights in one namespace only.
-# Afterwards it proves that every transaction whose commit a client was told of is
+# Afterwards it proves that every transaction whose commit a client saw committed is
 # there. It expects the lab to be up and bin/ to be built (make demo sees to both).
 #
 # The exit status is 0 only when everything is as it should be.
@@ -55,7 +55,7 @@ reset
 run a apply -f test/demo/shop.yaml
 a rollout status statefulset/postgres --timeout=120s
 a exec postgres-0 -c postgres -- pgbench -U postgres -i -q -s "$SCALE" postgres >"$work/log" 2>&1 || { cat "$work/log"; fail "pgbench could not make its tables"; }
-sql a -c 'CREATE TABLE ledger (client int, n bigint, PRIMARY KEY (client, n))'
+sql a -c 'CREATE TABLE payments (client int, n bigint, PRIMARY KEY (client, n))'
 sql a -c "SELECT 'database of ' || pg_size_pretty(pg_database_size('postgres'))"
 
 say "2. The administrator pairs the clusters for namespace blue"
@@ -64,10 +64,10 @@ run kubectl motion pair lab-b --context lab-a --to-context lab-b -n blue --yes -
 say "3. A client writes, and notes what the database acknowledged"
 run a apply -f test/demo/writer.yaml
 a wait --for=condition=Ready pod/writer --timeout=60s >/dev/null
-until [ "$(sql a -c 'SELECT count(*) FROM ledger')" -ge "$WARMUP" ]; do
+until [ "$(sql a -c 'SELECT count(*) FROM payments')" -ge "$WARMUP" ]; do
   [ "$(a get pod writer -o jsonpath='{.status.phase}')" = Running ] || { a logs writer; fail "the client ended early"; }
 done
-echo "$(sql a -c 'SELECT count(*) FROM ledger') transactions so far, and it goes on"
+echo "$(sql a -c 'SELECT count(*) FROM payments') transactions so far, and counting"
 
 say "4. The user blue moves the application to lab-b, for good"
 echo "$ kubectl motion migrate --context lab-a-blue --to lab-b --cutover"
@@ -86,7 +86,7 @@ acknowledged=$(wc -l <"$work/pairs")
   echo 'COPY acknowledged FROM STDIN;'
   cat "$work/pairs"
   echo '\.'
-  echo 'SELECT count(*) FROM (SELECT client, n FROM acknowledged EXCEPT SELECT client, n FROM ledger) AS lost;'
+  echo 'SELECT count(*) FROM (SELECT client, n FROM acknowledged EXCEPT SELECT client, n FROM payments) AS lost;'
 } | sql b >"$work/lost"
 lost=$(tail -n 1 "$work/lost")
 [ "$lost" = 0 ] || fail "$lost of $acknowledged acknowledged transactions are not on lab-b"

@@ -68,7 +68,7 @@ func TestUninstalledAgentsAreGoneWithTheirRightsAndCanBeInstalledAtOnce(t *testi
 	_, receive := s.ends(t, "lab-b-node-1")
 	receive.shipment(t, "under-way", 1, v1alpha1.ShipmentPeer{ShipmentUID: "22222222-2222-2222-2222-222222222222", KeySHA256: strings.Repeat("ab", 32)})
 	receive.saying(t, "under-way", v1alpha1.ShipmentShipped, metav1.ConditionUnknown, v1alpha1.ReasonWaitingForPeer)
-	refused(t, 1, []string{"1 shipments are in work on lab-b", "say --force"}, "agent", "uninstall", "--context", "lab-b")
+	refused(t, 1, []string{"1 shipments are in progress on lab-b", "use --force"}, "agent", "uninstall", "--context", "lab-b")
 	must(t, "agent", "status", "--context", "lab-b")
 	must(t, "agent", "uninstall", "--context", "lab-b", "--force")
 	if _, err := c.Kube.CoreV1().Namespaces().Get(t.Context(), deploy.DefaultNamespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {

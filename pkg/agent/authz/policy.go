@@ -37,7 +37,7 @@ type Grant struct {
 	AllowUnpaired bool
 	// MountPodImages are what mount pods may run; none: anything.
 	MountPodImages []string
-	// NodeIP is the address of the agent's node, which is not dialled whatever CIDRs say.
+	// NodeIP is the address of the agent's node, which is not dialled even if a CIDR contains it.
 	NodeIP netip.Addr
 	// Malformed lists what was left out because it does not parse.
 	Malformed []string

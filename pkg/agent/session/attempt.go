@@ -245,7 +245,7 @@ func (p *openedVolume) target() (ship.Target, error) {
 }
 
 // conclude judges how package ship ended. A pass that ended well is never
-// forgotten, whatever has changed since.
+// removed, also after changes.
 func (s *Session) conclude(at *openedVolume, result ship.Result, err error) error {
 	if err == nil {
 		s.succeed(result)
@@ -288,7 +288,7 @@ func broken(cause, err error) error {
 	return fault.New(v1alpha1.ReasonSuperseded, "%w (%w)", cause, err)
 }
 
-// verify proves everything anew that the API server can tell.
+// verify proves everything again that the API server can tell.
 func (s *Session) verify(ctx context.Context) (*authz.Authorization, error) {
 	facts, err := s.env.Authorizer.Authorize(ctx, s.job.Namespace, s.job.Name, s.job.UID)
 	switch {

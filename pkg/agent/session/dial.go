@@ -21,7 +21,7 @@ import (
 )
 
 // dialTimeout bounds the making of one raw connection. What takes longer than
-// slowDial is said already: whoever can lead the data another way should not have to
+// slowDial is reported early: a caller that can use another route should not have to
 // wait for the end of every address's time.
 const (
 	dialTimeout = 10 * time.Second
@@ -33,7 +33,7 @@ type dialler struct {
 	session *Session
 	key     *link.Key
 	mnt     authz.Mount
-	// offers are connections that nobody has to dial.
+	// offers are connections that no one has to dial.
 	offers *offers
 	// broken ends the attempt: package ship would only dial again.
 	broken context.CancelCauseFunc
@@ -60,8 +60,8 @@ func (d *dialler) dial(ctx context.Context) (net.Conn, error) {
 
 // dialAny takes a connection that the relay offers, or tries the peer's addresses
 // in order, each only if the policy allows it at this moment. Offers come first:
-// there are none unless somebody found that the addresses do not answer. One that
-// comes while an address is waited for is tried at once; when it is no good, the
+// there are none unless a user found that the addresses do not answer. One that
+// comes while an address is waited for is tried at once; when it fails, the
 // addresses get their full time.
 func (d *dialler) dialAny(ctx context.Context) (net.Conn, error) {
 	facts, err := d.session.verifyConnection(ctx)
@@ -133,7 +133,7 @@ func (d *dialler) dialAddresses(ctx, reach context.Context, facts *authz.Authori
 }
 
 // worst is the error of all addresses together: the reason is the first that
-// says more than that nobody answered.
+// says more than that no one answered.
 func combine(errs []error) error {
 	reason := v1alpha1.ReasonPeerUnreachable
 	for _, err := range errs {

@@ -19,7 +19,7 @@ import (
 )
 
 // passID names a generation of this pair of shipments to package ship. The
-// number alone does not: a shipment that was deleted and made again begins anew
+// number alone does not: a shipment that was deleted and recreated starts from the beginning
 // with 1, on a volume whose state remembers another generation 1.
 func syncID(s *v1alpha1.VolumeShipment) int64 {
 	send, receive := string(s.UID), s.Spec.Peer.ShipmentUID
@@ -78,7 +78,7 @@ func (s *Session) readState(ctx context.Context, facts *authz.Authorization) (co
 	return true, true, nil
 }
 
-// errNoPeer is what package ship is told when it asks for a connection here.
+// errNoPeer is what package ship gets when it asks for a connection here.
 var errNoPeer = errors.New("no peer is expected")
 
 // rollForward lets package ship carry out what it committed. It does that before

@@ -38,7 +38,7 @@ type guard struct {
 }
 
 const (
-	// recheck is how often everything is proved anew.
+	// recheck is how often everything is proved again.
 	recheck = 15 * time.Second
 	// blind is how long the API server may be out of reach.
 	proofTimeout = time.Minute
@@ -162,7 +162,7 @@ func (g *guard) claimChanged(o any) {
 	}
 }
 
-// recheck proves everything anew from time to time.
+// recheck proves everything again from time to time.
 func (g *guard) recheck(ctx context.Context) {
 	ticker := time.NewTicker(recheck)
 	defer ticker.Stop()

@@ -24,7 +24,7 @@ const (
 
 // offers are the connections that the relay brings for one sending session. They
 // outlive an attempt: the one that finds no address to answer ends just then.
-// Somebody on their way can end them and nothing else: they are believed only
+// An attacker between the ends can end them and nothing else: they are believed only
 // when the peer's key has been seen at their other end.
 type offers struct {
 	waiting chan net.Conn
@@ -50,7 +50,7 @@ func (o *offers) take(conn net.Conn, release func()) {
 	_ = conn.Close()
 }
 
-// next returns a connection that waits, or comes within patience; nil for none.
+// next returns a connection that waits, or comes within the timeout; nil for none.
 func (o *offers) next(ctx context.Context, timeout time.Duration) net.Conn {
 	select {
 	case conn := <-o.waiting:

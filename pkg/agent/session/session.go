@@ -9,7 +9,7 @@
 // be mounted (package mount), a guard begins to watch everything the proof was
 // made of, and only then is package ship given an open directory and
 // connections. The chain's first part is repeated for every connection that is
-// made later. When the attempt ends, for whatever reason, all descriptors are
+// made later. When the attempt ends, for any reason, all descriptors are
 // closed; nothing of a volume stays open between attempts. Connections that the
 // relay offers wait for the next attempt, and one that comes ends the wait for it:
 // an attempt that fails because no address answers would else have closed them.
@@ -19,7 +19,7 @@
 // five seconds later: an open descriptor keeps the kubelet from unmounting.
 //
 // A session ends with its generation: shipped, or failed for a reason that only a
-// person can remove. It goes on by itself after what passes.
+// person can remove. It continues automatically after what passes.
 package session
 
 import (
@@ -74,7 +74,7 @@ type Job struct {
 	Role       v1alpha1.Role
 	CopyMethod v1alpha1.CopyMethod
 	Sync       int64
-	// Clone and Stamps are about the snapshot of view Snapshot.
+	// Clone and Detection are about the snapshot of copy method Snapshot.
 	Clone           string
 	ChangeDetection v1alpha1.ChangeDetection
 	// Asked is when the snapshot was asked for, in nanoseconds since 1970.
@@ -93,8 +93,8 @@ func JobOf(s *v1alpha1.VolumeShipment) Job {
 	return j
 }
 
-// mustBeExclusive says whether nobody else may be able to write the volume: a
-// clone that somebody writes to is no snapshot.
+// mustBeExclusive says whether no one else may be able to write the volume: a
+// clone that another pod writes to is not a snapshot.
 func (j Job) mustBeExclusive() bool {
 	return j.Role == v1alpha1.RoleReceive || j.CopyMethod == v1alpha1.CopyMethodStopped || j.CopyMethod == v1alpha1.CopyMethodSnapshot
 }
@@ -143,7 +143,7 @@ type Session struct {
 }
 
 // Start begins a session. changed is called, from any goroutine, when the
-// report's reason, message or end changes; figures change without it.
+// report's reason, message or end changes; statistics change without it.
 func Start(ctx context.Context, env *Env, job Job, changed func()) *Session {
 	s := newSession(env, job, changed)
 	switch job.Role {
@@ -179,7 +179,7 @@ func (s *Session) Stop(cause error) { s.cancel(cause) }
 // Done is closed when the session has ended and holds nothing any more.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Report tells where the session stands.
+// Report returns the state of the session.
 func (s *Session) Report() Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +241,7 @@ func (s *Session) run(ctx context.Context) {
 const minPause = time.Second
 
 // rest waits between two attempts, the first of which failed for a reason. When
-// that was that nobody was reached, an offer of the relay ends the wait.
+// that was that no one was reached, an offer of the relay ends the wait.
 func (s *Session) waitBetween(ctx context.Context, reason string, pause time.Duration) {
 	first := min(pause, minPause)
 	select {

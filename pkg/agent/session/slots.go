@@ -13,7 +13,7 @@ import (
 
 // Slots bounds what an agent does at a time: one session for each volume, and
 // for each namespace as many as its policy says. Who waits is served in the order
-// of arrival, each namespace by itself: a namespace with a thousand shipments
+// of arrival, each namespace separately: a namespace with a thousand shipments
 // delays no other.
 //
 // A receiver asks for its slot only when its sender, which has one, is connected.

@@ -32,7 +32,7 @@ const long = `Install, upgrade, look at and remove the agents of one cluster.
 
 kubectl motion pair installs agents where there are none, and keeps what is set
 here. These commands are for the administrator of one cluster who wants to do that
-by themselves, or to say how other clusters reach it.
+separately, or to set how other clusters reach it.
 
 ` + exit.Status
 
@@ -233,7 +233,7 @@ func (f *Flags) uninstall(ctx context.Context, c *cluster.Cluster) error {
 	defer a.Sink.Close()
 	s, err := install.Observe(ctx, c)
 	if err == nil && s.Working() > 0 && !f.force {
-		return fmt.Errorf("%d shipments are in work on %s: wait for them, or say --force; what has arrived is kept", s.Working(), c)
+		return fmt.Errorf("%d shipments are in progress on %s: wait for them to finish, or use --force; data that has arrived is kept", s.Working(), c)
 	}
 	if err := a.Uninstall(ctx, f.purge); err != nil {
 		return err

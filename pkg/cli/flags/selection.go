@@ -48,22 +48,22 @@ func NewSelectionFlags(plugins []snapshot.Plugin) SelectionFlags {
 
 // Add registers the flags.
 func (f *SelectionFlags) Add(fs *pflag.FlagSet) {
-	fs.StringVarP(&f.selector, "selector", "l", "", "Label selector; what the selected objects need comes along")
-	fs.StringSliceVar(&f.include, "include", nil, "Move only these, as TYPE or TYPE/NAME; what they need comes along")
-	fs.StringSliceVar(&f.exclude, "exclude", nil, "Leave these behind, as TYPE or TYPE/NAME")
-	fs.StringToStringVar(&f.classes, "storage-class", nil, "Storage class on the target for one on the source, as in fast=premium")
-	fs.StringToStringVar(&f.images, "image", nil, "Image prefix on the target for one on the source, as in registry.old/team=registry.new/team")
+	fs.StringVarP(&f.selector, "selector", "l", "", "Label selector; dependencies of the selected objects are included")
+	fs.StringSliceVar(&f.include, "include", nil, "Migrate only these, as TYPE or TYPE/NAME; their dependencies are included")
+	fs.StringSliceVar(&f.exclude, "exclude", nil, "Do not migrate these, as TYPE or TYPE/NAME")
+	fs.StringToStringVar(&f.classes, "storage-class", nil, "Storage class on the target for a class on the source, such as fast=premium")
+	fs.StringToStringVar(&f.images, "image", nil, "Image prefix on the target for a prefix on the source, such as registry.old/team=registry.new/team")
 	fs.StringArrayVar(&f.patches, "patch", nil, "File with JSON or strategic merge patches for objects by kind, name or label")
-	fs.StringVar(&f.balancers, "load-balancers", string(transform.LoadBalancersClusterIP), "Services of type LoadBalancer become clusterip, or keep their type")
+	fs.StringVar(&f.balancers, "load-balancers", string(transform.LoadBalancersClusterIP), "Type of LoadBalancer Services on the target: clusterip or keep")
 	fs.StringArrayVar(&f.before, "pre-snapshot-hook", nil,
 		"Command to run in pods before their volumes are snapshotted, as SELECTOR:CONTAINER:COMMAND; instead of the pods' own annotations")
-	fs.StringArrayVar(&f.after, "post-snapshot-hook", nil, "Command to run in pods afterwards, also when something failed")
-	fs.BoolVar(&f.prune, "prune", false, "Delete on the target what an earlier migration brought and the source does not have any more")
-	fs.BoolVar(&f.pruneData, "prune-volumes", false, "With --prune: delete claims, too, and their data")
-	fs.StringVar(&f.method, "copy-method", string(snapshot.Auto), "How volumes are read while the application runs: from a snapshot, live, or auto (a snapshot where there can be one)")
-	fs.StringVar(&f.snapshots, "snapshot-class", "", "VolumeSnapshotClass to take; default: that of the volume's driver")
-	fs.StringVar(&f.route, "route", string(route.Auto), "Which way the data takes: "+route.Modes+" (through the API servers and this machine)")
-	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that others own")
+	fs.StringArrayVar(&f.after, "post-snapshot-hook", nil, "Command to run in pods after the snapshot, also after a failure")
+	fs.BoolVar(&f.prune, "prune", false, "Delete objects on the target that an earlier migration created and the source no longer has")
+	fs.BoolVar(&f.pruneData, "prune-volumes", false, "With --prune: also delete PVCs and their data")
+	fs.StringVar(&f.method, "copy-method", string(snapshot.Auto), "How to read volumes while the application runs: snapshot, live, or auto (a snapshot if the storage supports it)")
+	fs.StringVar(&f.snapshots, "snapshot-class", "", "VolumeSnapshotClass to use (default: a class of the volume's driver)")
+	fs.StringVar(&f.route, "route", string(route.Auto), "Network route of the data: "+route.Modes+" (through the API servers and this machine)")
+	fs.BoolVar(&f.force, "force-conflicts", false, "Take over fields of target objects that other managers own")
 }
 
 // Request is the part of a plan's request that the flags decide. Errors are

@@ -69,7 +69,7 @@ func newCmdCheck(config *genericclioptions.ConfigFlags, streams genericiooptions
 type unwellError struct{ pairs []string }
 
 func (e *unwellError) Error() string {
-	return "not everything works, or could be looked at: " + strings.Join(e.pairs, ", ")
+	return "some checks failed or could not run: " + strings.Join(e.pairs, ", ")
 }
 
 // ExitCode is that of a command that finished with some items failed.

@@ -52,7 +52,7 @@ func days(flag, text string) (time.Duration, error) {
 		}
 	}
 	if err != nil {
-		return 0, &exit.UsageError{Err: fmt.Errorf("%s %q is no duration, as in 90d or 12h", flag, text)}
+		return 0, &exit.UsageError{Err: fmt.Errorf("invalid %s %q: must be a duration such as 90d or 12h", flag, text)}
 	}
 	if d < pair.MinTTL {
 		return 0, &exit.UsageError{Err: fmt.Errorf("%s %s is shorter than %s", flag, text, pair.MinTTL)}

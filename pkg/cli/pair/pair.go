@@ -197,7 +197,7 @@ func (o *Options) parseMapping() error {
 	case text == "":
 		return nil
 	case !strings.Contains(text, "=") && o.flags.spaces.Several():
-		return &exit.UsageError{Err: errors.New("--to-namespace for several namespaces says which is which, as in shop=shop-eu")}
+		return &exit.UsageError{Err: errors.New("--to-namespace for several namespaces must be SOURCE=TARGET, such as shop=shop-eu")}
 	case !strings.Contains(text, "="):
 		return nil
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/progress"
 )
 
-const renewLong = `Give a pair a new credential now, whatever is left of the present one.
+const renewLong = `Create a new credential for a pair now, also if the present one is still valid.
 
 With --to-context, an administrator of both clusters makes it, and the pair lives
 for --expires from now. Without, an administrator of the source lets the pair's

@@ -221,7 +221,7 @@ func (c *Check) agents(ctx context.Context, on *cluster.Cluster) {
 	case s.DesiredNumberScheduled == 0 || s.NumberAvailable < s.DesiredNumberScheduled:
 		c.add(name, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pods", "%s", text)
 	case s.ObservedGeneration < ds.Generation || s.UpdatedNumberScheduled < s.DesiredNumberScheduled:
-		c.add(name, Failed, "wait for the rollout to end", "%s, and a rollout goes on", text)
+		c.add(name, Failed, "wait for the rollout to end", "%s, and a rollout is in progress", text)
 	case installed != c.Version:
 		c.add(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version; or use a plugin of version "+installed,
 			"%s, and this plugin is %s", text, c.Version)
@@ -273,7 +273,7 @@ func (c *Check) kinds(ctx context.Context, on *cluster.Cluster) {
 		c.add(name, Failed, "an administrator runs: kubectl motion agent upgrade, with a plugin of the newer version", "of another version than this plugin's: %s", strings.Join(others, ", "))
 		return
 	}
-	c.add(name, OK, "", "as this plugin knows it")
+	c.add(name, OK, "", "as this plugin has it")
 }
 
 var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -339,7 +339,7 @@ const (
 )
 
 // routes tries the ways that data can take, and measures them. Where one of the two
-// is not to be had and the other is, that is no trouble.
+// is not available and the other is, the check passes.
 func (c *Check) routes(ctx context.Context) {
 	options, err := route.Observe(ctx, c.here(), c.there())
 	if err != nil {
@@ -372,7 +372,7 @@ func (c *Check) byRelay(ctx context.Context) bool {
 			c.add(relay, Failed, "an administrator looks at: kubectl -n "+deploy.DefaultNamespace+" get pod "+deploy.RelayPod, "%v", err)
 			return false
 		case rate == 0:
-			said = append(said, fmt.Sprintf("the relay of %s answers, and measures for somebody else", on))
+			said = append(said, fmt.Sprintf("the relay of %s answers, and is measuring for another user", on))
 		default:
 			said = append(said, fmt.Sprintf("from here to the relay of %s %d MiB/s", on, max(rate>>20, 1)))
 		}

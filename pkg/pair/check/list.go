@@ -23,7 +23,7 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/cluster"
 )
 
-// Pair is one pair as the source's API server tells it.
+// Pair is one pair as the source's API server returns it.
 type Pair struct {
 	Namespace       string `json:"namespace"`
 	Name            string `json:"name"`

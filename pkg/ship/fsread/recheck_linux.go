@@ -17,9 +17,9 @@ import (
 type Rechecker interface {
 	// Resync writes the filesystem out: from then on a store through a mapping advances ctime.
 	Resync() error
-	// Stamps returns the present stamps of names in the directory at dir, in their order; the
+	// Timestamps returns the present timestamps of names in the directory at dir, in their order; the
 	// zero Stamp where a name does not exist. For the name "" it is that of dir itself.
-	Stamps(dir string, names []string) ([]tree.Stamp, error)
+	Timestamps(dir string, names []string) ([]tree.Stamp, error)
 }
 
 // Resync syncs the filesystem.
@@ -27,8 +27,8 @@ func (t *Tree) Resync() error {
 	return fault.Wrap(fault.Unreadable, unix.Syncfs(t.root), "sync the source's filesystem")
 }
 
-// Stamps of names in a directory.
-func (t *Tree) Stamps(dir string, names []string) ([]tree.Stamp, error) {
+// Timestamps of names in a directory.
+func (t *Tree) Timestamps(dir string, names []string) ([]tree.Stamp, error) {
 	out := make([]tree.Stamp, len(names))
 	fd, err := OpenBeneath(t.root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {

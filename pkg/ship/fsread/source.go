@@ -4,7 +4,7 @@
 // Package fsread reads a source: the entries of a directory tree or of a device, in the
 // order of package tree, and their content.
 //
-// # Cut, settled, stamps
+// # Cut, settled, timestamps
 //
 // A stamp is an inode number with its ctime and birth time. A store through mmap to a
 // page that is already dirty does not change ctime. So each source has a cut: just before
@@ -15,10 +15,10 @@
 //
 // The source declares how changes are detected: ByTimestamps, or ByContent when it is a
 // crash-consistent image, in which two states with different content can carry equal
-// stamps: the journal has a file's new ctime in seconds, its data follows half a minute
+// timestamps: the journal has a file's new ctime in seconds, its data follows half a minute
 // later. A sync of a ByContent source that is to be verified reads all data, and settles no
 // stamp: what was read behind one may be older than it, and a later sync of the origin,
-// whose stamps are exact, would take the two for the same.
+// whose changes are detected by timestamps, would take the two for the same.
 package fsread
 
 import (
@@ -27,13 +27,13 @@ import (
 	"github.com/kubectl-motion/kubectl-motion/pkg/ship/tree"
 )
 
-// ChangeDetection says what equal stamps in two views prove.
+// ChangeDetection says what equal timestamps in two views prove.
 type ChangeDetection uint8
 
 const (
 	// ByTimestamps: the view is the origin itself, stopped or frozen, or a driver known to freeze.
 	ByTimestamps ChangeDetection = iota
-	// ByContent: a crash-consistent image; equal stamps prove nothing.
+	// ByContent: a crash-consistent image; equal timestamps prove nothing.
 	ByContent
 )
 

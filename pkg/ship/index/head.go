@@ -18,7 +18,7 @@ type Phase string
 const (
 	// Fresh: nothing is known; the target is empty or was never looked at.
 	Fresh Phase = ""
-	// Torn: the target is being written in place and has no verified sync.
+	// The target is being written in place and has no verified sync.
 	Torn Phase = "torn"
 	// Whole: the target holds the verified sync; the journal describes the stage.
 	Whole Phase = "whole"
