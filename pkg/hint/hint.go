@@ -49,7 +49,7 @@ func collect(err error, seen map[string]bool, out *[]string) {
 			}
 		}
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // each error of the tree is visited
 	case interface{ Unwrap() error }:
 		if next := e.Unwrap(); next != nil {
 			collect(next, seen, out)
