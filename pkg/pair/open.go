@@ -65,9 +65,13 @@ func configOf(p *v1alpha1.ClusterPair, secret *corev1.Secret) (*rest.Config, err
 	case len(secret.Data[keyToken]) == 0:
 		return nil, fmt.Errorf("secret %s has no %s", secret.Name, keyToken)
 	}
-	for key, want := range map[string][]byte{keyServer: []byte(p.Spec.Server), keyCA: p.Spec.CABundle} {
-		if got, found := secret.Data[key]; found && !bytes.Equal(got, want) {
-			return nil, fmt.Errorf("secret %s was changed: its %s is not that of the pair's spec; nothing was contacted", secret.Name, key)
+	// In this order, so that the message is the same each time.
+	for _, pinned := range []struct {
+		key  string
+		want []byte
+	}{{keyServer, []byte(p.Spec.Server)}, {keyCA, p.Spec.CABundle}} {
+		if got, found := secret.Data[pinned.key]; found && !bytes.Equal(got, pinned.want) {
+			return nil, fmt.Errorf("secret %s was changed: its %s is not that of the pair's spec; nothing was contacted", secret.Name, pinned.key)
 		}
 	}
 	return &rest.Config{
