@@ -78,7 +78,7 @@ func (e Endpoints) Addresses(nodes ...string) []string {
 	return out
 }
 
-// None says whether there is no way to dial an agent, whatever its node.
+// None reports whether no agent can be dialled, on any node.
 func (e Endpoints) None() bool { return e.NodePort == 0 && len(e.Given)+len(e.LoadBalancer) == 0 }
 
 func join(host string, port int32) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
